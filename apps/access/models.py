@@ -1,0 +1,64 @@
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+
+from apps.access.choices import Visibility
+from apps.access.grants import permissions
+from apps.access.querysets import GuardedQuerySet
+from apps.core.ids import new_id
+
+
+class Owned(models.Model):
+    """Base of every asset: its public id, and the columns by which the policy judges it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    team = models.ForeignKey("teams.Team", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    visibility = models.CharField(max_length=12, choices=Visibility, default=Visibility.TEAM)
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+
+    objects = GuardedQuerySet[Any].as_manager()
+
+    class Meta:
+        abstract = True
+        permissions = permissions()
+
+
+class UserGrant(UserObjectPermissionBase):
+    """Base of an asset's grants to users; the concrete class adds `content_object`."""
+
+    class Meta(UserObjectPermissionBase.Meta):
+        abstract = True
+
+
+class GroupGrant(GroupObjectPermissionBase):
+    """Base of an asset's grants to groups (a team has one); the concrete class adds `content_object`."""
+
+    class Meta(GroupObjectPermissionBase.Meta):
+        abstract = True
+
+
+class IdempotencyRecord(models.Model):
+    """The answer given to an unsafe request, kept so that a repeat of the request gets it again."""
+
+    id = models.BigAutoField(primary_key=True)
+    user: "models.ForeignKey[AbstractBaseUser, AbstractBaseUser]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    key = models.CharField(max_length=255)
+    request_sha256 = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    response = models.JSONField(null=True)
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["user", "key"], name="one_record_per_key")
+        ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["created_at"], name="idempotency_age")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,215 @@
+"""The one judge: who may do what with which object. Every door and every service asks here.
+
+A policy is declared once per model in its app's `policies.py`. Lists and single objects are judged by the same
+conditions, so they cannot disagree:
+
+- the owner, and a platform admin, hold every role;
+- a member of the object's team holds the role of the membership, unless the object is private;
+- visibility "organization" and "public" let others view;
+- a grant (one row per subject and object) gives its role.
+
+A token narrows its user: the action must be in its scopes, and a token bound to one object reaches that object only.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db.models import Case, Model, Q, QuerySet, Value, When
+
+from apps.access import grants
+from apps.access.choices import Visibility
+from apps.access.decision import Decision, Role
+from apps.access.memberships import memberships_of
+from apps.core.errors import InsufficientScope, NotAllowed, NotAuthenticated, NotFound
+
+if TYPE_CHECKING:
+    from apps.access.principal import Principal
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`actions` maps each action to the least role; `via` names the relation to the owned row that is judged.
+
+    `rule` replaces the role model for the few models that have no owner (a team, a cluster): it returns the
+    condition under which `principal` holds `role`.
+    """
+
+    model: type[Model]
+    actions: Mapping[str, Role]
+    via: str = ""
+    rule: Any = None  # Callable[[Principal, Role], Q] | None
+    scope: str = ""  # name in token scopes; default: the model's name
+
+    @property
+    def name(self) -> str:
+        return self.scope or str(self.model._meta.model_name)  # noqa: SLF001 -- documented Django API
+
+    def minimum(self, action: str) -> Role:
+        """Return the least role for `action`. Raises: LookupError for an undeclared action, which is a bug."""
+        try:
+            return self.actions[action]
+        except KeyError:
+            msg = f"{self.model.__name__} declares no action {action!r}"
+            raise LookupError(msg) from None
+
+    def scope_of(self, action: str) -> str:
+        return f"{self.name}:{action}"
+
+
+_policies: dict[type[Model], Policy] = {}
+
+
+def register(policy: Policy) -> None:
+    """Declare a model's policy; once per model, in `AppConfig.ready`."""
+    _policies[policy.model] = policy
+
+
+def registered() -> Iterable[Policy]:
+    return _policies.values()
+
+
+def policy_for(model: type[Model]) -> Policy:
+    """Return the policy of `model`. Raises: LookupError when none was declared (deny by default)."""
+    concrete = model._meta.concrete_model or model  # noqa: SLF001 -- documented Django API
+    try:
+        return _policies[concrete]
+    except KeyError:
+        msg = f"{model.__name__} has no policy"
+        raise LookupError(msg) from None
+
+
+def all_scopes() -> list[str]:
+    """List every scope a token can carry, generated from the declared policies."""
+    return ["all", "read", *sorted(p.scope_of(action) for p in _policies.values() for action in p.actions)]
+
+
+def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> QuerySet[M]:
+    """Keep the rows on which `principal` may do `action`. Nobody sees nothing."""
+    policy = policy_for(queryset.model)
+    role = policy.minimum(action)
+    if not _is_active(principal):
+        return queryset.none()
+    if not _scope_allows(principal, policy, action):
+        return queryset.none()
+    if (bound := _bound_condition(principal, policy)) is not None:
+        queryset = queryset.filter(bound)
+    if principal.is_superuser or getattr(principal, "is_system", False):
+        return queryset
+    return queryset.filter(_condition(policy, principal, role))
+
+
+def decide(principal: "Principal", action: str, obj: Model) -> Decision:
+    """Judge one object, with the reason."""
+    policy = policy_for(type(obj))
+    needed = policy.minimum(action)
+    if getattr(principal, "is_system", False):
+        return Decision(allowed=True, reason="the platform itself")
+    if not _is_active(principal):
+        return Decision(allowed=False, reason="You are not logged in.", visible=False)
+    held = role_of(principal, obj, policy)
+    if held is Role.NONE:
+        return Decision(allowed=False, reason="You may not see this.", visible=False)
+    if not _scope_allows(principal, policy, action):
+        scope = policy.scope_of(action)
+        return Decision(allowed=False, reason=f"The token lacks the scope {scope}.", missing_scope=scope)
+    noun = policy.model._meta.verbose_name  # noqa: SLF001 -- documented Django API
+    if held < needed:
+        reason = f"You are {held.word} of this {noun}; {action.replace('_', ' ')} needs {needed.word}."
+        return Decision(allowed=False, reason=reason)
+    return Decision(allowed=True, reason=f"You are {held.word} of this {noun}.")
+
+
+def can(principal: "Principal", action: str, obj: Model) -> bool:
+    return decide(principal, action, obj).allowed
+
+
+def require(principal: "Principal", action: str, obj: Model) -> None:
+    """Let pass, or raise NotFound (may not see it), InsufficientScope or NotAllowed (with the reason)."""
+    decision = decide(principal, action, obj)
+    if decision.allowed:
+        return
+    if not decision.visible:
+        raise NotFound
+    if decision.missing_scope:
+        raise InsufficientScope(decision.reason, need=[decision.missing_scope])
+    raise NotAllowed(decision.reason)
+
+
+def require_active(principal: "Principal", scope: str = "") -> None:
+    """Let pass an active person whose token, if any, carries `scope`: for actions that have no object yet."""
+    if getattr(principal, "is_system", False):
+        return
+    if not _is_active(principal):
+        msg = "Log in first."
+        raise NotAuthenticated(msg)
+    token = getattr(principal, "token", None)
+    if scope and token is not None and (token.bound_to or not _carries(token.scopes, scope, is_read=False)):
+        msg = f"The token lacks the scope {scope}."
+        raise InsufficientScope(msg, need=[scope])
+
+
+def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) -> Role:
+    """Return the highest role `principal` holds on `obj`, by the very conditions that filter lists."""
+    policy = policy or policy_for(type(obj))
+    rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
+    if (bound := _bound_condition(principal, policy)) is not None:
+        rows = rows.filter(bound)
+    if principal.is_superuser:
+        return Role.MANAGER if rows.exists() else Role.NONE
+    ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
+    held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
+    return Role(held or 0)
+
+
+def _is_active(principal: "Principal") -> bool:
+    return bool(getattr(principal, "is_authenticated", False) and principal.is_active)
+
+
+def _condition(policy: Policy, principal: "Principal", role: Role) -> Q:
+    if policy.rule is not None:
+        condition: Q = policy.rule(principal, role)
+        return condition
+    prefix = f"{policy.via}__" if policy.via else ""
+    member = memberships_of(principal)
+    condition = Q(**{f"{prefix}owner_id": principal.pk})
+    if teams := member.teams_with(role):
+        shared = [Visibility.TEAM, Visibility.ORGANIZATION, Visibility.PUBLIC]
+        condition |= Q(**{f"{prefix}team_id__in": teams, f"{prefix}visibility__in": shared})
+    if role is Role.VIEWER:
+        condition |= Q(**{f"{prefix}visibility": Visibility.PUBLIC})
+        if siblings := member.organization_teams:
+            condition |= Q(**{f"{prefix}team_id__in": siblings, f"{prefix}visibility": Visibility.ORGANIZATION})
+    return condition | grants.condition(_owned_model(policy), principal, role, prefix)
+
+
+def _owned_model(policy: Policy) -> type[Model]:
+    model = policy.model
+    for name in filter(None, policy.via.split("__")):
+        model = model._meta.get_field(name).related_model  # type: ignore[assignment] # noqa: SLF001 -- walks foreign keys
+    return model
+
+
+def _scope_allows(principal: "Principal", policy: Policy, action: str) -> bool:
+    token = getattr(principal, "token", None)
+    is_read = policy.minimum(action) is Role.VIEWER
+    return token is None or _carries(token.scopes, policy.scope_of(action), is_read=is_read)
+
+
+def _carries(scopes: Iterable[str], scope: str, *, is_read: bool) -> bool:
+    held = set(scopes)
+    return "all" in held or scope in held or (is_read and "read" in held)
+
+
+def _bound_condition(principal: "Principal", policy: Policy) -> Q | None:
+    """Return what a bound token (a run's own) may reach: its object, and what is judged through it."""
+    token = getattr(principal, "token", None)
+    if token is None or not token.bound_to:
+        return None
+    kind, _, pk = token.bound_to.partition(":")
+    owned = _owned_model(policy)._meta.model_name  # noqa: SLF001 -- documented Django API
+    if owned != kind:
+        return Q(pk__in=[])
+    return Q(**{policy.via or "pk": pk})

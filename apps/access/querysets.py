@@ -1,0 +1,18 @@
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from django.db.models import Model, QuerySet
+
+if TYPE_CHECKING:
+    from apps.access.principal import Principal
+
+M_co = TypeVar("M_co", bound=Model, covariant=True)
+
+
+class GuardedQuerySet(QuerySet[M_co]):
+    """The queryset of every guarded model."""
+
+    def visible_to(self, principal: "Principal | Any", action: str) -> Self:
+        """Keep the rows on which `principal` may do `action`, by the declared policy."""
+        from apps.access import policy  # noqa: PLC0415 -- models load before policies exist
+
+        return policy.visible(self, principal, action)  # type: ignore[return-value] -- same class as given

@@ -1,0 +1,6 @@
+from django.db.models import TextChoices
+
+
+class TokenKind(TextChoices):
+    PERSONAL = "pat", "Personal"
+    RUN = "run", "Run"

@@ -1,0 +1,102 @@
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+from django.utils import timezone
+from typing_extensions import override
+
+from apps.access.querysets import GuardedQuerySet
+from apps.accounts.choices import TokenKind
+from apps.accounts.querysets import ApiTokenQuerySet
+from apps.core.ids import new_id
+
+
+class PeopleManager(UserManager.from_queryset(GuardedQuerySet)):  # type: ignore[misc] -- made by Django at run time
+    """Django's user manager, guarded like every other."""
+
+
+class User(AbstractUser):
+    """A person. `token` is set, for one request, when he acts through an API token, and narrows what he may do."""
+
+    token: "ApiToken | None" = None
+
+    objects = PeopleManager()
+
+    class Meta(AbstractUser.Meta):  # type: ignore[name-defined] -- the stubs hide the parent's Meta
+        swappable = "AUTH_USER_MODEL"
+
+    @override
+    def __str__(self) -> str:
+        return self.username
+
+
+class ApiToken(models.Model):
+    """A bearer token, kept as the SHA-256 of 256 random bits: shown once, never readable again."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=3, choices=TokenKind, default=TokenKind.PERSONAL)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField(max_length=16, editable=False)
+    scopes = models.JSONField(default=list)
+    bound_to = models.CharField(max_length=80, blank=True, help_text='The one object a token reaches, as "model:id".')
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_ip = models.GenericIPAddressField(null=True, blank=True)
+
+    objects = ApiTokenQuerySet["ApiToken"].as_manager()
+
+    class Meta:
+        verbose_name = "API token"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["user", "-created_at"], name="token_of_user"),
+            models.Index(fields=["bound_to"], name="token_bound", condition=~models.Q(bound_to="")),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_live(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class SetupLink(models.Model):
+    """A one-time link by which the first admin sets a password; kept as a digest."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    objects = GuardedQuerySet[Any].as_manager()
+
+    @override
+    def __str__(self) -> str:
+        return f"set-up link of {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class LoginFailure(models.Model):
+    """A failed password, counted per account and per address to slow guessing down."""
+
+    id = models.BigAutoField(primary_key=True)
+    username = models.CharField(max_length=150)
+    ip = models.GenericIPAddressField(null=True)
+    at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["username", "at"], name="failures_of_account"),
+            models.Index(fields=["ip", "at"], name="failures_of_address"),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.username} from {self.ip}"
+
+

@@ -1,0 +1,217 @@
+"""Writes on people and their tokens."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.access import policy
+from apps.access.principal import SYSTEM
+from apps.accounts import tokens
+from apps.accounts.choices import TokenKind
+from apps.accounts.models import ApiToken, LoginFailure, SetupLink, User
+from apps.audit import services as audit
+from apps.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled
+from apps.core.locks import lock_row
+from apps.core.middleware import current_request
+
+SETUP_LINK_LIFETIME = timedelta(hours=24)
+_FAILURE_WINDOW = timedelta(minutes=5)
+_FAILURES_PER_ACCOUNT, _FAILURES_PER_ADDRESS = 10, 50
+_LAST_USED_STEP = timedelta(minutes=1)
+_LONGEST_LIFE_DAYS = 3650
+
+
+@transaction.atomic
+def create_user(username: str, *, by: Any, email: str = "", password: str | None = None, is_admin: bool = False) -> User:
+    """Create a person; without a password he can only use tokens until one is set. Audited.
+
+    Raises: NotAllowed unless `by` is an admin, Invalid for a taken name or a weak password.
+    """
+    if not by.is_superuser and by is not SYSTEM:
+        msg = "Only an admin creates users."
+        raise NotAllowed(msg)
+    user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
+    _set_password(user, password)
+    try:
+        user.full_clean(exclude=["password"])
+        with transaction.atomic():
+            user.save()
+    except ValidationError as error:
+        raise Invalid(errors=error.message_dict) from error
+    except IntegrityError as error:
+        raise Invalid(errors={"username": ["This name is taken."]}) from error
+    audit.record("create", user, by=by, is_admin=is_admin)
+    return user
+
+
+def _set_password(user: User, password: str | None) -> None:
+    if password is None:
+        user.set_unusable_password()
+        return
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid(errors={"password": list(error.messages)}) from error
+    user.set_password(password)
+
+
+def log_in(username: str, password: str) -> User:
+    """Check a password. Slowed down per account and per address.
+
+    Raises: NotAuthenticated (never saying which part was wrong), Throttled.
+    """
+    ip = current_request.get().ip
+    recent = LoginFailure.objects.filter(at__gt=Now() - _FAILURE_WINDOW)
+    too_many = (
+        recent.filter(username=username[:150]).count() >= _FAILURES_PER_ACCOUNT
+        or recent.filter(ip=ip).count() >= _FAILURES_PER_ADDRESS
+    )
+    if too_many:
+        msg = "Too many failed logins. Wait five minutes."
+        raise Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds()))
+    user = None if "\x00" in username + password else authenticate(username=username, password=password)
+    if not isinstance(user, User) or not user.is_active:
+        LoginFailure.objects.create(username=username.replace("\x00", "")[:150], ip=ip)
+        msg = "The name or the password is wrong."
+        raise NotAuthenticated(msg)
+    return user
+
+
+@transaction.atomic
+def issue_token(
+    user: User, *, by: Any, name: str, scopes: Sequence[str] = ("all",), expires_in: timedelta | None = timedelta(days=90)
+) -> tuple[ApiToken, str]:
+    """Make a personal token for `user`; the second result is the token itself, which is never to be had again. Audited.
+
+    Raises: Invalid for an unknown scope or lifetime, NotAllowed when `by` is somebody else or acts through a narrower token.
+    """
+    if by is not SYSTEM and by.pk != user.pk:
+        msg = "A token is made by its owner only."
+        raise NotAllowed(msg)
+    policy.require_active(by, "apitoken:create")
+    _check_scopes(scopes, by)
+    if expires_in is not None and not timedelta(0) < expires_in <= timedelta(days=_LONGEST_LIFE_DAYS):
+        raise Invalid(errors={"expires_in_days": [f"Must be between 1 and {_LONGEST_LIFE_DAYS}."]})
+    value = tokens.random_token(TokenKind.PERSONAL)
+    token = ApiToken.objects.create(
+        user=user,
+        name=name,
+        digest=tokens.digest(value),
+        prefix=value[:12],
+        scopes=list(dict.fromkeys(scopes)),
+        expires_at=None if expires_in is None else timezone.now() + expires_in,
+    )
+    audit.record("create", token, by=by, scopes=token.scopes)
+    return token, value
+
+
+def _check_scopes(scopes: Sequence[str], by: Any) -> None:
+    unknown = sorted(set(scopes) - set(policy.all_scopes()))
+    if unknown or not scopes:
+        raise Invalid(errors={"scopes": [f"Unknown scope: {', '.join(unknown)}." if unknown else "Name at least one."]})
+    held = getattr(by, "token", None)
+    if held is not None and "all" not in held.scopes and not set(scopes) <= set(held.scopes):
+        msg = "A token cannot make a token with more scopes than its own."
+        raise NotAllowed(msg)
+
+
+@transaction.atomic
+def issue_run_token(user: User, *, bound_to: str, purpose: str, scopes: Sequence[str], expires_in: timedelta) -> str:
+    """Return the token of one attempt, bound to one object. Derived, so that a repeated start delivers the same one."""
+    value = tokens.derived_token(TokenKind.RUN, purpose)
+    ApiToken.objects.get_or_create(
+        digest=tokens.digest(value),
+        defaults={
+            "user": user,
+            "name": purpose[:100],
+            "kind": TokenKind.RUN,
+            "prefix": value[:12],
+            "scopes": list(scopes),
+            "bound_to": bound_to,
+            "expires_at": timezone.now() + expires_in,
+        },
+    )
+    return value
+
+
+def revoke_bound_tokens(bound_to: str) -> None:
+    """End every token bound to an object: it is over."""
+    ApiToken.objects.filter(bound_to=bound_to, revoked_at=None).update(revoked_at=Now())
+
+
+@transaction.atomic
+def revoke_token(token: ApiToken, *, by: Any) -> None:
+    """End a token at once. Idempotent. Audited. Raises: NotAllowed."""
+    policy.require(by, "revoke", token)
+    if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):
+        audit.record("revoke", token, by=by)
+
+
+def authenticate_token(value: str) -> User:
+    """Return the active user of a live token, with `user.token` set. Raises: NotAuthenticated."""
+    refusal = NotAuthenticated("The token is unknown, expired or revoked.")
+    if not tokens.is_well_formed(value):
+        raise refusal
+    token = ApiToken.objects.live().select_related("user").filter(digest=tokens.digest(value)).first()
+    if token is None or not token.user.is_active:
+        raise refusal
+    note_use(token)
+    user: User = token.user
+    user.token = token
+    return user
+
+
+def note_use(token: ApiToken) -> None:
+    """Remember the last use, at most once a minute: reads must not become writes."""
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _LAST_USED_STEP)
+    if token.last_used_at is None or token.last_used_at < timezone.now() - _LAST_USED_STEP:
+        ip = current_request.get().ip
+        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=Now(), last_used_ip=ip)
+
+
+@transaction.atomic
+def issue_setup_link() -> str:
+    """Return the path of a fresh one-time link for the first admin; earlier links end.
+
+    Raises: NotAllowed when an admin exists already.
+    """
+    if User.objects.filter(is_superuser=True, is_active=True).exists():
+        msg = "An admin exists already."
+        raise NotAllowed(msg)
+    SetupLink.objects.filter(used_at=None).delete()
+    value = tokens.random_token("set")
+    SetupLink.objects.create(digest=_link_digest(value), expires_at=timezone.now() + SETUP_LINK_LIFETIME)
+    return f"/setup/{value}/"
+
+
+def is_setup_link_live(value: str) -> bool:
+    return SetupLink.objects.filter(digest=_link_digest(value), used_at=None, expires_at__gt=Now()).exists()
+
+
+@transaction.atomic
+def redeem_setup_link(value: str, *, username: str, email: str, password: str) -> User:
+    """Create the first admin. The link works once.
+
+    Raises: NotFound for an unknown, used or expired link, Invalid for a weak password or a bad name.
+    """
+    try:
+        link = lock_row(SetupLink.objects.filter(digest=_link_digest(value), used_at=None, expires_at__gt=Now()))
+    except SetupLink.DoesNotExist:
+        raise NotFound from None
+    user = create_user(username, by=SYSTEM, email=email, password=password, is_admin=True)
+    link.used_at = timezone.now()
+    link.save(update_fields=["used_at"])
+    return user
+
+
+def _link_digest(value: str) -> str:
+    return hashlib.sha256(value.encode(errors="replace")).hexdigest()

@@ -1,0 +1,186 @@
+"""Control groups of one job, version 1 and 2. Standard library only: the shim imports this.
+
+On a machine with version 1 each controller is a tree of its own; version 2 is one tree for all. A machine may mount
+both ("hybrid"): then version 1 limits and version 2 kills.
+"""
+
+import errno
+import os
+import time
+
+CONTROLLERS = ("memory", "cpu", "pids")
+CPU_PERIOD = 100_000  # microseconds
+LEAST_CPU_MILLI = 10
+
+
+def hierarchies(mounts: str = "/proc/self/mounts") -> dict[str, str]:
+    """Return where cgroups are mounted: {"memory": path, ...} for version 1, {"unified": path} for version 2."""
+    found: dict[str, str] = {}
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return {}
+    for fields in lines:
+        if fields[2] == "cgroup2":
+            found.setdefault("unified", fields[1])
+        elif fields[2] == "cgroup":
+            for option in fields[3].split(","):
+                if option in CONTROLLERS:
+                    found.setdefault(option, fields[1])
+    return found
+
+
+def prepare(parent: str) -> dict[str, str]:
+    """Make the parent groups; return {controller: folder} for what can be limited, and "unified" if it can kill.
+
+    The value is where a job's own group may be made. What cannot be had is not in the answer.
+    """
+    ready: dict[str, str] = {}
+    for kind, mount in hierarchies().items():
+        folder = f"{mount}/{parent}"
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError:
+            continue
+        if not os.access(folder, os.W_OK):
+            continue
+        ready[kind] = folder
+        if kind == "unified":
+            ready.update(dict.fromkeys(_delegate(mount, parent), folder))
+    return ready
+
+
+def _delegate(mount: str, parent: str) -> list[str]:
+    """Switch the controllers on for the children of `parent` (version 2); return those that are."""
+    step = mount
+    for part in ["", *parent.strip("/").split("/")]:
+        step = f"{step}/{part}" if part else step
+        for controller in CONTROLLERS:
+            _write(f"{step}/cgroup.subtree_control", f"+{controller}")
+    try:
+        with open(f"{mount}/{parent}/cgroup.subtree_control", encoding="ascii") as file:
+            enabled = file.read().split()
+    except OSError:
+        return []
+    return [controller for controller in CONTROLLERS if controller in enabled]
+
+
+class Group:
+    """The groups of one job, one folder for each tree they are in."""
+
+    def __init__(self, folders: dict[str, str]) -> None:
+        self.folders = folders
+
+    @classmethod
+    def of(cls, ready: dict[str, str], name: str) -> "Group":
+        """Return the groups that `name` has, or would have, below what `prepare` returned."""
+        return cls({kind: f"{folder}/{name}" for kind, folder in ready.items()})
+
+    def create(self, *, memory_bytes: int, cpu_milli: int, processes: int) -> None:
+        """Make the groups and set the limits. Raises: OSError when a limit that was promised cannot be set."""
+        for folder in set(self.folders.values()):
+            os.makedirs(folder, exist_ok=True)
+        if "memory" in self.folders and memory_bytes:
+            self._limit_memory(self.folders["memory"], memory_bytes)
+        if "cpu" in self.folders and cpu_milli:
+            quota = max(cpu_milli, LEAST_CPU_MILLI) * CPU_PERIOD // 1000
+            self._limit_cpu(self.folders["cpu"], quota)
+        if "pids" in self.folders and processes:
+            _must_write(f"{self.folders['pids']}/pids.max", str(processes))
+
+    def _limit_memory(self, folder: str, limit: int) -> None:
+        if os.path.exists(f"{folder}/memory.max"):
+            _must_write(f"{folder}/memory.max", str(limit))
+            _write(f"{folder}/memory.swap.max", "0")
+            _write(f"{folder}/memory.oom.group", "1")
+        else:
+            _must_write(f"{folder}/memory.limit_in_bytes", str(limit))
+            _write(f"{folder}/memory.memsw.limit_in_bytes", str(limit))
+
+    def _limit_cpu(self, folder: str, quota: int) -> None:
+        if os.path.exists(f"{folder}/cpu.max"):
+            _must_write(f"{folder}/cpu.max", f"{quota} {CPU_PERIOD}")
+        else:
+            _must_write(f"{folder}/cpu.cfs_period_us", str(CPU_PERIOD))
+            _must_write(f"{folder}/cpu.cfs_quota_us", str(quota))
+
+    def enter(self) -> None:
+        """Move the calling process into the groups. Raises: OSError."""
+        for folder in set(self.folders.values()):
+            _must_write(f"{folder}/cgroup.procs", "0")
+
+    def oom_kills(self) -> int:
+        """Return how many processes the kernel killed here for want of memory."""
+        folder = self.folders.get("memory", "")
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                with open(f"{folder}/{name}", encoding="ascii") as file:
+                    counts = dict(line.split() for line in file)
+            except OSError:
+                continue
+            return int(counts.get("oom_kill", 0))
+        return 0
+
+    def pids(self) -> list[int]:
+        """Return the living members."""
+        found: set[int] = set()
+        for folder in set(self.folders.values()):
+            try:
+                with open(f"{folder}/cgroup.procs", encoding="ascii") as file:
+                    found.update(int(line) for line in file)
+            except OSError:
+                continue
+        return sorted(found)
+
+    def kill(self) -> None:
+        """Kill every member, at once where the kernel can (version 2, Linux 5.14), else one by one."""
+        unified = self.folders.get("unified")
+        if unified and _write(f"{unified}/cgroup.kill", "1"):
+            return
+        for pid in self.pids():
+            try:
+                os.kill(pid, 9)
+            except (ProcessLookupError, PermissionError):
+                continue
+
+    def destroy(self, *, patience_seconds: float = 0.5) -> bool:
+        """Remove the groups; return whether they are gone. Killed members may need a moment to leave."""
+        deadline = time.monotonic() + patience_seconds
+        left = set(self.folders.values())
+        while left:
+            left = {folder for folder in left if not _rmdir(folder)}
+            if left and time.monotonic() > deadline:
+                return False
+            if left:
+                self.kill()
+                time.sleep(0.002)
+        return True
+
+
+def _rmdir(folder: str) -> bool:
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
+            return False
+        raise
+    return True
+
+
+def _must_write(path: str, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, value: str) -> bool:
+    try:
+        _must_write(path, value)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,268 @@
+"""How a job is kept away from the platform, from the machine and from other jobs: found out by trying, not by guessing.
+
+Three modes, best first: `bwrap` (namespaces of its own, a file system that shows the system read-only and of the rest
+only the job's own folder, and, when the platform runs as root, a user of its own), `user` (a user of its own, nothing
+hidden but by file modes), `none`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.compute.backends.local import rundir
+from apps.compute.backends.local.settings import LocalSettings
+
+IMPORT_ROOT = Path(__file__).resolve().parents[4]
+PACKAGE = Path(__file__).resolve().parent
+SHIM_PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's: it starts a quarter faster
+LEAN = ("-I", "-S", "-E")
+INSIDE_IMPORT_ROOT = "/run/fathom/lib"
+INSIDE_SECRETS = "/run/fathom/secrets"
+GUARD_BOOT = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from apps.compute.backends.local.guard import main; main(int(sys.argv[2]))"
+)
+SYSTEM = ("/usr", "/etc", "/opt", "/nix", "/run/systemd/resolve", "/sys/devices", "/sys/class", "/sys/bus", "/sys/module")
+SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
+GUARD_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SYS_RESOURCE")
+PROBE_SECONDS = 20
+FAILED_PROBE_LASTS = 60.0  # seconds; a success lasts as long as the process
+_PROBE = """
+import os, sys
+uid, interpreter, hidden = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+if uid > 0:
+    os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
+assert os.getpid() == 1, "not in a process namespace"
+assert len([p for p in os.listdir("/proc") if p.isdigit()]) == 1, "other processes are visible"
+for path in hidden:
+    try:
+        seen = os.listdir(path)
+    except OSError:
+        seen = []
+    assert not seen, path + " is visible"
+os.execv(interpreter, [interpreter, "-c", "pass"])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What this machine can do for these settings."""
+
+    mode: str  # "bwrap", "user", "none"; "" when what was asked for cannot be had
+    own_users: bool
+    isolates: bool
+    warnings: tuple[str, ...]
+    bwrap: str = ""
+    interpreter_paths: tuple[str, ...] = ()
+
+
+_cache: dict[LocalSettings, tuple[float, Isolation]] = {}
+_probing = threading.Lock()
+
+
+def isolation(settings: LocalSettings) -> Isolation:
+    """Return what can be had; tried once and remembered, tried again after a minute when it fell short."""
+    with _probing:
+        found = _cache.get(settings)
+        if found and (found[1].isolates or time.monotonic() - found[0] < FAILED_PROBE_LASTS):
+            return found[1]
+        fresh = _find(settings)
+        _cache[settings] = (time.monotonic(), fresh)
+        return fresh
+
+
+def _find(settings: LocalSettings) -> Isolation:
+    paths = _interpreter_paths(settings.python)
+    problems: list[str] = []
+    for mode in ("bwrap", "user", "none") if settings.sandbox == "auto" else (settings.sandbox,):
+        if mode == "none":
+            break
+        candidate = Isolation(mode, _is_root(), True, (), shutil.which("bwrap") or "", paths)
+        problem = _try_bwrap(settings, candidate) if mode == "bwrap" else _try_user(settings)
+        if not problem:
+            return candidate
+        problems.append(f"{mode}: {problem}")
+    if settings.sandbox in ("bwrap", "user"):
+        return Isolation("", False, False, (f"sandbox={settings.sandbox} cannot be had: {problems[0]}",))
+    why = f" ({'; '.join(problems)})" if problems else ""
+    warning = (
+        "single-tenant: jobs run as the platform's own user and can read whatever it can; "
+        f"let in only people you trust with all of it{why}"
+    )
+    return Isolation("none", False, False, (warning,), "", paths)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _interpreter_paths(interpreter: str) -> tuple[str, ...]:
+    """Ask the jobs' interpreter which folders it needs to see."""
+    script = (
+        "import json, os, sys; print(json.dumps([sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix,"
+        " os.path.dirname(sys.executable), os.path.dirname(os.path.realpath(sys.executable)), *sys.path]))"
+    )
+    try:
+        done = subprocess.run(  # noqa: S603 -- the operator names the interpreter
+            [interpreter, "-c", script], capture_output=True, timeout=PROBE_SECONDS, check=True, cwd="/", env={}
+        )
+        found = [str(path) for path in json.loads(done.stdout) if path]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        found = [os.path.dirname(interpreter)]
+    found += [os.path.dirname(SHIM_PYTHON), sys.base_prefix]
+    return tuple(_outermost(path for path in found if os.path.isdir(path) and not _inside(path, SYSTEM)))
+
+
+def _inside(path: str, folders: tuple[str, ...]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def _outermost(paths: Iterator[str]) -> list[str]:
+    kept: list[str] = []
+    for path in sorted(set(paths), key=len):
+        if path != "/" and not _inside(path, tuple(kept)):
+            kept.append(path)
+    return kept
+
+
+def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
+    """Return the bwrap command line up to what is of one job alone."""
+    argv = [found.bwrap, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1", "--die-with-parent"]
+    if found.own_users:
+        argv += ["--cap-drop", "ALL"]
+        for capability in GUARD_CAPABILITIES:
+            argv += ["--cap-add", capability]
+    for path in SYSTEM:
+        if os.path.isdir(path):
+            argv += ["--ro-bind", path, path]
+    for path in SYSTEM_LINKS:
+        if os.path.islink(path):
+            argv += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            argv += ["--ro-bind", path, path]
+    argv += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
+    for path in (*found.interpreter_paths, *settings.readable_paths):
+        argv += ["--ro-bind-try", path, path]
+    for path in settings.writable_paths:
+        argv += ["--bind-try", path, path]
+    shown = (*SYSTEM, *found.interpreter_paths, *settings.readable_paths, *settings.writable_paths)
+    for path in (*settings.hidden_paths, settings.jobs_root):
+        if _inside(path, shown) and os.path.isdir(path):
+            argv += ["--tmpfs", path]
+    return [*argv, "--ro-bind", str(PACKAGE), f"{INSIDE_IMPORT_ROOT}/apps/compute/backends/local"]
+
+
+def job_arguments(base: list[str], *, job: str, tmp: str, secrets: str) -> list[str]:
+    """Return the whole command line of one job's guard, but for the descriptor of its plan."""
+    argv = [*base, "--bind", job, job, "--bind", tmp, "/tmp", "--bind", tmp, "/var/tmp"]  # noqa: S108 -- inside
+    if secrets:
+        argv += ["--ro-bind", secrets, INSIDE_SECRETS]
+    return [*argv, "--", SHIM_PYTHON, *LEAN, "-c", GUARD_BOOT, INSIDE_IMPORT_ROOT]
+
+
+def _try_bwrap(settings: LocalSettings, found: Isolation) -> str:
+    """Run the jobs' interpreter in a sandbox. Returns what went wrong, or nothing."""
+    if not sys.platform.startswith("linux"):
+        return "needs Linux"
+    if not found.bwrap:
+        return "bwrap (package bubblewrap) is not installed"
+    uid = settings.uid_base if found.own_users else -1
+    hidden = (*settings.hidden_paths, settings.jobs_root)
+    argv = [*base_arguments(settings, found), "--", SHIM_PYTHON, *LEAN, "-c", _PROBE, str(uid), settings.python, *hidden]
+    return _try(argv)
+
+
+def _try_user(settings: LocalSettings) -> str:
+    """Run the jobs' interpreter as the first of the users, in a folder where jobs would run."""
+    if not _is_root():
+        return "only root can give every job a user of its own"
+    script = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], [sys.argv[2], '-c', 'pass'])"
+    try:
+        with _probe_folder(scratch_root(settings), settings.uid_base) as folder:
+            argv = [*_as_user(settings.uid_base), SHIM_PYTHON, *LEAN, "-c", script, folder, settings.python]
+            return _try(argv)
+    except OSError as error:
+        return str(error)
+
+
+def _as_user(uid: int) -> list[str]:
+    """Return a command line that goes on as `uid`; a program of its own, because threads forbid code before exec."""
+    become = (
+        "import os, sys; u = int(sys.argv[1]); os.setgroups([]); os.setresgid(u, u, u); os.setresuid(u, u, u); "
+        "os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    return [SHIM_PYTHON, *LEAN, "-c", become, str(uid)]
+
+
+@contextmanager
+def _probe_folder(root: Path, uid: int) -> Iterator[str]:
+    prepare_scratch(root)
+    folder = tempfile.mkdtemp(prefix=".probe-", dir=root)
+    try:
+        os.chown(folder, uid, uid)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _try(argv: list[str]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 -- our own words
+            argv, capture_output=True, timeout=PROBE_SECONDS, check=False, stdin=subprocess.DEVNULL, cwd="/", env={}
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return "" if done.returncode == 0 else (said[-1] if said else f"exit code {done.returncode}")
+
+
+def scratch_root(settings: LocalSettings) -> Path:
+    """Return the folder of the jobs' own folders in mode `user`: one that another user can reach."""
+    if settings.scratch_root:
+        return Path(settings.scratch_root)
+    root = Path(settings.jobs_root)
+    if all(parent.stat().st_mode & 0o001 for parent in root.parents):
+        return root / ".scratch"
+    return Path("/var/tmp") / f"fathom-{cluster_key(settings)}"  # noqa: S108 -- prepare_scratch checks whose it is
+
+
+def prepare_scratch(root: Path) -> None:
+    """Make the folder. Raises: OSError when somebody else owns it or may write to it."""
+    root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    status = root.lstat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not root.is_dir() or root.is_symlink():
+        msg = f"{root} belongs to somebody else, or others may write to it"
+        raise PermissionError(msg)
+    root.chmod(0o711)
+    if root.name == ".scratch":
+        root.parent.chmod(0o711)
+
+
+def secrets_root(settings: LocalSettings) -> Path | None:
+    """Return where secrets may lie: memory, never a disk, if the machine has such a place."""
+    memory = Path("/dev/shm")  # noqa: S108 -- our folder in it is made and checked by prepare_scratch
+    if not memory.is_dir() or not os.access(memory, os.W_OK):
+        return None
+    return memory / f"fathom-{cluster_key(settings)}"
+
+
+def cluster_key(settings: LocalSettings) -> str:
+    """Return what tells this cluster's things from another's on the same machine."""
+    return hashlib.sha256(f"{settings.jobs_root}\0{os.geteuid()}".encode()).hexdigest()[:10]
+
+
+def job_folder(settings: LocalSettings, mode: str, name: str) -> str:
+    """Return the folder that belongs to the job itself."""
+    if mode == "user":
+        return str(scratch_root(settings) / name)
+    return str(Path(settings.jobs_root) / name / rundir.JOB)

@@ -1,0 +1,52 @@
+"""States, and the only transitions between them."""
+
+from django.db.models import TextChoices
+
+
+class State(TextChoices):
+    QUEUED = "queued", "Queued"
+    STARTING = "starting", "Starting"
+    RUNNING = "running", "Running"
+    STOPPING = "stopping", "Stopping"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    STOPPED = "stopped", "Stopped"
+    LOST = "lost", "Lost"
+
+
+class DesiredState(TextChoices):
+    RUN = "run", "Run"
+    STOP = "stop", "Stop"
+
+
+class ClusterState(TextChoices):
+    OK = "ok", "OK"
+    DOWN = "down", "Down"
+    UNKNOWN = "unknown", "Not checked yet"
+
+
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.STOPPED, State.LOST})
+ON_BACKEND = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+ACTIVE = frozenset({State.QUEUED, *ON_BACKEND})
+
+_ENDED = frozenset({State.SUCCEEDED, State.FAILED, State.STOPPED, State.LOST})
+
+# A finished workload leaves its state in one way only: somebody asks for a new attempt. An attempt never does.
+TRANSITIONS: dict[str, frozenset[str]] = {
+    State.QUEUED: frozenset({State.STARTING, State.STOPPED, State.FAILED}),
+    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.QUEUED, *_ENDED}),
+    State.RUNNING: frozenset({State.STOPPING, State.QUEUED, *_ENDED}),
+    State.STOPPING: _ENDED,
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.STOPPED: frozenset({State.QUEUED}),
+    State.LOST: frozenset({State.QUEUED}),
+}
+
+# Which loop looks at a state, and how often when no hint comes (seconds).
+POLL_SECONDS: dict[str, float] = {
+    State.QUEUED: 1.0,
+    State.STARTING: 0.25,
+    State.RUNNING: 1.0,
+    State.STOPPING: 0.25,
+}

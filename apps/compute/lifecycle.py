@@ -1,0 +1,79 @@
+"""The only writer of `Workload.state`."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest, Now
+
+from apps.accounts import services as accounts
+from apps.compute import handlers
+from apps.compute.choices import POLL_SECONDS, TERMINAL, TRANSITIONS, State
+from apps.compute.models import Attempt, Workload, WorkloadEvent
+from apps.compute.times import later
+from apps.core import failpoints
+from apps.core.transitions import compare_and_swap
+from apps.quotas import services as quotas
+
+
+@transaction.atomic
+def transition(  # noqa: PLR0913 -- the facts of a transition
+    workload: Workload, to: str, *, actor: Any, reason: str = "", message: str = "", epoch: int | None = None, **changes: Any
+) -> None:
+    """Move a workload to `to`: row, event, owners' handlers, in one transaction.
+
+    With `epoch` the move holds only while the lease of that epoch is still the newest.
+    Raises: Stale when somebody moved it, or took the lease, meanwhile.
+    """
+    from_state = workload.state
+    guard = {} if epoch is None else {"lease_epoch": epoch}
+    next_look = Now() if to in TERMINAL else later(POLL_SECONDS[to])
+    stamps = {"reason": reason, "message": message, "state_changed_at": Now(), "next_reconcile_at": next_look, **changes}
+    compare_and_swap(workload, expected=from_state, to=to, allowed=TRANSITIONS, guard=guard, **stamps)
+    WorkloadEvent.objects.create(
+        workload=workload,
+        seq=workload.state_version,
+        attempt_no=workload.attempt_no,
+        from_state=from_state,
+        to_state=to,
+        actor=str(actor)[:150],
+        reason=reason,
+        message=message,
+    )
+    handlers.tell(workload, from_state)
+
+
+@transaction.atomic
+def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, actor: Any, **facts: Any) -> None:
+    """Record the end of an attempt, give back what it held, and end the workload or queue the next attempt.
+
+    `facts`: reason, message, exit_code, started_at, finished_at (None: now). Raises: Stale.
+    """
+    quotas.release(attempt.handle)  # LOCKING: limit rows before the workload row
+    started = facts.get("started_at") or attempt.started_at
+    finished = facts.get("finished_at") or Now()
+    Attempt.objects.filter(pk=attempt.pk, verdict="").update(
+        verdict=verdict,
+        reason=facts["reason"],
+        message=facts["message"],
+        exit_code=facts.get("exit_code"),
+        started_at=started,
+        finished_at=Greatest(Value(started), finished) if started else finished,
+    )
+    accounts.revoke_bound_tokens(workload.subject)
+    attempt.refresh_from_db()
+    failpoints.hit("finish.before_commit")
+    again = verdict in (State.FAILED, State.LOST) and workload.retries_left > 0 and workload.desired_state == "run"
+    told = {"reason": facts["reason"], "message": facts["message"], "actor": actor, "epoch": epoch}
+    if again and facts["reason"] != "TimedOut":
+        transition(workload, State.QUEUED, **told, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None)
+        return
+    transition(
+        workload,
+        verdict,
+        **told,
+        exit_code=attempt.exit_code,
+        started_at=attempt.started_at,
+        finished_at=attempt.finished_at,
+        missing_since=None,
+    )

@@ -1,0 +1,84 @@
+"""The log store: the bytes of an attempt's log by offset. Appending is a compare-and-swap on the length."""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.compute.models import Attempt
+from apps.compute.models import LogChunk as Chunk
+from apps.core import failpoints
+from apps.core.locks import lock_row
+
+_MERGED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """Bytes `offset` to `offset + len(data)`; `eof` when nothing will ever follow; `total` is stored so far."""
+
+    offset: int
+    data: bytes
+    eof: bool
+    total: int
+
+
+@transaction.atomic
+def append(attempt_id: object, offset: int, data: bytes) -> bool:
+    """Add bytes that begin at `offset`; false when they do not begin at the stored end (somebody else was faster)."""
+    rows = Attempt.objects.filter(pk=attempt_id, log_bytes=offset, log_ended_at=None)
+    if rows.update(log_bytes=F("log_bytes") + len(data)) != 1:
+        return False
+    Chunk.objects.create(attempt_id=attempt_id, offset=offset, data=data)
+    return True
+
+
+@transaction.atomic
+def end(attempt_id: object) -> None:
+    """Declare the log complete and merge its pieces into few. Idempotent."""
+    attempt = lock_row(Attempt.objects.filter(pk=attempt_id))
+    if attempt.log_ended_at is not None:
+        return
+    merge(attempt)
+    failpoints.hit("log.before_eof")
+    Attempt.objects.filter(pk=attempt_id).update(log_ended_at=Now())
+
+
+def merge(attempt: Attempt) -> None:
+    """Rewrite the small pieces of a live log as pieces of about a mebibyte. The attempt's row is locked by the caller."""
+    if attempt.log_chunks.count() <= 1:
+        return
+    pieces: list[Chunk] = []
+    buffer, start = bytearray(), 0
+    for chunk in attempt.log_chunks.order_by("offset").iterator(chunk_size=256):
+        buffer += bytes(chunk.data)
+        if len(buffer) >= _MERGED_BYTES:
+            pieces.append(Chunk(attempt=attempt, offset=start, data=bytes(buffer)))
+            start, buffer = start + len(buffer), bytearray()
+    if buffer:
+        pieces.append(Chunk(attempt=attempt, offset=start, data=bytes(buffer)))
+    attempt.log_chunks.all().delete()
+    Chunk.objects.bulk_create(pieces, batch_size=16)
+
+
+def read(attempt: Attempt, *, offset: int, limit: int) -> LogPiece:
+    """Return up to `limit` stored bytes from `offset` on. Reading past the end yields nothing."""
+    offset = max(0, min(offset, attempt.log_bytes))
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, {"attempt": attempt.pk, "offset": offset, "limit": limit})
+        data = b"".join(bytes(row[0]) for row in cursor.fetchall())[:limit]
+    ended = attempt.log_ended_at is not None and offset + len(data) >= attempt.log_bytes
+    return LogPiece(offset, data, eof=ended, total=attempt.log_bytes)
+
+
+# The first piece is cut by the database, so that a reader at the end of a merged log does not fetch a mebibyte.
+_READ = """
+    SELECT substring(data FROM GREATEST(%(offset)s - "offset", 0)::int + 1 FOR %(limit)s::int)
+      FROM compute_logchunk
+     WHERE attempt_id = %(attempt)s
+       AND "offset" >= COALESCE((SELECT max("offset") FROM compute_logchunk
+                                  WHERE attempt_id = %(attempt)s AND "offset" <= %(offset)s), 0)
+       AND "offset" < %(offset)s + %(limit)s
+     ORDER BY "offset"
+"""

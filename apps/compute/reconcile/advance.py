@@ -1,0 +1,154 @@
+"""One step of one workload, given what its backend said. Every step is safe to repeat."""
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.compute import registry
+from apps.compute.backends.base import Backend, Rejected, Unavailable
+from apps.compute.choices import POLL_SECONDS, DesiredState, State
+from apps.compute.contract import Observation, Phase
+from apps.compute.lifecycle import finish, transition
+from apps.compute.models import Attempt, Workload
+from apps.compute.reconcile.launch import build_spec
+from apps.compute.times import later
+from apps.core import failpoints
+
+logger = structlog.get_logger(__name__)
+
+MISSING_TWICE = timedelta(seconds=2)  # between the two looks that must both find nothing
+_OVERDUE = timedelta(seconds=30)  # how long after its limit the platform itself stops what the backend did not
+_ACTOR = "reconcile"
+
+
+def backend_of(attempt: Attempt) -> Backend:
+    return registry.connect(attempt.cluster.kind, attempt.cluster.settings)
+
+
+def start(workload: Workload, attempt: Attempt) -> None:
+    """Hand an admitted attempt to its backend. Raises: Stale."""
+    failpoints.hit("backend.before_create")
+    try:
+        backend_of(attempt).submit(attempt.handle, build_spec(workload, attempt))
+    except Rejected as error:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "Rejected", str(error)))
+        return
+    except Unavailable as error:
+        _wait(workload, f"waiting: the cluster {attempt.cluster} cannot be reached ({error})")
+        return
+    failpoints.hit("backend.after_create")
+    Attempt.objects.filter(pk=attempt.pk, submitted_at=None).update(submitted_at=Now())
+    failpoints.hit("attempt.after_persist_handle")
+
+
+def advance(workload: Workload, attempt: Attempt, seen: Observation) -> None:
+    """Take the one step that follows from `seen`. Raises: Stale when the lease was lost."""
+    if seen.phase is Phase.UNKNOWN:
+        _wait(workload, workload.message)
+        return
+    Workload.objects.filter(pk=workload.pk).update(last_seen_at=Now())
+    if seen.phase.is_final:
+        failpoints.hit("observe.after_exit_seen")
+        _end(workload, attempt, _verdict(workload, seen), seen)
+    elif seen.phase is Phase.MISSING:
+        _missing(workload, attempt)
+    elif workload.desired_state == DesiredState.STOP or _is_overdue(workload, attempt):
+        _stop(workload, attempt)
+    elif seen.phase is Phase.RUNNING and workload.state == State.STARTING:
+        _running(workload, attempt, seen)
+    else:
+        _wait(workload, "" if seen.phase is Phase.RUNNING else seen.message)
+
+
+def _verdict(workload: Workload, seen: Observation) -> str:
+    if seen.phase is Phase.SUCCEEDED:
+        return State.SUCCEEDED
+    asked = workload.desired_state == DesiredState.STOP and seen.reason == "Stopped"
+    return State.STOPPED if asked else State.FAILED
+
+
+def _end(workload: Workload, attempt: Attempt, verdict: str, seen: Observation) -> None:
+    message, reason = seen.message, seen.reason
+    if verdict == State.STOPPED and workload.stop_cause:
+        message = workload.stop_cause
+    if verdict == State.FAILED and reason == "Stopped":
+        reason, message = "TimedOut", f"stopped: it ran longer than its limit of {workload.timeout_seconds} s"
+    finish(
+        workload,
+        attempt,
+        verdict,
+        epoch=workload.lease_epoch,
+        actor=_ACTOR,
+        reason=reason,
+        message=message,
+        exit_code=seen.exit_code,
+        started_at=seen.started_at,
+        finished_at=seen.finished_at,
+    )
+    failpoints.hit("finish.after_commit")
+
+
+def _missing(workload: Workload, attempt: Attempt) -> None:
+    """It is not there. Never started: start it. Started: convict only after a second look."""
+    if attempt.submitted_at is None:
+        start(workload, attempt)
+        return
+    since = workload.missing_since
+    if since is None:
+        Workload.objects.filter(pk=workload.pk).update(missing_since=Now(), next_reconcile_at=later(MISSING_TWICE.total_seconds()))
+    elif timezone.now() - since >= MISSING_TWICE:
+        gone = f"the cluster {attempt.cluster} no longer knows it: its process vanished without a verdict"
+        stopped = workload.desired_state == DesiredState.STOP
+        seen = Observation(Phase.MISSING, "Stopped" if stopped else "Vanished", gone)
+        _end(workload, attempt, State.STOPPED if stopped else State.LOST, seen)
+
+
+def _stop(workload: Workload, attempt: Attempt) -> None:
+    try:
+        backend_of(attempt).stop(attempt.handle, grace=timedelta(seconds=workload.grace_seconds))
+    except Unavailable as error:
+        _wait(workload, f"stopping: the cluster {attempt.cluster} cannot be reached ({error})")
+        return
+    failpoints.hit("cancel.after_kill")
+    cause = workload.stop_cause or "its time limit has passed"
+    if workload.state == State.STOPPING:
+        _wait(workload, workload.message)
+        return
+    transition(workload, State.STOPPING, actor=_ACTOR, reason="Stopping", message=cause, epoch=workload.lease_epoch)
+
+
+def _is_overdue(workload: Workload, attempt: Attempt) -> bool:
+    if workload.timeout_seconds is None or attempt.started_at is None:
+        return False
+    return timezone.now() > attempt.started_at + timedelta(seconds=workload.timeout_seconds) + _OVERDUE
+
+
+def _running(workload: Workload, attempt: Attempt, seen: Observation) -> None:
+    started: Any = seen.started_at or timezone.now()
+    failpoints.hit("run.before_running_commit")
+    Attempt.objects.filter(pk=attempt.pk, started_at=None).update(started_at=started)
+    transition(
+        workload,
+        State.RUNNING,
+        actor=_ACTOR,
+        epoch=workload.lease_epoch,
+        started_at=started,
+        missing_since=None,
+    )
+
+
+def _wait(workload: Workload, message: str) -> None:
+    """Nothing to do now: say why, look again later, the later the longer it has been so (up to 30 s)."""
+    quiet = (timezone.now() - workload.state_changed_at).total_seconds()
+    pause = min(30.0, max(POLL_SECONDS[workload.state], quiet / 60))
+    rows = Workload.objects.filter(pk=workload.pk, lease_epoch=workload.lease_epoch)
+    rows.update(message=message, missing_since=None, next_reconcile_at=later(pause), lease_until=None)
+
+
+def push_back(workload: Workload, seconds: float) -> None:
+    """Look again in `seconds`, whatever happened."""
+    rows = Workload.objects.filter(pk=workload.pk, lease_epoch=workload.lease_epoch)
+    rows.update(next_reconcile_at=later(seconds), lease_until=None)

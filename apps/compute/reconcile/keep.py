@@ -1,0 +1,86 @@
+"""The slow loops: health of the clusters, sweep of what nobody owns, audit of the books, purge of the old."""
+
+from datetime import timedelta
+
+import structlog
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+
+from apps.access.models import IdempotencyRecord
+from apps.accounts.models import LoginFailure
+from apps.compute import registry, services
+from apps.compute.backends.base import Inventory, Unavailable
+from apps.compute.choices import ClusterState
+from apps.compute.models import Attempt, Cluster
+from apps.core import failpoints
+from apps.quotas import services as quotas
+from apps.quotas.models import Reservation
+
+logger = structlog.get_logger(__name__)
+
+_KEEP_ANSWERS = timedelta(days=7)
+_KEEP_FAILURES = timedelta(days=1)
+_suspects: dict[str, set[str]] = {}  # cluster -> names that one sweep found ownerless
+
+
+def check_health() -> str:
+    """Ask every enabled cluster how it is, and write its answer and capacity down."""
+    bad = []
+    for cluster in Cluster.objects.filter(is_enabled=True):
+        health = registry.connect(cluster.kind, cluster.settings).health()
+        Cluster.objects.filter(pk=cluster.pk).update(
+            state=ClusterState.OK if health.ok else ClusterState.DOWN,
+            message=health.message,
+            warnings=list(health.warnings),
+            capabilities=sorted(health.capabilities),
+            capacity=dict(health.capacity),
+            checked_at=Now(),
+        )
+        quotas.set_capacity(services.cluster_node(cluster), health.capacity)
+        if not health.ok:
+            bad.append(cluster.name)
+    return f"down: {', '.join(bad)}" if bad else ""
+
+
+def sweep() -> str:
+    """Remove from the backends what no attempt owns, after two sweeps have found it so. A failed listing convicts nobody."""
+    removed = 0
+    for cluster in Cluster.objects.filter(is_enabled=True):
+        backend = registry.connect(cluster.kind, cluster.settings)
+        if not isinstance(backend, Inventory):
+            continue
+        try:
+            names = set(backend.list_names())
+        except Unavailable as error:
+            logger.warning("sweep_skipped", cluster=cluster.name, error=str(error))
+            continue
+        owned = set(Attempt.objects.filter(handle__in=names, removed_at=None).values_list("handle", flat=True))
+        ownerless = names - owned
+        for name in ownerless & _suspects.get(cluster.name, set()):
+            failpoints.hit("sweep.before_delete")
+            logger.warning("orphan_removed", cluster=cluster.name, name=name)
+            backend.stop(name, grace=timedelta(0))
+            backend.remove(name)
+            removed += 1
+        _suspects[cluster.name] = ownerless
+    return f"removed {removed}" if removed else ""
+
+
+def audit_books() -> str:
+    """Recompute what is used; give back what an ended attempt still holds. Drift is loud: it is a bug."""
+    ended = Attempt.objects.filter(handle=OuterRef("key")).exclude(verdict="")
+    stuck = list(Reservation.objects.filter(Exists(ended), released_at=None).values_list("key", flat=True))
+    for key in stuck:
+        logger.error("reservation_leaked", key=key)
+        services.release_leaked(key)
+    wrong = quotas.drift()
+    for line in wrong:
+        logger.error("quota_drift", row=line)
+    return "; ".join(wrong)
+
+
+def purge() -> str:
+    """Delete answers kept for repeats, and failed logins, that are past their time."""
+    IdempotencyRecord.objects.filter(created_at__lt=Now() - _KEEP_ANSWERS).delete()
+    LoginFailure.objects.filter(at__lt=Now() - _KEEP_FAILURES).delete()
+    return ""

@@ -1,0 +1,136 @@
+"""The threads of a worker: one moves workloads, one copies logs, one keeps house. All are right without any hint."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connections,
+)
+
+from apps.compute.reconcile import keep
+from apps.compute.reconcile.claim import hold_loop, note_loop
+from apps.compute.reconcile.collect import Collector
+from apps.compute.reconcile.turn import run_turn
+from apps.compute.reconcile.watch import Watch
+
+logger = structlog.get_logger(__name__)
+
+_POLL_SECONDS = 0.25  # between two turns without a hint
+_IDLE_POLL_SECONDS = 1.0
+_HOUSE = {  # loop -> (function, seconds between two runs)
+    "health": (keep.check_health, 15.0),
+    "sweep": (keep.sweep, 30.0),
+    "audit": (keep.audit_books, 60.0),
+    "purge": (keep.purge, 3600.0),
+}
+
+
+class Reconciler:
+    """Runs the loops in threads until `stop`. One per worker process; any number of processes."""
+
+    def __init__(self) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"[:80]
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._collector = Collector()
+        self._watch = Watch()
+        self._threads = [
+            threading.Thread(target=self._forever, args=(work,), name=name, daemon=True)
+            for name, work in (("due", self._due), ("logs", self._logs), ("house", self._house))
+        ]
+        self._ran: dict[str, float] = {}
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Ask the threads to end after their present step and wait for them."""
+        self._stop.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def wake(self) -> None:
+        """Take a turn now: a hint has come."""
+        self._wake.set()
+
+    def _forever(self, work: Callable[[], None]) -> None:
+        pause = 0.2
+        while not self._stop.is_set():
+            try:
+                work()
+                pause = 0.2
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("database_unavailable", thread=threading.current_thread().name, error=str(error).strip())
+                connections.close_all()
+                self._stop.wait(pause)
+                pause = min(5.0, pause * 2)
+            except Exception:  # the outermost level of a loop: a bug must not end it
+                logger.exception("loop_failed", thread=threading.current_thread().name)
+                self._stop.wait(1.0)
+            close_old_connections()
+        connections.close_all()
+
+    def _due(self) -> None:
+        changed = self._sleep()
+        self._wake.clear()
+        if changed:
+            self._turn(changed)
+        self._turn(None)
+
+    def _turn(self, ids: list[UUID] | None) -> None:
+        turn = run_turn(self.owner, ids=ids)
+        self._watch.update(turn.looked_at, turn.present)
+        if turn.present:
+            self._collector.expect_news()
+
+    def _sleep(self) -> list[UUID]:
+        """Wait for a hint, the next poll, or something that changed on a backend; return what changed."""
+        until = time.monotonic() + (_IDLE_POLL_SECONDS if self._watch.is_idle else _POLL_SECONDS)
+        while not self._stop.is_set():
+            changed = self._watch.changed()
+            left = until - time.monotonic()
+            if changed or left <= 0:
+                return changed
+            if self._wake.wait(left if self._watch.is_idle else min(left, self._watch.pause)):
+                return []
+        return []
+
+    def _logs(self) -> None:
+        self._stop.wait(min(self._collector.turn(), 0.05))
+
+    def _house(self) -> None:
+        for name, (work, every) in _HOUSE.items():
+            if time.monotonic() - self._ran.get(name, float("-inf")) < every or self._stop.is_set():
+                continue
+            if hold_loop(name, self.owner, seconds=max(30.0, every)):
+                note_loop(name, work())
+            self._ran[name] = time.monotonic()
+        self._stop.wait(0.5)
+
+
+_running: Reconciler | None = None
+
+
+def start_here() -> Reconciler:
+    """Start the loops of this process, once."""
+    global _running  # noqa: PLW0603 -- one set of loops per process
+    if _running is None:
+        _running = Reconciler()
+        _running.start()
+    return _running
+
+
+def wake_here() -> None:
+    """Pass a hint on to this process's loops, if it has any."""
+    if _running is not None:
+        _running.wake()

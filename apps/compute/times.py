@@ -1,0 +1,10 @@
+"""Times by the database's clock."""
+
+from datetime import timedelta
+
+from django.db.models import DateTimeField, ExpressionWrapper, Value
+from django.db.models.functions import Now
+
+
+def later(seconds: float) -> ExpressionWrapper:
+    return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())

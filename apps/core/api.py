@@ -1,0 +1,146 @@
+"""What every API view shares: strict JSON in, problem+json (RFC 9457) for errors, cursor pages."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import orjson
+import structlog
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from typing_extensions import override
+
+from apps.core import errors
+from apps.core.middleware import current_request
+
+logger = structlog.get_logger(__name__)
+
+
+class ProblemRenderer(JSONRenderer):
+    media_type = "application/problem+json"
+
+
+class StrictJSONParser(BaseParser):
+    """JSON by RFC 8259: no NaN, no NUL (PostgreSQL cannot store it), nesting bounded by the parser."""
+
+    media_type = "application/json"
+
+    @override
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            body = stream.read()
+        except OSError as error:
+            msg = "The body ended early."
+            raise exceptions.ParseError(msg) from error
+        if b"\\u0000" in body:
+            msg = "NUL characters are not accepted."
+            raise exceptions.ParseError(msg)
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            msg = f"Not valid JSON: {error}"
+            raise exceptions.ParseError(msg) from error
+
+
+class CursorPage(CursorPagination):
+    """Newest first, by the time-ordered primary key; `limit` up to 200; no total, which would cost more than the page."""
+
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 200
+    ordering: ClassVar[Any] = "-pk"
+
+
+def problem(error: errors.DomainError) -> dict[str, Any]:
+    """Build the body of an error answer (RFC 9457, with our stable `code`)."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "request_id": current_request.get().request_id,
+    }
+    if isinstance(error, errors.Invalid):
+        body["errors"] = error.errors
+    return {**error.extra, **body}
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Translate what a view raised. Only a bug is left for Django to turn into a 500."""
+    error = translate(exc)
+    if error is None:
+        return None
+    headers: dict[str, str] = {}
+    if isinstance(exc, exceptions.APIException):
+        wait = getattr(exc, "wait", None)
+        headers |= {"Retry-After": str(int(wait) + 1)} if wait else {}
+    if error.status == status.HTTP_401_UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="fathom"'
+    if isinstance(error, errors.Throttled):
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == status.HTTP_503_SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "2"
+    request: Request = context["request"]
+    request.accepted_renderer = ProblemRenderer()
+    request.accepted_media_type = ProblemRenderer.media_type
+    return Response(problem(error), status=error.status, headers=headers, content_type=ProblemRenderer.media_type)
+
+
+def translate(exc: Exception) -> errors.DomainError | None:
+    """Map an exception of Django, DRF or ours to ours; None for a bug."""
+    match exc:
+        case errors.DomainError():
+            return exc
+        case exceptions.ValidationError():
+            return errors.Invalid(errors=_field_errors(exc.detail))
+        case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
+            return errors.NotAuthenticated(str(exc.detail))
+        case Http404() | exceptions.NotFound():
+            return errors.NotFound()
+        case PermissionDenied() | exceptions.PermissionDenied():
+            return errors.NotAllowed(str(exc) or "You may not do this.")
+        case exceptions.APIException():
+            return _from_drf(exc)
+        case ValidationError():
+            return errors.Invalid("; ".join(exc.messages))
+        case DataError():
+            return errors.Invalid("A value is out of range.")
+        case OperationalError() | InterfaceError():
+            logger.warning("database_unavailable", error=str(exc))
+            return errors.Unready("The database cannot be reached; nothing was written. Try again.")
+    return None
+
+
+def _from_drf(exc: exceptions.APIException) -> errors.DomainError:
+    kinds = {400: errors.Invalid, 413: errors.TooLarge}
+    if exc.status_code in kinds:
+        return kinds[exc.status_code](str(exc.detail))
+    error = errors.DomainError(str(exc.detail))
+    named = {405: "method_not_allowed", 406: "not_acceptable", 415: "unsupported_media_type", 429: "throttled"}
+    error.status, error.code = exc.status_code, named.get(exc.status_code, "error")  # type: ignore[misc] -- one-off kinds
+    error.title = str(exc.default_detail)  # type: ignore[misc] -- as above
+    return error
+
+
+def _field_errors(detail: Any, prefix: str = "") -> dict[str, list[str]]:
+    if isinstance(detail, Mapping):
+        found: dict[str, list[str]] = {}
+        for name, value in detail.items():
+            found |= _field_errors(value, f"{prefix}.{name}" if prefix else str(name))
+        return found
+    if isinstance(detail, list) and any(isinstance(item, Mapping) for item in detail):
+        found = {}
+        for index, item in enumerate(detail):
+            found |= _field_errors(item, f"{prefix}[{index}]")
+        return found
+    sentences = detail if isinstance(detail, list) else [detail]
+    return {prefix or "non_field_errors": [str(sentence) for sentence in sentences]} if sentences else {}

@@ -1,0 +1,50 @@
+"""Request id: taken from the caller if it is well-formed, else made here; on every log line, error and audit row."""
+
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import structlog
+from django.http import HttpRequest, HttpResponse  # noqa: TID251 -- middleware is an entry point
+
+from apps.core.ids import new_id
+
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Where the present work comes from: what audit rows and log lines say."""
+
+    request_id: str = ""
+    ip: str | None = None
+    origin: str = "system"  # "api" | "portal" | "admin" | "websocket" | "system"
+
+
+current_request: ContextVar[RequestContext] = ContextVar("current_request", default=RequestContext())  # noqa: B039 -- frozen
+
+
+def _origin(path: str) -> str:
+    if path.startswith("/api/"):
+        return "api"
+    return "admin" if path.startswith("/admin/") else "portal"
+
+
+class RequestContextMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _WELL_FORMED.fullmatch(given) else str(new_id())
+        context = RequestContext(request_id, request.META.get("REMOTE_ADDR") or None, _origin(request.path))
+        token = current_request.set(context)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            response = self.get_response(request)
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+            current_request.reset(token)
+        response["X-Request-ID"] = request_id
+        return response

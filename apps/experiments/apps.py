@@ -1,0 +1,16 @@
+
+from django.apps import AppConfig
+from typing_extensions import override
+
+
+class ExperimentsConfig(AppConfig):
+    name = "apps.experiments"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    @override
+    def ready(self) -> None:
+        from apps.compute import handlers  # noqa: PLC0415 -- models must be loaded first
+        from apps.experiments import policies, services  # noqa: PLC0415 -- as above
+
+        policies.declare()
+        handlers.on_workload_change(services.follow_workload)

@@ -1,0 +1,204 @@
+"""Writes on experiments."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from apps.access import policy
+from apps.audit import services as audit
+from apps.compute import services as compute
+from apps.compute.choices import TERMINAL, State
+from apps.compute.models import Workload
+from apps.compute.services import WorkloadRequest
+from apps.core import blobs, failpoints
+from apps.core.errors import Conflict, Invalid
+from apps.experiments import spec as specs
+from apps.experiments.models import CodeUpload, Experiment
+from apps.experiments.spec import Parsed
+from apps.quotas import services as quotas
+from apps.quotas.choices import NodeKind
+from apps.quotas.models import QuotaNode
+from apps.teams.models import Team
+from apps.tracking import services as tracking
+from apps.tracking.choices import RunStatus
+from apps.tracking.models import Run, Tag
+
+RUN_TOKEN_SCOPES = ("run:view", "run:log", "experiment:view")
+CODE_FORMATS = {"application/gzip": "tar.gz", "application/zip": "zip"}
+
+_RUN_STATUS = {
+    State.SUCCEEDED: RunStatus.FINISHED,
+    State.FAILED: RunStatus.FAILED,
+    State.LOST: RunStatus.FAILED,
+    State.STOPPED: RunStatus.KILLED,
+}
+
+
+@transaction.atomic
+def submit_experiment(document: Mapping[str, Any], *, by: Any, cloned_from: Experiment | None = None) -> Experiment:
+    """Accept a specification: from the commit on it will reach an end.
+
+    Effects: run, workload (queued), experiment, audit row; compute is woken after the commit.
+    Raises: Invalid with a sentence per field, NotAllowed, NeverFits.
+    """
+    policy.require_active(by, "experiment:create")
+    parsed = specs.parse(document)
+    team = _team(parsed.get("team"), by)
+    project = tracking.find_project(parsed.get("project", tracking.DEFAULT_PROJECT), by=by, team=team)
+    visibility = parsed.get("visibility", "")
+    run = tracking.create_run(
+        project, by=by, name=parsed.name, team=team, visibility=visibility, scope="experiment:create"
+    )
+    node = quota_node(by, run.team)
+    workload = compute.request_workload(_request(parsed, run, by), user=by, team=run.team, node=node)
+    Tag.objects.bulk_create(Tag(run=run, key=key, value=value) for key, value in parsed.get("tags", {}).items())
+    experiment = Experiment.objects.create(
+        run=run, workload=workload, kind=parsed.kind, spec=dict(parsed.document), cloned_from=cloned_from
+    )
+    audit.record("submit", experiment, by=by)
+    return experiment
+
+
+def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
+    return WorkloadRequest(
+        label=parsed.name,
+        subject=f"run:{run.pk}",
+        command=parsed.command,
+        env=parsed.get("env", {}),
+        token_scopes=RUN_TOKEN_SCOPES,
+        code=_code(parsed.code_sha256, by),
+        cpu_milli=parsed.cpu_milli,
+        memory_bytes=parsed.memory_bytes,
+        gpu_milli=parsed.gpu_milli,
+        disk_bytes=parsed.disk_bytes,
+        timeout_seconds=parsed.timeout_seconds,
+        grace_seconds=parsed.grace_seconds,
+        retries=parsed.get("retries", 0),
+        priority=parsed.get("priority", 0),
+        cluster=parsed.get("cluster", {}),
+    )
+
+
+def _team(slug: str | None, by: Any) -> Team | None:
+    if slug is None:
+        return None
+    team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
+    if team is None:
+        raise Invalid(errors={"team": ["There is no such team, or you are not in it."]})
+    found: Team = team
+    return found
+
+
+def _code(sha256: str, by: Any) -> dict[str, Any] | None:
+    if not sha256:
+        return None
+    upload = CodeUpload.objects.visible_to(by, "view").filter(sha256=sha256).first()
+    if upload is None:
+        raise Invalid(errors={"code.upload": ["You have not uploaded this code. Upload it first."]})
+    return {"sha256": upload.sha256, "format": upload.format, "size_bytes": upload.size_bytes}
+
+
+def quota_node(user: Any, team: Team | None) -> QuotaNode:
+    """Return the leaf of the quota tree that pays for `user`'s work in `team`, or for his own."""
+    platform = quotas.platform_node()
+    if team is None:
+        return quotas.ensure_node(NodeKind.USER, f"user:{user.pk}", name=user.username, parent=platform)
+    key = f"team:{team.pk}/user:{user.pk}"
+    if (known := QuotaNode.objects.filter(key=key).first()) is not None:
+        return known
+    organization = team.organization
+    top = quotas.ensure_node(
+        NodeKind.ORGANIZATION, f"org:{organization.pk}", name=organization.name, parent=platform
+    )
+    middle = quotas.ensure_node(NodeKind.TEAM, f"team:{team.pk}", name=team.name, parent=top)
+    return quotas.ensure_node(NodeKind.USER, key, name=f"{user.username} in {team.name}", parent=middle)
+
+
+@transaction.atomic
+def stop_experiment(experiment: Experiment, *, by: Any, reason: str = "") -> bool:
+    """Ask for the experiment to stop; false when that was asked before. Audited. Raises: NotAllowed, Conflict."""
+    policy.require(by, "stop", experiment)
+    news = compute.request_stop(experiment.workload, by=by, reason=reason)
+    if news:
+        audit.record("stop", experiment, by=by, reason=reason)
+    return news
+
+
+@transaction.atomic
+def retry_experiment(experiment: Experiment, *, by: Any) -> Experiment:
+    """Run it once more, as a new attempt of the same experiment. Audited. Raises: NotAllowed, Conflict, NeverFits."""
+    policy.require(by, "retry", experiment)
+    _require_live(experiment)
+    compute.request_retry(experiment.workload, by=by)
+    audit.record("retry", experiment, by=by)
+    return experiment
+
+
+@transaction.atomic
+def clone_experiment(experiment: Experiment, *, by: Any, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Submit a copy, as one's own, with some fields replaced. Raises: NotAllowed, Invalid, NeverFits."""
+    policy.require(by, "clone", experiment)
+    document = {**experiment.spec, **(overrides or {})}
+    if experiment.run.owner_id != by.pk and "code" in experiment.spec and "code" not in (overrides or {}):
+        _share_code(experiment, by)
+    return submit_experiment(document, by=by, cloned_from=experiment)
+
+
+def _share_code(experiment: Experiment, by: Any) -> None:
+    """Who may view an experiment may run its code: he gets the right to refer to the blob."""
+    code = experiment.workload.template["code"]
+    CodeUpload.objects.get_or_create(
+        owner=by, sha256=code["sha256"], defaults={"format": code["format"], "size_bytes": code["size_bytes"]}
+    )
+
+
+@transaction.atomic
+def delete_experiment(experiment: Experiment, *, by: Any) -> None:
+    """Take an ended experiment out of sight; its run, log and artifacts stay in the records. Idempotent. Audited.
+
+    Raises: NotAllowed, Conflict while it is active.
+    """
+    policy.require(by, "delete", experiment)
+    state = Workload.objects.values_list("state", flat=True).get(pk=experiment.workload_id)
+    if state not in TERMINAL:
+        msg = f"It is {state}. Stop it first."
+        raise Conflict(msg, state=state)
+    if Experiment.objects.filter(pk=experiment.pk, archived_at=None).update(archived_at=Now()):
+        Run.objects.filter(pk=experiment.pk).update(archived_at=Now())
+        audit.record("delete", experiment, by=by)
+
+
+def _require_live(experiment: Experiment) -> None:
+    if experiment.archived_at is not None:
+        msg = "It was deleted."
+        raise Conflict(msg)
+
+
+def upload_code(chunks: Iterable[bytes], *, by: Any, sha256: str, content_type: str) -> tuple[CodeUpload, bool]:
+    """Keep an archive of code under its hash; the second result says whether it is new to `by`.
+
+    Raises: NotAllowed, Invalid for another format or hash, TooLarge.
+    """
+    policy.require_active(by, "code:create")
+    if content_type not in CODE_FORMATS:
+        raise Invalid(errors={"Content-Type": [f"One of {', '.join(CODE_FORMATS)}."]})
+    blob = blobs.write(chunks, limit=settings.CODE_LIMIT_BYTES, expected_sha256=sha256)
+    failpoints.hit("code.after_write_before_row")
+    return CodeUpload.objects.get_or_create(
+        owner=by, sha256=blob.sha256, defaults={"format": CODE_FORMATS[content_type], "size_bytes": blob.size_bytes}
+    )
+
+
+def follow_workload(workload: Workload, from_state: str) -> None:
+    """Keep the run's status in step with its workload; called inside the transition's transaction."""
+    if not workload.subject.startswith("run:"):
+        return
+    run_id = workload.subject.removeprefix("run:")
+    status = _RUN_STATUS.get(State(workload.state))
+    if status is not None:
+        Run.objects.filter(pk=run_id).update(status=status, finished_at=Now())
+    elif from_state in TERMINAL:
+        Run.objects.filter(pk=run_id).update(status=RunStatus.RUNNING, finished_at=None)

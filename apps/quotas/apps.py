@@ -1,0 +1,14 @@
+
+from django.apps import AppConfig
+from typing_extensions import override
+
+
+class QuotasConfig(AppConfig):
+    name = "apps.quotas"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    @override
+    def ready(self) -> None:
+        from apps.quotas import policies  # noqa: PLC0415 -- models must be loaded first
+
+        policies.declare()

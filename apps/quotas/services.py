@@ -1,0 +1,156 @@
+"""Admission: the only writer of what is used.
+
+LOCKING: limit rows are locked in one global order (depth, node, resource), in READ COMMITTED, before they are read;
+without the lock concurrent admissions exceed the limit (tests/concurrency shows it).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import BigIntegerField, Case, F, Value, When
+from django.db.models.functions import Now
+
+from apps.access import policy
+from apps.audit import services as audit
+from apps.core import failpoints
+from apps.core.errors import Invalid, NeverFits
+from apps.core.locks import lock_rows
+from apps.quotas.choices import DEPTH, NodeKind, in_units, words
+from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
+
+Amounts = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Why a reservation has to wait: the first limit, from the top, that it would exceed."""
+
+    node_id: int
+    node: str
+    resource: str
+    used: int
+    limit: int
+    need: int
+
+    @property
+    def message(self) -> str:
+        have = f"{self.node} uses {in_units(self.resource, self.used)} of {in_units(self.resource, self.limit)}"
+        return f"waiting: {have} {words(self.resource)}, and this needs {in_units(self.resource, self.need)}"
+
+
+def platform_node() -> QuotaNode:
+    return ensure_node(NodeKind.PLATFORM, "platform", name="platform")
+
+
+@transaction.atomic
+def ensure_node(
+    kind: NodeKind, key: str, *, name: str, parent: QuotaNode | None = None, limits: Amounts | None = None
+) -> QuotaNode:
+    """Return the node `key`, creating it with the given limits, or with the defaults of its kind. Idempotent."""
+    known = QuotaNode.objects.filter(key=key).first()
+    if known is not None:
+        return known
+    node, created = QuotaNode.objects.get_or_create(
+        key=key, defaults={"kind": kind, "name": name, "parent": parent, "depth": DEPTH[kind], "path": []}
+    )
+    if created:
+        node.path = [*(parent.path if parent else []), node.pk]
+        node.save(update_fields=["path"])
+        chosen = settings.QUOTA_DEFAULTS.get(kind, {}) if limits is None else limits
+        rows = [QuotaLimit(node=node, resource=resource, limit=chosen.get(resource)) for resource in settings.QUOTA_RESOURCES]
+        QuotaLimit.objects.bulk_create(rows)
+    return node
+
+
+@transaction.atomic
+def set_limit(node: QuotaNode, resource: str, limit: int | None, *, by: Any, reason: str = "") -> QuotaLimit:
+    """Change a limit, in base units; None removes it. Lowering one below its use stops nothing, it only admits no more.
+
+    Audited. Raises: NotAllowed, Invalid for a negative limit.
+    """
+    policy.require(by, "manage", node)
+    if limit is not None and limit < 0:
+        raise Invalid(errors={"limit": ["Must not be negative."]})
+    row, _ = QuotaLimit.objects.get_or_create(node=node, resource=resource)
+    before = row.limit
+    QuotaLimit.objects.filter(pk=row.pk).update(limit=limit)
+    row.limit = limit
+    audit.record("set_limit", node, by=by, reason=reason, resource=resource, before=before, after=limit)
+    return row
+
+
+def set_capacity(node: QuotaNode, amounts: Amounts) -> None:
+    """Write what a cluster reported as its capacity."""
+    for resource, limit in amounts.items():
+        QuotaLimit.objects.filter(node=node, resource=resource).exclude(limit=limit).update(limit=limit)
+
+
+def reserve(key: str, node: QuotaNode, also: Sequence[int], amounts: Amounts) -> Reservation | Full:
+    """Hold `amounts` at `node`, all its ancestors and the nodes `also`, or say what is full. Idempotent per `key`.
+
+    Runs in the caller's transaction, which must be READ COMMITTED and touch no other rows before.
+    """
+    need = {resource: amount for resource, amount in amounts.items() if amount > 0}
+    nodes = [*node.path, *also]
+    rows = _lock(nodes, need)
+    failpoints.hit("quota.after_lock")
+    if (held := Reservation.objects.filter(key=key, released_at=None).first()) is not None:
+        return held
+    for row in rows:
+        if row.limit is not None and row.used + need[row.resource] > row.limit:
+            return Full(row.node_id, str(row.node), row.resource, row.used, row.limit, need[row.resource])
+    _add(rows, need, sign=1)
+    failpoints.hit("quota.before_commit")
+    return Reservation.objects.create(key=key, node=node, node_ids=nodes, amounts=need)
+
+
+def release(key: str) -> bool:
+    """Give back what `key` holds; a second call finds nothing to give. Runs in the caller's transaction."""
+    reservation = Reservation.objects.filter(key=key, released_at=None).first()
+    if reservation is None:
+        return False
+    rows = _lock(reservation.node_ids, reservation.amounts)
+    failpoints.hit("release.before_commit")
+    if Reservation.objects.filter(pk=reservation.pk, released_at=None).update(released_at=Now()) != 1:
+        return False
+    _add(rows, reservation.amounts, sign=-1)
+    return True
+
+
+def require_possible(node: QuotaNode, also: Sequence[int], amounts: Amounts) -> None:
+    """Refuse what is larger than a whole limit. Raises: NeverFits, with the numbers."""
+    limits = QuotaLimit.objects.filter(node_id__in=[*node.path, *also], resource__in=amounts).select_related("node")
+    for row in limits.order_by("node__depth", "resource"):
+        need = amounts[row.resource]
+        if row.limit is not None and need > row.limit:
+            most, unit = in_units(row.resource, row.limit), words(row.resource)
+            msg = f"{row.node} may use at most {most} {unit}; this needs {in_units(row.resource, need)}."
+            raise NeverFits(msg, resource=row.resource, limit=row.limit, need=need)
+
+
+def drift() -> list[str]:
+    """Recompute every `used` from the live reservations and name each row that differs. Empty when all is well."""
+    expected: dict[tuple[int, str], int] = {}
+    with transaction.atomic():
+        rows = lock_rows(QuotaLimit.objects.all(), order=("node__depth", "node_id", "resource"))
+        for reservation in Reservation.objects.filter(released_at=None):
+            for node_id in reservation.node_ids:
+                for resource, amount in reservation.amounts.items():
+                    expected[node_id, resource] = expected.get((node_id, resource), 0) + amount
+    found = [(row, expected.get((row.node_id, row.resource), 0)) for row in rows]
+    return [f"node {row.node_id} {row.resource}: {row.used}, live {live}" for row, live in found if row.used != live]
+
+
+def _lock(node_ids: Sequence[int], amounts: Amounts) -> list[QuotaLimit]:
+    rows = QuotaLimit.objects.filter(node_id__in=node_ids, resource__in=amounts).select_related("node")
+    return lock_rows(rows, order=("node__depth", "node_id", "resource"))
+
+
+def _add(rows: Sequence[QuotaLimit], amounts: Amounts, *, sign: int) -> None:
+    steps = [When(resource=resource, then=Value(sign * amount)) for resource, amount in amounts.items()]
+    step = Case(*steps, default=Value(0), output_field=BigIntegerField())
+    if rows:
+        QuotaLimit.objects.filter(pk__in=[row.pk for row in rows]).update(used=F("used") + step)

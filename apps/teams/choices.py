@@ -1,0 +1,18 @@
+from django.db.models import TextChoices
+
+from apps.access.decision import Role
+
+
+class TeamRole(TextChoices):
+    """What a member may do with the team's assets, and with the team."""
+
+    VIEWER = "viewer", "Viewer"
+    MEMBER = "member", "Member"
+    MAINTAINER = "maintainer", "Maintainer"
+
+
+ROLE_ON_ASSETS = {
+    TeamRole.VIEWER: Role.VIEWER,
+    TeamRole.MEMBER: Role.EDITOR,
+    TeamRole.MAINTAINER: Role.MANAGER,
+}

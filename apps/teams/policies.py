@@ -1,0 +1,26 @@
+from typing import Any
+
+from django.db.models import Q
+
+from apps.access.decision import Role
+from apps.access.memberships import memberships_of
+from apps.access.policy import Policy, register
+from apps.teams.models import Membership, Organization, Team
+
+
+def _member(path: str) -> Any:
+    """Holds on a team the role of the membership."""
+    return lambda principal, role: Q(**{f"{path}__in": memberships_of(principal).teams_with(role)})
+
+
+def _in_organization(principal: Any, role: Role) -> Q:
+    if role is not Role.VIEWER:
+        return Q(pk__in=[])
+    mine = Team.objects.filter(pk__in=memberships_of(principal).teams_with(Role.VIEWER))
+    return Q(pk__in=mine.values("organization_id"))
+
+
+def declare() -> None:
+    register(Policy(Team, {"view": Role.VIEWER, "submit": Role.EDITOR, "manage": Role.MANAGER}, rule=_member("pk")))
+    register(Policy(Membership, {"view": Role.VIEWER, "manage": Role.MANAGER}, rule=_member("team_id")))
+    register(Policy(Organization, {"view": Role.VIEWER, "manage": Role.MANAGER}, rule=_in_organization))

@@ -1,0 +1,85 @@
+"""Writes on organizations, teams and memberships."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from apps.access import policy
+from apps.access.memberships import Memberships
+from apps.access.principal import SYSTEM
+from apps.accounts.models import User
+from apps.audit import services as audit
+from apps.core.errors import Invalid, NotAllowed
+from apps.teams.choices import ROLE_ON_ASSETS, TeamRole
+from apps.teams.models import Membership, Organization, Team
+
+
+@transaction.atomic
+def create_organization(*, slug: str, name: str, by: Any) -> Organization:
+    """Create an organization. Admins only. Audited. Raises: NotAllowed, Invalid."""
+    _require_admin(by)
+    organization = Organization(slug=slug, name=name)
+    _save(organization)
+    audit.record("create", organization, by=by)
+    return organization
+
+
+@transaction.atomic
+def create_team(organization: Organization, *, slug: str, name: str, by: Any) -> Team:
+    """Create a team and the group that mirrors it. Admins only. Audited. Raises: NotAllowed, Invalid."""
+    _require_admin(by)
+    team = Team(organization=organization, slug=slug, name=name)
+    team.group, _ = Group.objects.get_or_create(name=f"team:{slug}")
+    _save(team)
+    audit.record("create", team, by=by)
+    return team
+
+
+@transaction.atomic
+def set_member(team: Team, user: User, *, role: TeamRole | str, by: Any) -> Membership:
+    """Add `user` to the team, or change his role. Idempotent. Audited.
+
+    Raises: NotAllowed unless `by` maintains the team or is an admin, Invalid for an unknown role.
+    """
+    policy.require(by, "manage", team)
+    if role not in TeamRole.values:
+        raise Invalid(errors={"role": [f"One of {', '.join(TeamRole.values)}."]})
+    membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
+    user.groups.add(team.group)
+    audit.record("set_member", team, by=by, user=user.username, role=str(role))
+    return membership
+
+
+@transaction.atomic
+def remove_member(team: Team, user: User, *, by: Any) -> None:
+    """Take `user` out of the team; what he owns stays his. Idempotent. Audited. Raises: NotAllowed."""
+    policy.require(by, "manage", team)
+    deleted, _ = Membership.objects.filter(team=team, user=user).delete()
+    user.groups.remove(team.group)
+    if deleted:
+        audit.record("remove_member", team, by=by, user=user.username)
+
+
+def memberships_of(user: Any) -> Memberships:
+    """Tell the judge: the person's role in each team, and the teams of his organizations."""
+    rows = list(Membership.objects.filter(user_id=user.pk).values_list("team_id", "role", "team__organization_id"))
+    organizations = {organization for _, _, organization in rows}
+    siblings = Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True) if rows else []
+    roles = {team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows}
+    return Memberships(roles=roles, organization_teams=frozenset(siblings))
+
+
+def _require_admin(by: Any) -> None:
+    if by is not SYSTEM and not by.is_superuser:
+        msg = "Only an admin may do this."
+        raise NotAllowed(msg)
+
+
+def _save(row: Organization | Team) -> None:
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        raise Invalid(errors=error.message_dict) from error
+    row.save()

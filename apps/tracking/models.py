@@ -1,0 +1,193 @@
+from typing import ClassVar
+
+from django.db import models
+from typing_extensions import override
+
+from apps.access.models import GroupGrant, Owned, UserGrant
+from apps.core.ids import new_id
+from apps.tracking.choices import RunStatus
+
+
+class Project(Owned):
+    """A folder of runs; its team and visibility are what new runs in it start with."""
+
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    archived_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta(Owned.Meta):
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["owner", "name"], name="project_name_personal", condition=models.Q(team=None, archived_at=None)
+            ),
+            models.UniqueConstraint(
+                fields=["team", "name"], name="project_name_in_team", condition=models.Q(archived_at=None)
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProjectUserGrant(UserGrant):
+    """Shares one project with one user."""
+
+    content_object = models.ForeignKey(Project, on_delete=models.CASCADE)
+
+
+class ProjectGroupGrant(GroupGrant):
+    """Shares one project with one group."""
+
+    content_object = models.ForeignKey(Project, on_delete=models.CASCADE)
+
+
+class Run(Owned):
+    """A tracked record: parameters, metrics, tags, artifacts. A submitted experiment has exactly one."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
+    name = models.CharField(max_length=200)
+    status = models.CharField(max_length=8, choices=RunStatus, default=RunStatus.RUNNING)
+    finished_at = models.DateTimeField(null=True, editable=False)
+    archived_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta(Owned.Meta):
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["owner", "-id"], name="run_of_owner"),
+            models.Index(fields=["team", "-id"], name="run_of_team"),
+            models.Index(fields=["project", "-id"], name="run_of_project"),
+            models.Index(fields=["visibility", "-id"], name="run_shared", condition=models.Q(visibility="public")),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunUserGrant(UserGrant):
+    """Shares one run with one user."""
+
+    content_object = models.ForeignKey(Run, on_delete=models.CASCADE)
+
+
+class RunGroupGrant(GroupGrant):
+    """Shares one run with one group."""
+
+    content_object = models.ForeignKey(Run, on_delete=models.CASCADE)
+
+
+class Param(models.Model):
+    """What a run was started with; the last value written wins."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="params")
+    key = models.CharField(max_length=250)
+    value = models.TextField()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "key"], name="one_param_per_key")
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+class Tag(models.Model):
+    """A word on a run; the last value written wins."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
+    key = models.CharField(max_length=250)
+    value = models.TextField(blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "key"], name="one_tag_per_key")
+        ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["key", "value"], name="tag_lookup")]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+class MetricSeries(models.Model):
+    """One metric of one run: what is known of all its points without reading them.
+
+    Min and max ignore NaN; "last" is the point with the highest (step, time), which need not be the latest to arrive.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series")
+    key = models.CharField(max_length=250)
+    count = models.BigIntegerField(default=0)
+    last_value = models.FloatField(null=True)
+    last_step = models.BigIntegerField(null=True)
+    last_time = models.DateTimeField(null=True)
+    min_value = models.FloatField(null=True)
+    max_value = models.FloatField(null=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "key"], name="one_series_per_key")
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return self.key
+
+
+class MetricPoint(models.Model):
+    """One value of a series. `ordinal` counts arrivals, so the primary key grows at its end and inserts stay cheap."""
+
+    pk = models.CompositePrimaryKey("series", "ordinal")
+    series = models.ForeignKey(MetricSeries, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    ordinal = models.BigIntegerField()
+    step = models.BigIntegerField()
+    time = models.DateTimeField()
+    value = models.FloatField()
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.step}: {self.value}"
+
+
+class MetricBatch(models.Model):
+    """A batch that was accepted, remembered so that its repeat adds nothing."""
+
+    id = models.UUIDField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["created_at"], name="batch_age")]
+
+    @override
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Artifact(models.Model):
+    """A file a run produced: a path within the run, and the content-addressed blob that holds its bytes."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="artifacts")
+    path = models.CharField(max_length=500)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    content_type = models.CharField(max_length=120, blank=True)
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "path"], name="one_artifact_per_path")
+        ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["sha256"], name="artifact_blob")]
+
+    @override
+    def __str__(self) -> str:
+        return self.path
+
+

@@ -1,0 +1,137 @@
+"""Writes on projects and runs."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from apps.access import policy
+from apps.access.choices import Visibility
+from apps.access.principal import SYSTEM
+from apps.audit import services as audit
+from apps.core.errors import Conflict, Invalid
+from apps.teams.models import Team
+from apps.tracking.choices import RunStatus
+from apps.tracking.models import Project, Run
+
+DEFAULT_PROJECT = "default"
+
+
+@transaction.atomic
+def create_project(  # noqa: PLR0913 -- what a project has
+    name: str, *, by: Any, description: str = "", team: Team | None = None, visibility: str = "", owner: Any = None
+) -> Project:
+    """Create a project. In a team it is the team's, and `by` must be at least a member. Audited.
+
+    Raises: NotAllowed, Invalid for a taken or ill-formed name.
+    """
+    policy.require_active(by, "project:create")
+    if team is not None:
+        policy.require(by, "submit", team)
+    chosen = visibility or (Visibility.TEAM if team else Visibility.PRIVATE)
+    project = Project(name=name.strip(), description=description, owner=owner or by, team=team, visibility=chosen)
+    _insert(project, "name", "A project of this name exists.")
+    audit.record("create", project, by=by)
+    return project
+
+
+@transaction.atomic
+def update_project(project: Project, *, by: Any, **changes: str) -> Project:
+    """Change name, description or visibility. Audited. Raises: NotAllowed, Invalid."""
+    policy.require(by, "edit", project)
+    before = {name: getattr(project, name) for name in changes}
+    for name, value in changes.items():
+        setattr(project, name, value)
+    _insert(project, "name", "A project of this name exists.")
+    audit.record("update", project, by=by, before=before, after=changes)
+    return project
+
+
+@transaction.atomic
+def archive_project(project: Project, *, by: Any) -> None:
+    """Take an empty project out of sight. Audited. Raises: NotAllowed, Conflict while it has runs."""
+    policy.require(by, "delete", project)
+    if project.runs.filter(archived_at=None).exists():
+        msg = "The project still has runs. Delete or move them first."
+        raise Conflict(msg)
+    Project.objects.filter(pk=project.pk).update(archived_at=Now())
+    audit.record("archive", project, by=by)
+
+
+def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
+    """Return the project that a person means by an id or a name; "default" comes into being when it is first meant.
+
+    A name is looked for in the team if one is given, else among one's own, then among all one may submit to.
+    Raises: Invalid when there is none, or more than one.
+    """
+    rows: QuerySet[Project] = Project.objects.visible_to(by, "view").filter(archived_at=None)
+    try:
+        found = list(rows.filter(pk=UUID(reference)))
+    except ValueError:
+        named = rows.filter(name=reference)
+        own = named.filter(team=team) if team else named.filter(team=None, owner_id=by.pk)
+        found = list(own[:1]) or list(named.filter(team=team)[:2] if team else named[:2])
+    if not found and reference == DEFAULT_PROJECT:
+        return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by, team=team)
+    if len(found) != 1:
+        said = "There is no such project, or you may not see it." if not found else "Several projects have this name; use the id."
+        raise Invalid(errors={"project": [said]})
+    return found[0]
+
+
+@transaction.atomic
+def create_run(  # noqa: PLR0913 -- what a run has
+    project: Project, *, by: Any, name: str, team: Team | None = None, visibility: str = "", scope: str = "run:create"
+) -> Run:
+    """Create a tracked run in a project; team and visibility are the project's unless given. Audited.
+
+    Raises: NotAllowed, Invalid.
+    """
+    policy.require_active(by, scope)
+    policy.require(by, "submit", project)
+    if team is not None:
+        policy.require(by, "submit", team)
+    run = Run(
+        project=project,
+        name=name,
+        owner=by,
+        team=team or project.team,
+        visibility=visibility or project.visibility,
+    )
+    _insert(run, "name", "")
+    audit.record("create", run, by=by)
+    return run
+
+
+@transaction.atomic
+def finish_run(run: Run, status: str, *, by: Any) -> None:
+    """Close a run that was tracked outside a job, or whose job has ended. Idempotent.
+
+    Raises: NotAllowed, Invalid for an unknown status.
+    """
+    policy.require(by, "log", run)
+    if status not in RunStatus.values or status == RunStatus.RUNNING:
+        raise Invalid(errors={"status": ["One of finished, failed, killed."]})
+    Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(status=status, finished_at=Now())
+
+
+@transaction.atomic
+def archive_run(run: Run, *, by: Any) -> None:
+    """Take a run out of sight; nothing of it is erased. Audited. Raises: NotAllowed."""
+    policy.require(by, "delete", run)
+    Run.objects.filter(pk=run.pk, archived_at=None).update(archived_at=Now())
+    audit.record("archive", run, by=by)
+
+
+def _insert(row: Project | Run, field: str, taken: str) -> None:
+    try:
+        row.full_clean(validate_unique=False, validate_constraints=False)
+        with transaction.atomic():
+            row.save()
+    except ValidationError as error:
+        raise Invalid(errors=error.message_dict) from error
+    except IntegrityError as error:
+        raise Invalid(errors={field: [taken]}) from error
