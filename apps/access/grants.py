@@ -50,6 +50,17 @@ def condition(model: type[Model], principal: "Principal", role: Role, prefix: st
     return Q(**{f"{prefix}pk__in": by_user}) | Q(**{f"{prefix}pk__in": by_group})
 
 
+def role_by_grant(obj: Model, principal: "Principal") -> Role:
+    """Return the highest role that a grant gives `principal` on `obj`."""
+    users = get_user_obj_perms_model(type(obj))._default_manager  # noqa: SLF001 -- generic code
+    groups = get_group_obj_perms_model(type(obj))._default_manager  # noqa: SLF001 -- generic code
+    by_user = users.filter(user_id=principal.pk, content_object_id=obj.pk)
+    by_group = groups.filter(group__user=principal.pk, content_object_id=obj.pk)
+    held = by_user.values_list("permission__codename").union(by_group.values_list("permission__codename"))
+    names = {name for (name,) in held}
+    return max((role for role in Role if codename(role) in names), default=Role.NONE)
+
+
 def _table(model: type[Model], subject: Any) -> tuple[type[Model], str]:
     if isinstance(subject, Group):
         return get_group_obj_perms_model(model), "group"

@@ -152,16 +152,41 @@ def require_active(principal: "Principal", scope: str = "") -> None:
 
 
 def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) -> Role:
-    """Return the highest role `principal` holds on `obj`, by the very conditions that filter lists."""
+    """Return the highest role `principal` holds on `obj`, by the very conditions that filter lists.
+
+    The columns of an owned object are judged as they were loaded; only grants, and rules, ask the database.
+    """
     policy = policy or policy_for(type(obj))
     rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
-    if (bound := _bound_condition(principal, policy)) is not None:
-        rows = rows.filter(bound)
+    if (bound := _bound_condition(principal, policy)) is not None and not rows.filter(bound).exists():
+        return Role.NONE
     if principal.is_superuser:
-        return Role.MANAGER if rows.exists() else Role.NONE
+        return Role.MANAGER
+    if policy.rule is None:
+        return _role_by_columns(principal, _owned(obj, policy))
     ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
     held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
     return Role(held or 0)
+
+
+def _owned(obj: Model, policy: Policy) -> Any:
+    for name in filter(None, policy.via.split("__")):
+        obj = getattr(obj, name)
+    return obj
+
+
+def _role_by_columns(principal: "Principal", owned: Any) -> Role:
+    """Judge owner, team and visibility in Python: the mirror of `_condition`, compared with it by tests."""
+    if owned.owner_id == principal.pk:
+        return Role.MANAGER
+    member = memberships_of(principal)
+    role = Role.NONE
+    if owned.visibility != Visibility.PRIVATE:
+        role = member.roles.get(owned.team_id, Role.NONE)
+    in_organization = owned.visibility == Visibility.ORGANIZATION and owned.team_id in member.organization_teams
+    if owned.visibility == Visibility.PUBLIC or in_organization:
+        role = max(role, Role.VIEWER)
+    return role if role is Role.MANAGER else max(role, grants.role_by_grant(owned, principal))
 
 
 def _is_active(principal: "Principal") -> bool:

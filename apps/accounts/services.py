@@ -124,22 +124,20 @@ def _check_scopes(scopes: Sequence[str], by: Any) -> None:
         raise NotAllowed(msg)
 
 
-@transaction.atomic
 def issue_run_token(user: User, *, bound_to: str, purpose: str, scopes: Sequence[str], expires_in: timedelta) -> str:
     """Return the token of one attempt, bound to one object. Derived, so that a repeated start delivers the same one."""
     value = tokens.derived_token(TokenKind.RUN, purpose)
-    ApiToken.objects.get_or_create(
+    row = ApiToken(
+        user=user,
+        name=purpose[:100],
+        kind=TokenKind.RUN,
         digest=tokens.digest(value),
-        defaults={
-            "user": user,
-            "name": purpose[:100],
-            "kind": TokenKind.RUN,
-            "prefix": value[:12],
-            "scopes": list(scopes),
-            "bound_to": bound_to,
-            "expires_at": timezone.now() + expires_in,
-        },
+        prefix=value[:12],
+        scopes=list(scopes),
+        bound_to=bound_to,
+        expires_at=timezone.now() + expires_in,
     )
+    ApiToken.objects.bulk_create([row], ignore_conflicts=True)
     return value
 
 

@@ -54,7 +54,8 @@ def submit_experiment(document: Mapping[str, Any], *, by: Any, cloned_from: Expe
     )
     node = quota_node(by, run.team)
     workload = compute.request_workload(_request(parsed, run, by), user=by, team=run.team, node=node)
-    Tag.objects.bulk_create(Tag(run=run, key=key, value=value) for key, value in parsed.get("tags", {}).items())
+    if tags := parsed.get("tags"):
+        Tag.objects.bulk_create(Tag(run=run, key=key, value=value) for key, value in tags.items())
     experiment = Experiment.objects.create(
         run=run, workload=workload, kind=parsed.kind, spec=dict(parsed.document), cloned_from=cloned_from
     )
@@ -103,12 +104,12 @@ def _code(sha256: str, by: Any) -> dict[str, Any] | None:
 
 def quota_node(user: Any, team: Team | None) -> QuotaNode:
     """Return the leaf of the quota tree that pays for `user`'s work in `team`, or for his own."""
-    platform = quotas.platform_node()
-    if team is None:
-        return quotas.ensure_node(NodeKind.USER, f"user:{user.pk}", name=user.username, parent=platform)
-    key = f"team:{team.pk}/user:{user.pk}"
+    key = f"user:{user.pk}" if team is None else f"team:{team.pk}/user:{user.pk}"
     if (known := QuotaNode.objects.filter(key=key).first()) is not None:
         return known
+    platform = quotas.platform_node()
+    if team is None:
+        return quotas.ensure_node(NodeKind.USER, key, name=user.username, parent=platform)
     organization = team.organization
     top = quotas.ensure_node(
         NodeKind.ORGANIZATION, f"org:{organization.pk}", name=organization.name, parent=platform

@@ -45,14 +45,16 @@ def platform_node() -> QuotaNode:
     return ensure_node(NodeKind.PLATFORM, "platform", name="platform")
 
 
-@transaction.atomic
 def ensure_node(
     kind: NodeKind, key: str, *, name: str, parent: QuotaNode | None = None, limits: Amounts | None = None
 ) -> QuotaNode:
     """Return the node `key`, creating it with the given limits, or with the defaults of its kind. Idempotent."""
     known = QuotaNode.objects.filter(key=key).first()
-    if known is not None:
-        return known
+    return known or _create_node(kind, key, name, parent, limits)
+
+
+@transaction.atomic
+def _create_node(kind: NodeKind, key: str, name: str, parent: QuotaNode | None, limits: Amounts | None) -> QuotaNode:
     node, created = QuotaNode.objects.get_or_create(
         key=key, defaults={"kind": kind, "name": name, "parent": parent, "depth": DEPTH[kind], "path": []}
     )

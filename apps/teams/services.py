@@ -52,6 +52,19 @@ def set_member(team: Team, user: User, *, role: TeamRole | str, by: Any) -> Memb
     return membership
 
 
+def find_person(username: str, *, team: Team, by: Any) -> User:
+    """Return the active person of that exact name, for somebody who maintains `team`.
+
+    Raises: NotAllowed, Invalid when there is none.
+    """
+    policy.require(by, "manage", team)
+    person = User.objects.filter(username=username.strip(), is_active=True).first()
+    if person is None:
+        raise Invalid(errors={"username": ["There is nobody of this name."]})
+    found: User = person
+    return found
+
+
 @transaction.atomic
 def remove_member(team: Team, user: User, *, by: Any) -> None:
     """Take `user` out of the team; what he owns stays his. Idempotent. Audited. Raises: NotAllowed."""

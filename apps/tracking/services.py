@@ -67,13 +67,16 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
     A name is looked for in the team if one is given, else among one's own, then among all one may submit to.
     Raises: Invalid when there is none, or more than one.
     """
+    own_name = Project.objects.filter(owner_id=by.pk, team=team, name=reference, archived_at=None)
+    if (own := own_name.first()) is not None:  # the common case, without the cost of the whole policy; still judged
+        policy.require(by, "view", own)
+        return own
     rows: QuerySet[Project] = Project.objects.visible_to(by, "view").filter(archived_at=None)
     try:
         found = list(rows.filter(pk=UUID(reference)))
     except ValueError:
         named = rows.filter(name=reference)
-        own = named.filter(team=team) if team else named.filter(team=None, owner_id=by.pk)
-        found = list(own[:1]) or list(named.filter(team=team)[:2] if team else named[:2])
+        found = list(named.filter(team=team)[:2] if team else named[:2])
     if not found and reference == DEFAULT_PROJECT:
         return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by, team=team)
     if len(found) != 1:
@@ -101,8 +104,13 @@ def create_run(  # noqa: PLR0913 -- what a run has
         team=team or project.team,
         visibility=visibility or project.visibility,
     )
-    _insert(run, "name", "")
-    audit.record("create", run, by=by)
+    try:
+        run.clean_fields(exclude={"owner", "team", "project"})
+    except ValidationError as error:
+        raise Invalid(errors=error.message_dict) from error
+    run.save(force_insert=True)
+    if scope == "run:create":  # else the submission is the event
+        audit.record("create", run, by=by)
     return run
 
 
@@ -126,7 +134,7 @@ def archive_run(run: Run, *, by: Any) -> None:
     audit.record("archive", run, by=by)
 
 
-def _insert(row: Project | Run, field: str, taken: str) -> None:
+def _insert(row: Project, field: str, taken: str) -> None:
     try:
         row.full_clean(validate_unique=False, validate_constraints=False)
         with transaction.atomic():

@@ -4,6 +4,7 @@ Order: priority, then time of queueing. When a workload does not fit a node, wha
 resource below that node waits behind it, so that small work cannot starve large work; other branches go on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from django.db.models.functions import Now
 from apps.compute import services
 from apps.compute.choices import DesiredState, State
 from apps.compute.lifecycle import transition
-from apps.compute.models import Attempt, Workload
+from apps.compute.models import Attempt, Cluster, Workload
 from apps.compute.reconcile.claim import LEASE_SECONDS
 from apps.compute.times import later
 from apps.core import failpoints
@@ -25,20 +26,28 @@ from apps.quotas.models import QuotaNode
 _PAGE = 50
 
 
+Start = Callable[[Workload, Attempt], None]
+
+
 @dataclass
 class Pass:
-    """One walk along the queue: what is full, what was admitted."""
+    """One walk along the queue: what is full, how many were admitted."""
 
     owner: str
+    start: Start
     full: Q = field(default_factory=Q)
     seen: set[UUID] = field(default_factory=set)
-    admitted: list[tuple[Workload, Attempt]] = field(default_factory=list)
+    nodes: dict[UUID, int] = field(default_factory=dict)  # cluster -> its quota node
+    admitted: int = 0
 
 
-def admit(owner: str) -> list[tuple[Workload, Attempt]]:
-    """Admit what fits, each with its new attempt, leased to `owner`; drop what was stopped before it started."""
-    turn = Pass(owner)
-    while len(turn.admitted) < _PAGE:
+def admit(owner: str, start: Start) -> None:
+    """Admit what fits, and call `start` for each with its new attempt, leased to `owner`, as soon as it is admitted.
+
+    What was stopped before it started ends here.
+    """
+    turn = Pass(owner, start)
+    while turn.admitted < _PAGE:
         queue = Workload.objects.queue().filter(next_reconcile_at__lte=Now()).exclude(pk__in=turn.seen)
         if turn.full:
             queue = queue.exclude(turn.full)
@@ -53,7 +62,6 @@ def admit(owner: str) -> list[tuple[Workload, Attempt]]:
                 continue  # another worker has it
             if turn.full and workload.state == State.QUEUED:
                 break  # ask anew: the rest of the page may be behind it
-    return turn.admitted
 
 
 def _try(workload: Workload, turn: Pass) -> None:
@@ -64,18 +72,21 @@ def _try(workload: Workload, turn: Pass) -> None:
         turn.full |= Q(cluster_id=workload.cluster_id)
         _explain(workload, f"waiting: the cluster {workload.cluster} takes no new work", "Drained")
         return
-    full = _reserve(workload, turn)
-    if full is not None:
-        turn.full |= _behind(full)
-        _explain(workload, full.message, "QuotaFull")
+    result = _reserve(workload, turn)
+    if isinstance(result, quotas.Full):
+        turn.full |= _behind(result)
+        _explain(workload, result.message, "QuotaFull")
+        return
+    failpoints.hit("quota.after_commit")
+    turn.admitted += 1
+    turn.start(workload, result)
 
 
 @transaction.atomic
-def _reserve(workload: Workload, turn: Pass) -> quotas.Full | None:
+def _reserve(workload: Workload, turn: Pass) -> quotas.Full | Attempt:
     number = workload.attempt_no + 1
     handle = f"fth-{workload.pk.hex}-{number}"
-    node = services.cluster_node(workload.cluster)
-    held = quotas.reserve(handle, workload.quota_node, [node.pk], workload.amounts)
+    held = quotas.reserve(handle, workload.quota_node, [_node(workload.cluster, turn)], workload.amounts)
     if isinstance(held, quotas.Full):
         return held
     transition(
@@ -88,11 +99,13 @@ def _reserve(workload: Workload, turn: Pass) -> quotas.Full | None:
         lease_epoch=F("lease_epoch") + 1,
         lease_until=later(LEASE_SECONDS),
     )
-    attempt = Attempt.objects.create(workload=workload, no=number, cluster=workload.cluster, handle=handle)
-    workload.refresh_from_db(fields=["lease_epoch"])
-    turn.admitted.append((workload, attempt))
-    transaction.on_commit(lambda: failpoints.hit("quota.after_commit"))
-    return None
+    return Attempt.objects.create(workload=workload, no=number, cluster=workload.cluster, handle=handle)
+
+
+def _node(cluster: Cluster, turn: Pass) -> int:
+    if cluster.pk not in turn.nodes:
+        turn.nodes[cluster.pk] = services.cluster_node(cluster).pk
+    return turn.nodes[cluster.pk]
 
 
 def _behind(full: quotas.Full) -> Q:

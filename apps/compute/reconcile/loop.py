@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import structlog
@@ -25,6 +26,7 @@ logger = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.25  # between two turns without a hint
 _IDLE_POLL_SECONDS = 1.0
+_STARTERS = 4  # starts at the same time: a start mostly waits for the new process
 _HOUSE = {  # loop -> (function, seconds between two runs)
     "health": (keep.check_health, 15.0),
     "sweep": (keep.sweep, 30.0),
@@ -47,6 +49,7 @@ class Reconciler:
             for name, work in (("due", self._due), ("logs", self._logs), ("house", self._house))
         ]
         self._ran: dict[str, float] = {}
+        self._pool = ThreadPoolExecutor(_STARTERS, thread_name_prefix="start")
 
     def start(self) -> None:
         for thread in self._threads:
@@ -58,6 +61,7 @@ class Reconciler:
         self._wake.set()
         for thread in self._threads:
             thread.join(timeout)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def wake(self) -> None:
         """Take a turn now: a hint has come."""
@@ -88,7 +92,7 @@ class Reconciler:
         self._turn(None)
 
     def _turn(self, ids: list[UUID] | None) -> None:
-        turn = run_turn(self.owner, ids=ids)
+        turn = run_turn(self.owner, ids=ids, pool=self._pool)
         self._watch.update(turn.looked_at, turn.present)
         if turn.present:
             self._collector.expect_news()
@@ -134,3 +138,11 @@ def wake_here() -> None:
     """Pass a hint on to this process's loops, if it has any."""
     if _running is not None:
         _running.wake()
+
+
+def stop_here() -> None:
+    """End this process's loops; jobs go on."""
+    global _running  # noqa: PLW0603 -- as above
+    if _running is not None:
+        _running.stop()
+        _running = None

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from django.db import close_old_connections
 
 from apps.compute import registry
 from apps.compute.backends.base import Unavailable
@@ -36,19 +38,38 @@ class Turn:
         return bool(self.looked_at or self.present)
 
 
-def run_turn(owner: str, *, ids: Collection[UUID] | None = None) -> Turn:
-    """Admit, look at what is due (or at `ids`), take one step each."""
+def run_turn(owner: str, *, ids: Collection[UUID] | None = None, pool: Executor | None = None) -> Turn:
+    """Admit, look at what is due (or at `ids`), take one step each. With `pool`, starts go on beside the admissions."""
     present: list[tuple[Workload, Attempt]] = []
-    for workload, attempt in admit(owner):
-        if _guarded(start, workload, attempt):
-            present.append((workload, attempt))
-        release_lease(workload)
+    starts: list[Future[bool]] = []
+
+    def start_one(workload: Workload, attempt: Attempt) -> None:
+        present.append((workload, attempt))
+        if pool is None:
+            _start(workload, attempt)
+        else:
+            starts.append(pool.submit(_start_in_thread, workload, attempt))
+
+    admit(owner, start_one)
+    for started in starts:
+        started.result()
     claimed = claim_due(owner, limit=BATCH, ids=ids)
     for workload in claimed:
         if workload.state in TERMINAL:
             _guarded(finalize, workload)
     present += _look([workload for workload in claimed if workload.state not in TERMINAL])
     return Turn([workload.pk for workload in claimed], present)
+
+
+def _start(workload: Workload, attempt: Attempt) -> bool:
+    done = _guarded(start, workload, attempt)
+    release_lease(workload)
+    return done
+
+
+def _start_in_thread(workload: Workload, attempt: Attempt) -> bool:
+    close_old_connections()
+    return _start(workload, attempt)
 
 
 def _look(workloads: list[Workload]) -> list[tuple[Workload, Attempt]]:

@@ -5,6 +5,7 @@ target folder, one component at a time, never through a symbolic link; every byt
 """
 
 import gzip
+import hashlib
 import os
 import stat
 import tarfile
@@ -13,6 +14,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Protocol
+
+for _codec in ("cp437", "latin-1", "ascii"):  # loaded now, because the job's user may not be able to read them
+    "".encode(_codec)
 
 CHUNK = 1 << 18
 MAX_PATH = 1024
@@ -36,6 +40,17 @@ class Limits:
     max_bytes: int
     max_files: int
     max_ratio: int
+
+
+def check_content(source: IO[bytes], expected: str) -> None:
+    """Compare the whole of `source` with its SHA-256, and go back to its beginning. Raises: BadArchive."""
+    digest = hashlib.sha256()
+    while data := source.read(1 << 20):
+        digest.update(data)
+    if expected and digest.hexdigest() != expected.removeprefix("sha256:"):
+        msg = "the stored archive is damaged: its content does not have the expected SHA-256"
+        raise BadArchive(msg)
+    source.seek(0)
 
 
 def unpack(source: IO[bytes], archive_format: str, folder: int, limits: Limits) -> None:

@@ -24,7 +24,7 @@ from apps.compute.backends.local.cgroups import Group
 TYPE_CHECKING = False  # `typing` and `signal` take longer to import than all the rest of this
 if TYPE_CHECKING:
     import signal
-    from types import FrameType
+    from types import FrameType, ModuleType
     from typing import Any, NoReturn
 else:
     import _signal as signal
@@ -206,10 +206,17 @@ def _nothing(_signum: int, _frame: FrameType | None) -> None:
 def become_body(plan: dict[str, Any], exec_fd: int) -> NoReturn:
     """Turn the calling, freshly forked process into the job's main process. Never returns."""
     try:
-        _settle(plan)
         if plan["code"]:
-            _unpack(plan["code"])
-        os.execvpe(plan["command"][0], plan["command"], plan["env"])
+            from apps.compute.backends.local import archive  # noqa: PLC0415 -- slow; and the job's user may not read it
+        try:
+            _settle(plan)
+        except OSError as error:
+            what = f"cannot set the job up: {error.strerror or error} {error.filename or ''}"
+            os.write(exec_fd, f"F {error.errno or 0} {what}".encode("utf-8", "replace"))
+            os._exit(127)
+        if plan["code"]:
+            _unpack(plan["code"], archive)
+        _exec(plan["command"], plan["env"])
     except OSError as error:
         what = _why(plan["command"][0], error)
         os.write(exec_fd, f"F {error.errno or 0} {what}".encode("utf-8", "replace"))
@@ -217,6 +224,21 @@ def become_body(plan: dict[str, Any], exec_fd: int) -> NoReturn:
         os.write(exec_fd, f"C {error}".encode("utf-8", "replace"))
     finally:
         os._exit(127)
+
+
+def _exec(command: list[str], env: dict[str, str]) -> None:
+    """Replace this process. Like os.execvpe, which imports modules that the job's user may not be able to read."""
+    if "/" in command[0]:
+        os.execve(command[0], command, env)
+    denied: OSError | None = None
+    for folder in env.get("PATH", "").split(":"):
+        try:
+            os.execve(f"{folder or '.'}/{command[0]}", command, env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:  # there may be a better one further on
+            denied = error
+    raise denied or FileNotFoundError(errno.ENOENT, "no such command", command[0])
 
 
 def _why(command: str, error: OSError) -> str:
@@ -272,28 +294,13 @@ def _limit(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def _unpack(code: dict[str, Any]) -> None:
-    from apps.compute.backends.local import archive  # noqa: PLC0415 -- tarfile and zipfile are slow to import
-
+def _unpack(code: dict[str, Any], archive: ModuleType) -> None:
     limits = archive.Limits(code["max_bytes"], code["max_files"], code["max_ratio"])
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (UNPACK_MEMORY, before[1]))  # an archive's headers may claim anything
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with os.fdopen(code["fd"], "rb") as source:
-        _check_content(source, code["sha256"])
+        archive.check_content(source, code["sha256"])
         archive.unpack(source, code["format"], folder, limits)
     os.close(folder)
     resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-def _check_content(source: Any, expected: str) -> None:
-    """Raises: ValueError when the archive is not the one that was asked for."""
-    from hashlib import sha256  # noqa: PLC0415 -- only jobs with code pay for it
-
-    digest = sha256()
-    while data := source.read(1 << 20):
-        digest.update(data)
-    if expected and digest.hexdigest() != expected:
-        msg = "the stored archive is damaged: its content does not have the expected SHA-256"
-        raise ValueError(msg)
-    source.seek(0)

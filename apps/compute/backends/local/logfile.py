@@ -2,7 +2,7 @@
 
 import os
 
-from apps.compute.backends.local.masking import Masker
+from apps.compute.backends.masking import Masker
 
 try:
     from _sha256 import sha256 as _sha256  # type: ignore[import-not-found] # in the interpreter: no start-up cost

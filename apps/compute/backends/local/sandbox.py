@@ -34,7 +34,8 @@ GUARD_BOOT = (
 )
 SYSTEM = ("/usr", "/etc", "/opt", "/nix", "/run/systemd/resolve", "/sys/devices", "/sys/class", "/sys/bus", "/sys/module")
 SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
-GUARD_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_SYS_RESOURCE")
+TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 -- the names of mount points inside
+GUARD_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 PROBE_SECONDS = 20
 FAILED_PROBE_LASTS = 60.0  # seconds; a success lasts as long as the process
 _PROBE = """
@@ -151,20 +152,34 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
         elif os.path.isdir(path):
             argv += ["--ro-bind", path, path]
     argv += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
+    shown_too = (*found.interpreter_paths, *settings.readable_paths, *settings.writable_paths)
+    inside = f"{INSIDE_IMPORT_ROOT}/apps/compute/backends/local"
+    for path in TEMPORARY:  # before anything that may be shown below it
+        argv += ["--perms", "1777", "--tmpfs", path]
+    job = f"{settings.jobs_root}/name/{rundir.JOB}"
+    argv += _parents(*shown_too, INSIDE_SECRETS, inside, os.path.dirname(job))
     for path in (*found.interpreter_paths, *settings.readable_paths):
         argv += ["--ro-bind-try", path, path]
     for path in settings.writable_paths:
         argv += ["--bind-try", path, path]
-    shown = (*SYSTEM, *found.interpreter_paths, *settings.readable_paths, *settings.writable_paths)
     for path in (*settings.hidden_paths, settings.jobs_root):
-        if _inside(path, shown) and os.path.isdir(path):
+        if _inside(path, (*SYSTEM, *shown_too)) and os.path.isdir(path):
             argv += ["--tmpfs", path]
-    return [*argv, "--ro-bind", str(PACKAGE), f"{INSIDE_IMPORT_ROOT}/apps/compute/backends/local"]
+    return [*argv, "--ro-bind", str(PACKAGE), inside]
+
+
+def _parents(*paths: str) -> list[str]:
+    """Return arguments that make the folders above `paths`; bwrap itself would make them for its own user only."""
+    above = {str(parent) for path in paths for parent in Path(path).parents if str(parent) != "/"}
+    return [word for path in sorted(above) if not _inside(path, SYSTEM) for word in ("--dir", path)]
 
 
 def job_arguments(base: list[str], *, job: str, tmp: str, secrets: str) -> list[str]:
     """Return the whole command line of one job's guard, but for the descriptor of its plan."""
-    argv = [*base, "--bind", job, job, "--bind", tmp, "/tmp", "--bind", tmp, "/var/tmp"]  # noqa: S108 -- inside
+    argv = [*base, "--dir", os.path.dirname(job), "--bind", job, job]
+    for path in TEMPORARY:
+        if not any(_inside(word, (path,)) for word in base if word != path):
+            argv += ["--bind", tmp, path]  # on disk, unless something to be seen lies there
     if secrets:
         argv += ["--ro-bind", secrets, INSIDE_SECRETS]
     return [*argv, "--", SHIM_PYTHON, *LEAN, "-c", GUARD_BOOT, INSIDE_IMPORT_ROOT]
@@ -186,22 +201,16 @@ def _try_user(settings: LocalSettings) -> str:
     """Run the jobs' interpreter as the first of the users, in a folder where jobs would run."""
     if not _is_root():
         return "only root can give every job a user of its own"
-    script = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.argv[2], [sys.argv[2], '-c', 'pass'])"
+    script = (
+        "import os, sys; u = int(sys.argv[1]); os.setgroups([]); os.setresgid(u, u, u); os.setresuid(u, u, u); "
+        "os.chdir(sys.argv[2]); os.execv(sys.argv[3], [sys.argv[3], '-c', 'pass'])"
+    )
+    uid = settings.uid_base
     try:
-        with _probe_folder(scratch_root(settings), settings.uid_base) as folder:
-            argv = [*_as_user(settings.uid_base), SHIM_PYTHON, *LEAN, "-c", script, folder, settings.python]
-            return _try(argv)
+        with _probe_folder(scratch_root(settings), uid) as folder:
+            return _try([SHIM_PYTHON, *LEAN, "-c", script, str(uid), folder, settings.python])
     except OSError as error:
         return str(error)
-
-
-def _as_user(uid: int) -> list[str]:
-    """Return a command line that goes on as `uid`; a program of its own, because threads forbid code before exec."""
-    become = (
-        "import os, sys; u = int(sys.argv[1]); os.setgroups([]); os.setresgid(u, u, u); os.setresuid(u, u, u); "
-        "os.execv(sys.argv[2], sys.argv[2:])"
-    )
-    return [SHIM_PYTHON, *LEAN, "-c", become, str(uid)]
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import time
 from apps.compute.backends.local import guard, processes, rundir
 from apps.compute.backends.local.cgroups import Group
 from apps.compute.backends.local.logfile import LogFile
-from apps.compute.backends.local.masking import Masker
+from apps.compute.backends.masking import Masker
 
 TYPE_CHECKING = False  # `typing` and `signal` take longer to import than all the rest of this
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""Masking of secrets in a stream of bytes. Standard library only: the shim imports this."""
+"""Masking of secrets in a stream of bytes.
+
+Standard library only, and little of it: the local backend's shim imports this in front of every job.
+"""
 
 from __future__ import annotations
 

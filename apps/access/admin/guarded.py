@@ -1,0 +1,199 @@
+"""What guarded model admins share: the stock Django admin, judged by the one policy."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import PAGE_VAR
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet, UUIDField
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from typing_extensions import override
+
+from apps.access import policy
+from apps.access.admin.reasons import Reasoned, refusals
+from apps.audit.models import AuditEvent
+from apps.core.errors import DomainError
+
+
+class GuardedAdmin(admin.ModelAdmin[Any]):
+    """Only an active admin enters; rows come through `visible_to`; services write; nothing is deleted here.
+
+    Read-only unless `can_add` or `can_change` is set, and then `save_model` must call a service. What a service
+    refuses is shown in the form, which keeps what was typed. The history page is the audit trail.
+    """
+
+    show_full_result_count = False
+    list_per_page = 50
+    policy_view = "view"
+    policy_change = "edit"
+    can_add = False
+    can_change = False
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).visible_to(request.user, self.policy_view)  # type: ignore[attr-defined]
+
+    @override
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request)
+
+    @override
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return is_operator(request) and (obj is None or policy.can(_user(request), self.policy_view, obj))
+
+    @override
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.can_add and is_operator(request)
+
+    @override
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        if not (self.can_change and is_operator(request)):
+            return False
+        return obj is None or policy.can(_user(request), self.policy_change, obj)
+
+    @override
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @override
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find by a pasted id as well."""
+        wanted = _uuid(search_term) if isinstance(self.opts.pk, UUIDField) or self.opts.pk.is_relation else None
+        if wanted is not None:
+            return queryset.filter(pk=wanted), False
+        # PostgreSQL cannot compare with NUL.
+        return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
+
+    @override
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        msg = f"{type(self).__name__} must save through a service"
+        raise NotImplementedError(msg)
+
+    @override
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except DomainError as error:
+            # The transaction is rolled back; the same form again, now with the refusal in it, which saves nothing.
+            request.refusal = error  # type: ignore[attr-defined] -- carried to get_form
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    @override
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        error = getattr(request, "refusal", None)
+        return form if error is None else _refused(form, error)
+
+    @override
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+        obj = context.get("original")
+        if obj is not None:
+            named = [action for action in self.actions or () if isinstance(action, Reasoned)]
+            context["page_actions"] = [action for action in named if action.applies(obj)]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @override
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """Show what the audit trail says of the object."""
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        events = AuditEvent.objects.filter(object_type=self.opts.label_lower, object_id=str(obj.pk)).order_by("-id")
+        page = self.get_paginator(request, events, 100).get_page(request.GET.get(PAGE_VAR, "1"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History: {obj}",
+            "page": page,
+            "page_var": PAGE_VAR,
+            "object": obj,
+            "opts": self.opts,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/object_history.html", context)
+
+    # Django's own log would be a second, poorer account of what the audit trail tells.
+    @override
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        return None
+
+    @override
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        return None
+
+    def report(self, request: HttpRequest, done: int, words: str, failures: list[str]) -> None:
+        """Tell the operator what an action did, and each refusal in its own words."""
+        if done:
+            messages.success(request, f"{done} {words}.")
+        for failure in failures:
+            messages.error(request, failure)
+
+    def each(self, rows: Iterable[Any], work: Callable[[Any], object]) -> tuple[int, list[str]]:
+        """Apply the service call `work` to each row; collect refusals instead of stopping at the first."""
+        done, failures = 0, []
+        for row in rows:
+            try:
+                work(row)
+            except DomainError as error:
+                failures.append(f"{row}: {error.detail}")
+            else:
+                done += 1
+        return done, failures
+
+
+class RecordAdmin(GuardedAdmin):
+    """Records of the platform about itself, which have no owner and no policy: operators read them, nobody else."""
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = admin.ModelAdmin.get_queryset(self, request)
+        return rows if is_operator(request) else rows.none()
+
+    @override
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return is_operator(request)
+
+
+def is_operator(request: HttpRequest) -> bool:
+    """Whether the person may use the admin at all."""
+    user = _user(request)
+    return bool(user.is_active and user.is_staff and user.is_superuser)
+
+
+def _user(request: HttpRequest) -> Any:
+    return request.user
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def _refused(form: type[ModelForm[Any]], error: DomainError) -> type[ModelForm[Any]]:
+    class Refused(form):  # type: ignore[valid-type, misc] -- a form class made by Django at run time
+        def full_clean(self) -> None:
+            super().full_clean()
+            if not self.errors:
+                for field, sentences in refusals(error, self.fields).items():
+                    self.add_error(field, sentences)
+
+    return Refused

@@ -1,0 +1,102 @@
+"""Named actions of operators: chosen on a list or on an object's page, confirmed with a reason on a page of their own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import helpers
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from apps.core.errors import DomainError
+
+MOST_ROWS = 200  # at a time: what is confirmed is a list that a person can read
+
+
+class ReasonForm(forms.Form):
+    """Why an operator does this; it goes into the audit trail."""
+
+    reason = forms.CharField(
+        max_length=500,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True, "size": 80}),
+        help_text="Written to the audit trail, with your name.",
+        error_messages={"required": "Say why."},
+    )
+
+
+class Reasoned:
+    """An admin action that calls a service with `by` and the `reason` that was asked for on a page in between.
+
+    `work(row, by=…, reason=…)` is the service. `label` is the button ("Force stop"), `effect` the sentence above the
+    reason, `done` follows the count in the message. `applies` hides the button on pages where it would do nothing.
+    """
+
+    def __init__(  # noqa: PLR0913 -- the words of an action
+        self,
+        name: str,
+        work: Callable[..., Any],
+        *,
+        label: str,
+        effect: str,
+        done: str,
+        applies: Callable[[Any], bool] = lambda _row: True,
+    ) -> None:
+        self.__name__ = name
+        self.short_description = label
+        self.work = work
+        self.effect = effect
+        self.done = done
+        self.applies = applies
+
+    def __call__(self, page: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        rows = list(queryset[: MOST_ROWS + 1])
+        if len(rows) > MOST_ROWS:
+            messages.error(request, f"Choose at most {MOST_ROWS} at a time. Nothing was done.")
+            return HttpResponseRedirect(request.get_full_path())
+        form = ReasonForm(request.POST if "_confirmed" in request.POST else None)
+        if not form.is_valid():
+            return self._ask(page, request, rows, form)
+        done, failures = page.each(rows, self._step(request.user, form.cleaned_data["reason"]))
+        page.report(request, done, self.done, failures)
+        return HttpResponseRedirect(_back(page, request, rows))
+
+    def _step(self, by: Any, reason: str) -> Callable[[Any], None]:
+        def step(row: Any) -> None:
+            self.work(row, by=by, reason=reason)
+
+        return step
+
+    def _ask(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
+        context = {
+            **page.admin_site.each_context(request),
+            "title": f"{self.short_description}?",
+            "opts": page.opts,
+            "action": self,
+            "action_name": self.__name__,
+            "rows": rows,
+            "form": form,
+            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            "from_page": "_from_page" in request.POST,
+            "back_url": _back(page, request, rows),
+        }
+        return TemplateResponse(request, "admin/confirm_action.html", context)
+
+
+def _back(page: Any, request: HttpRequest, rows: list[Any]) -> str:
+    """Return where the operator came from: the object's page, or the list as it was filtered."""
+    if "_from_page" in request.POST and len(rows) == 1:
+        name = f"{page.admin_site.name}:{page.opts.app_label}_{page.opts.model_name}_change"
+        return reverse(name, args=[rows[0].pk])
+    return request.get_full_path()
+
+
+def refusals(error: DomainError, known: Any) -> dict[str | None, list[str]]:
+    """Sort the sentences of a refusal by the form's fields; what belongs to none goes under None."""
+    found: dict[str | None, list[str]] = {}
+    for field, sentences in getattr(error, "errors", {}).items():
+        shown = sentences if field in known else [f"{field}: {sentence}" for sentence in sentences]
+        found.setdefault(field if field in known else None, []).extend(shown)
+    return found or {None: [error.detail]}

@@ -1,0 +1,81 @@
+"""What guarded websockets share: judged when they open and every few seconds after."""
+
+import asyncio
+from typing import Any, ClassVar
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth import get_user_model
+from django.db.models import Model, QuerySet
+from typing_extensions import override
+
+from apps.access import policy
+
+RECHECK_SECONDS = 4.0  # promised: an open socket is closed within 5 s of losing access
+UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TRY_LATER = 4401, 4403, 4404, 1013
+
+
+class GuardedConsumer(AsyncWebsocketConsumer):
+    """A socket on one object. `policy_action` is required; `find` names the object."""
+
+    policy_action: ClassVar[str]
+    found: Model
+    _watch: "asyncio.Task[None] | None" = None
+
+    def find(self) -> QuerySet[Any]:
+        """Return the queryset that holds at most the one object of the URL."""
+        raise NotImplementedError
+
+    async def opened(self) -> None:
+        """Begin: the socket is accepted and allowed."""
+
+    @override
+    async def connect(self) -> None:
+        await self.accept()
+        code = await database_sync_to_async(self._judge)()
+        if code:
+            await self.close(code)
+            return
+        self._watch = asyncio.create_task(self._recheck())
+        await self.opened()
+
+    @override
+    async def disconnect(self, code: int) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            code = await database_sync_to_async(self._judge_anew)()
+            if code:
+                await self.close(code)
+                return
+
+    def _judge_anew(self) -> int:
+        """Judge with the user, his token and memberships as they are now."""
+        user = self.scope["user"]
+        fresh = get_user_model()._default_manager.filter(pk=user.pk).first()  # noqa: SLF001 -- generic code
+        token = getattr(user, "token", None)
+        if fresh is None or not fresh.is_active or (token is not None and not self._is_live(token)):
+            return UNAUTHENTICATED
+        fresh.token = token
+        self.scope["user"] = fresh
+        return self._judge()
+
+    def _is_live(self, token: Any) -> bool:
+        token.refresh_from_db(fields=["revoked_at", "expires_at"])
+        return bool(token.is_live)
+
+    def _judge(self) -> int:
+        user: Any = self.scope["user"]
+        if not (user.is_authenticated and user.is_active):
+            return UNAUTHENTICATED
+        found = self.find().first()
+        if found is None:
+            return NOT_FOUND
+        decision = policy.decide(user, self.policy_action, found)
+        if not decision.visible:
+            return NOT_FOUND
+        self.found = found
+        return 0 if decision.allowed else FORBIDDEN

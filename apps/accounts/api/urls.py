@@ -1,0 +1,13 @@
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from apps.accounts.api import views
+
+router = SimpleRouter()
+router.register("tokens", views.TokenViewSet, basename="api-token")
+
+urlpatterns = [
+    path("me/", views.MeView.as_view({"get": "retrieve"}), name="api-me"),
+    path("auth/login/", views.LoginView.as_view({"post": "create"}), name="api-login"),
+    *router.urls,
+]

@@ -1,0 +1,82 @@
+from typing import Any, ClassVar, cast
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+from typing_extensions import override
+
+from apps.access.api import GuardedAPI, GuardedViewSet
+from apps.accounts import services
+from apps.accounts.api.serializers import (
+    IssuedTokenSerializer,
+    LoginSerializer,
+    MeSerializer,
+    NewTokenSerializer,
+    TokenSerializer,
+)
+from apps.accounts.models import ApiToken, User
+
+
+class MeView(GuardedAPI):
+    policy_actions: ClassVar = {"retrieve": ""}
+
+    @extend_schema(operation_id="me_retrieve", responses=MeSerializer)
+    def retrieve(self, request: Request) -> Response:
+        """Say who I am, my teams, and the token in use."""
+        user = cast("User", request.user)
+        rows = user.memberships.select_related("team").order_by("team__slug")
+        teams = [{"slug": row.team.slug, "name": row.team.name, "role": row.role} for row in rows]
+        me = {"username": user.username, "email": user.email, "is_admin": user.is_superuser, "teams": teams}
+        return Response(MeSerializer({**me, "token": user.token}).data)
+
+
+class LoginView(GuardedAPI):
+    public_reason = "the door through which one comes in"
+    authentication_classes: ClassVar[Any] = []
+
+    @override
+    def _wants_record(self, request: Any) -> bool:
+        return False  # nobody is known yet to whom an answer could be kept
+
+    @extend_schema(
+        operation_id="auth_login", request=LoginSerializer, responses={201: IssuedTokenSerializer}, auth=[]
+    )
+    def create(self, request: Request) -> Response:
+        """Exchange name and password for a personal token."""
+        asked = LoginSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        data = asked.validated_data
+        user = services.log_in(data["username"], data["password"])
+        return _issue(user, user, asked)
+
+
+class TokenViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
+    model = ApiToken
+    queryset = ApiToken.objects.none()
+    serializer_class = TokenSerializer
+    policy_actions: ClassVar = {"list": "view", "retrieve": "view", "create": "create", "destroy": "revoke"}
+
+    @extend_schema(operation_id="tokens_create", request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
+    def create(self, request: Request) -> Response:
+        """Make a token for myself; it is shown this once."""
+        asked = NewTokenSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        user = cast("User", request.user)
+        return _issue(user, user, asked)
+
+    @extend_schema(operation_id="tokens_destroy", responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Revoke a token at once."""
+        services.revoke_token(self.get_object(), by=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _issue(user: User, by: Any, asked: NewTokenSerializer) -> Response:
+    data = asked.validated_data
+    token, value = services.issue_token(
+        user, by=by, name=data["name"], scopes=data["scopes"], expires_in=asked.lifetime()
+    )
+    token.refresh_from_db()
+    return Response({**TokenSerializer(token).data, "token": value}, status=status.HTTP_201_CREATED)

@@ -1,0 +1,188 @@
+"""Turning a spec into the plan of one job, and starting its shim."""
+
+import marshal
+import os
+import select
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apps.compute.backends.base import Rejected, Unavailable
+from apps.compute.backends.local import cgroups, rundir, sandbox, uids
+from apps.compute.backends.local.sandbox import Isolation
+from apps.compute.backends.local.settings import LocalSettings
+from apps.compute.backends.secret_forms import secret_forms
+from apps.compute.contract import WorkloadSpec
+
+ACCEPT_SECONDS = 15.0
+LEAST_MEMORY = 64 << 20  # bytes, for a job that asked for none
+LEAST_CPU_MILLI = 100  # for a job that asked for none
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHIM_BOOT = "import sys; sys.path.append(sys.argv[1]); from apps.compute.backends.local.shim import main; main()"
+MAX_ARGUMENT = 128 << 10  # bytes; the kernel's own limit for one string
+MAX_ARGUMENTS = 1 << 20  # bytes, command and environment together
+
+
+def check(spec: WorkloadSpec, capacity: Mapping[str, int]) -> None:
+    """Refuse what can never run here. Raises: Rejected."""
+    if not spec.command or not spec.command[0]:
+        msg = "the command is empty"
+        raise Rejected(msg)
+    strings = [*spec.command, *(f"{key}={value}" for key, value in spec.env.items())]
+    names = [*spec.env, *spec.secrets]
+    if any("\0" in text for text in strings) or any("=" in name or "\0" in name or not name for name in names):
+        msg = "a NUL character in the command or environment, or a name of a variable that is empty or has '='"
+        raise Rejected(msg)
+    if any("/" in name or name.startswith(".") for name in spec.secrets):
+        msg = "the name of a secret must be the name of a variable"
+        raise Rejected(msg)
+    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in strings]
+    if max(sizes) >= MAX_ARGUMENT or sum(sizes) > MAX_ARGUMENTS:
+        msg = f"command and environment are too long: at most {MAX_ARGUMENT} bytes each, {MAX_ARGUMENTS} in all"
+        raise Rejected(msg)
+    asked = {"cpu": spec.resources.cpu_milli, "memory": spec.resources.memory_bytes, "gpu": spec.resources.gpu_milli}
+    for resource, amount in asked.items():
+        if amount > capacity.get(resource, 0):
+            msg = f"{resource}: {amount} asked for, this cluster has {capacity.get(resource, 0)}"
+            raise Rejected(msg)
+
+
+class Launcher:
+    """Starts shims for one cluster. Holds what is the same for all of its jobs."""
+
+    def __init__(self, settings: LocalSettings, found: Isolation) -> None:
+        self._settings = settings
+        self._isolation = found
+        self._argv = sandbox.base_arguments(settings, found) if found.mode == "bwrap" else []
+        self.groups = cgroups.prepare(settings.cgroup_parent) if settings.limits else {}
+        self.secrets_root = sandbox.secrets_root(settings)
+        if self.secrets_root:
+            sandbox.prepare_scratch(self.secrets_root)
+        if found.mode == "user":
+            sandbox.prepare_scratch(sandbox.scratch_root(settings))
+
+    def group_name(self, name: str) -> str:
+        return f"{sandbox.cluster_key(self._settings)}.{name}"
+
+    def secrets_folder(self, name: str) -> str:
+        if self.secrets_root:
+            return str(self.secrets_root / name)
+        return f"{sandbox.job_folder(self._settings, self._isolation.mode, name)}/secrets"
+
+    def start(self, name: str, run: Path, spec: WorkloadSpec, lock: int) -> None:
+        """Start the shim and wait for its word that the start is durable. LOCKING: the caller holds `lock`.
+
+        Raises: Unavailable.
+        """
+        plan = self._plan(name, run, spec)
+        body = marshal.dumps(plan)
+        argv = [sandbox.SHIM_PYTHON, *sandbox.LEAN, "-c", SHIM_BOOT, str(sandbox.IMPORT_ROOT), str(lock), name]
+        with open(run / rundir.SHIM_ERRORS, "ab") as errors:
+            try:
+                shim = subprocess.Popen(  # noqa: S603 -- our own words; the spec travels over the pipe
+                    argv,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    pass_fds=(lock,),
+                    cwd=run,
+                    env=plan["guard_env"],
+                    start_new_session=True,
+                    bufsize=0,
+                )
+            except OSError as error:
+                msg = f"cannot start a process: {error.strerror or error}"
+                raise Unavailable(msg) from error
+        with shim:
+            if not _hand_over(shim, len(body).to_bytes(8, "little") + body):
+                shim.kill()
+                said = (run / rundir.SHIM_ERRORS).read_text("utf-8", "replace").strip()[-300:]
+                msg = f"the shim of {name} did not start: {said or 'no answer'}"
+                raise Unavailable(msg)
+
+    def _plan(self, name: str, run: Path, spec: WorkloadSpec) -> dict[str, Any]:
+        settings, mode = self._settings, self._isolation.mode
+        job = sandbox.job_folder(settings, mode, name)
+        uid = self._claim_user(name, run)
+        markers = {"FATHOM_ATTEMPT_HANDLE": name, "FATHOM_JOB_DIR": job}
+        secrets = self.secrets_folder(name) if spec.secrets else ""
+        argv = []
+        if mode == "bwrap":
+            argv = sandbox.job_arguments(self._argv, job=job, tmp=f"{job}/tmp", secrets=secrets)
+        visible = sandbox.INSIDE_SECRETS if mode == "bwrap" else secrets
+        asked = spec.resources
+        return {
+            "command": list(spec.command),
+            "env": {**self._environment(spec, job, visible), **markers},
+            "secrets": {key: value.encode("utf-8", "surrogateescape") for key, value in spec.secrets.items()},
+            "secrets_folder": self.secrets_folder(name),
+            "masks": secret_forms(spec.secrets.values()),
+            "sandboxed": mode == "bwrap",
+            "sandbox": argv,
+            "guard_env": markers,
+            "uid": uid,
+            "job": job,
+            "cwd": f"{job}/code",
+            "tmp": f"{job}/tmp",
+            "cgroups": cgroups.Group.of(self.groups, self.group_name(name)).folders,
+            "memory_bytes": asked.memory_bytes or LEAST_MEMORY,
+            "cpu_milli": asked.cpu_milli or LEAST_CPU_MILLI,
+            "max_processes": settings.max_processes,
+            "max_open_files": settings.max_open_files,
+            "max_log_bytes": spec.max_log_bytes,
+            "timeout": spec.timeout.total_seconds() if spec.timeout is not None else 0.0,
+            "grace": float(settings.timeout_grace_seconds),
+            "code": self._code(spec),
+        }
+
+    def _claim_user(self, name: str, run: Path) -> int:
+        """Return the job's own user id, or -1. Written down before it is used, so that `remove` can give it back."""
+        if not self._isolation.own_users:
+            return -1
+        settings = self._settings
+        try:
+            uid = uids.claim(Path(settings.jobs_root), name, base=settings.uid_base, count=settings.uid_count)
+        except uids.NoUserLeft as error:
+            raise Unavailable(str(error)) from error
+        (run / rundir.UID).write_text(str(uid))
+        return uid
+
+    def _environment(self, spec: WorkloadSpec, job: str, secrets: str) -> dict[str, str]:
+        """Build the job's environment from nothing, so that nothing of the platform's can be in it."""
+        return {
+            "PATH": f"{os.path.dirname(self._settings.python)}:{SYSTEM_PATH}",
+            "HOME": job,
+            "TMPDIR": f"{job}/tmp",
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            **spec.env,
+            **{f"{name}_FILE": f"{secrets}/{name}" for name in spec.secrets},
+        }
+
+    def _code(self, spec: WorkloadSpec) -> dict[str, Any] | None:
+        if spec.code is None:
+            return None
+        return {
+            "path": spec.code.path,
+            "sha256": spec.code.sha256,
+            "format": spec.code.format,
+            "max_bytes": self._settings.max_code_bytes,
+            "max_files": self._settings.max_code_files,
+            "max_ratio": self._settings.max_code_ratio,
+        }
+
+
+def _hand_over(shim: "subprocess.Popen[bytes]", message: bytes) -> bool:
+    """Send the plan; return whether the shim answered that it has durably taken the job on."""
+    assert shim.stdin is not None
+    assert shim.stdout is not None
+    try:
+        view = memoryview(message)
+        while view:
+            view = view[os.write(shim.stdin.fileno(), view) :]
+    except BrokenPipeError:
+        return False
+    if not select.select([shim.stdout], [], [], ACCEPT_SECONDS)[0]:
+        return False
+    return os.read(shim.stdout.fileno(), 2) == b"ok"

@@ -1,0 +1,150 @@
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.compute.choices import ACTIVE, State
+from apps.experiments.models import CodeUpload, Experiment
+
+
+class ProjectRefSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
+    """An experiment as every door shows it. `message` is the sentence for people, `reason` the machine word."""
+
+    id = serializers.UUIDField(source="pk", read_only=True)
+    name = serializers.CharField(source="run.name")
+    state = serializers.ChoiceField(choices=State.choices, source="workload.state")
+    reason = serializers.CharField(source="workload.reason")
+    message = serializers.CharField(source="workload.message")
+    desired_state = serializers.ChoiceField(choices=[("run", "Run"), ("stop", "Stop")], source="workload.desired_state")
+    project = ProjectRefSerializer(source="run.project")
+    owner = serializers.CharField(source="run.owner.username")
+    team = serializers.CharField(source="run.team.slug", default=None, allow_null=True)
+    visibility = serializers.CharField(source="run.visibility")
+    priority = serializers.IntegerField(source="workload.priority")
+    cluster = serializers.CharField(source="workload.cluster.name")
+    attempt = serializers.IntegerField(source="workload.attempt_no")
+    exit_code = serializers.IntegerField(source="workload.exit_code", allow_null=True)
+    created_at = serializers.DateTimeField(source="workload.created_at")
+    started_at = serializers.DateTimeField(source="workload.started_at", allow_null=True)
+    finished_at = serializers.DateTimeField(source="workload.finished_at", allow_null=True)
+    duration_seconds = serializers.SerializerMethodField(help_text="From start to end; null until it has ended.")
+    tags = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField(help_text="Its page in the portal.")
+    actions = serializers.SerializerMethodField(help_text="What its state permits now.")
+
+    class Meta:
+        model = Experiment
+        fields = (
+            "id",
+            "name",
+            "kind",
+            "state",
+            "reason",
+            "message",
+            "desired_state",
+            "project",
+            "owner",
+            "team",
+            "visibility",
+            "spec",
+            "priority",
+            "cluster",
+            "attempt",
+            "exit_code",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "duration_seconds",
+            "tags",
+            "url",
+            "actions",
+        )
+
+    @extend_schema_field(serializers.FloatField(allow_null=True))
+    def get_duration_seconds(self, experiment: Experiment) -> float | None:
+        workload = experiment.workload
+        if workload.started_at is None or workload.finished_at is None:
+            return None
+        seconds: float = (workload.finished_at - workload.started_at).total_seconds()
+        return seconds
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_tags(self, experiment: Experiment) -> dict[str, str]:
+        return {tag.key: tag.value for tag in experiment.run.tags.all()}
+
+    @extend_schema_field(str)
+    def get_url(self, experiment: Experiment) -> str:
+        return f"{settings.FATHOM_URL}/experiments/{experiment.pk}/"
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_actions(self, experiment: Experiment) -> list[str]:
+        return possible_actions(experiment.workload.state)
+
+
+def possible_actions(state: str) -> list[str]:
+    """List what a state permits; whether the caller may is the policy's business."""
+    if state in ACTIVE:
+        return ["stop", "clone"]
+    return ["clone", "delete"] if state == State.SUCCEEDED else ["retry", "clone", "delete"]
+
+
+class SpecSerializer(serializers.Serializer[Any]):
+    """The specification (see /api/v2/spec-schema/); validated as a whole by its JSON Schema."""
+
+
+class StopSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+
+
+class CloneSerializer(serializers.Serializer[Any]):
+    overrides = serializers.DictField(required=False, default=dict, help_text="Fields of the specification to replace.")
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    """A piece of the log: bytes `offset` to `next_offset`, as UTF-8 with replacement characters."""
+
+    offset = serializers.IntegerField()
+    next_offset = serializers.IntegerField()
+    data = serializers.CharField()
+    eof = serializers.BooleanField()
+    attempt = serializers.IntegerField()
+    total_bytes = serializers.IntegerField()
+
+
+class CodeSerializer(serializers.ModelSerializer[CodeUpload]):
+    ref = serializers.CharField(source="__str__")
+
+    class Meta:
+        model = CodeUpload
+        fields = ("ref", "size_bytes", "format")
+
+
+class ResourceUsageSerializer(serializers.Serializer[Any]):
+    used = serializers.IntegerField()
+    limit = serializers.IntegerField(allow_null=True)
+
+
+class NodeUsageSerializer(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    resources = serializers.DictField(child=ResourceUsageSerializer())
+
+
+class WaitingSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    position = serializers.IntegerField()
+    reason = serializers.CharField()
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """Limits and use in base units (milli-CPU, milli-GPU, bytes, counts), and my place in the queue."""
+
+    nodes = NodeUsageSerializer(many=True)
+    queue = WaitingSerializer(many=True)

@@ -1,0 +1,59 @@
+"""Reading an experiment's log, as text that never cuts a character in two."""
+
+from dataclasses import dataclass
+
+from apps.compute import logs
+from apps.compute.models import Attempt
+from apps.core.errors import Invalid, NotFound
+from apps.experiments.models import Experiment
+
+LARGEST_PIECE = 1 << 20
+DEFAULT_PIECE = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class LogText:
+    offset: int
+    next_offset: int
+    data: str
+    eof: bool
+    attempt: int
+    total_bytes: int
+
+
+def attempt_of(experiment: Experiment, number: int | None) -> Attempt | None:
+    """Return the attempt of that number, or the newest; None before the first. Raises: NotFound for an unknown number."""
+    attempts = Attempt.objects.filter(workload_id=experiment.workload_id)
+    if number is None:
+        return attempts.order_by("-no").first()
+    found = attempts.filter(no=number).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def read_text(attempt: Attempt | None, *, offset: int, limit: int = DEFAULT_PIECE) -> LogText:
+    """Return log text from byte `offset` on; a negative offset counts from the end. Raises: Invalid for a bad limit."""
+    if not 0 < limit <= LARGEST_PIECE:
+        raise Invalid(errors={"limit": [f"Between 1 and {LARGEST_PIECE} bytes."]})
+    if attempt is None:
+        return LogText(0, 0, "", eof=False, attempt=0, total_bytes=0)
+    start = max(0, attempt.log_bytes + offset) if offset < 0 else offset
+    piece = logs.read(attempt, offset=start, limit=limit)
+    data = whole_characters(piece.data, final=piece.eof)
+    end = piece.offset + len(data)
+    return LogText(piece.offset, end, data.decode(errors="replace"), piece.eof, attempt.no, piece.total)
+
+
+def whole_characters(data: bytes, *, final: bool) -> bytes:
+    """Leave out a UTF-8 character whose rest is still to come; bytes that are no UTF-8 stay."""
+    if final:
+        return data
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:  # a continuation byte: look further back for its start
+            continue
+        length = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4 if byte & 0xF8 == 0xF0 else 1
+        kept = data[:-back] if length > back else data
+        return kept or data
+    return data

@@ -1,0 +1,9 @@
+from django.urls import path
+
+from apps.portal import views
+
+urlpatterns = [
+    path("", views.HomeView.as_view(), name="home"),
+    path("search/", views.SearchView.as_view(), name="search"),
+    path("preferences/", views.PreferencesView.as_view(), name="preferences"),
+]

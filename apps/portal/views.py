@@ -1,0 +1,102 @@
+"""Home, palette, preferences, and the pages for what went wrong."""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from apps.access.views import GuardedView
+from apps.compute.choices import ACTIVE
+from apps.core.middleware import current_request
+from apps.experiments import usage
+from apps.experiments.models import Experiment
+from apps.portal import navigation
+
+_A_YEAR = 365 * 24 * 3600
+_SHOWN = 8
+_CHOICES = {"theme": ("light", "dark", "auto"), "sidebar": ("narrow", "wide")}
+
+
+class HomeView(GuardedView):
+    """One's own work: what runs, what waits and why, what ended last, what is used."""
+
+    policy_action: ClassVar[str] = ""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        own = Experiment.objects.visible_to(self.user, "view").live().with_details().filter(run__owner_id=self.user.pk)
+        active = own.filter(workload__state__in=ACTIVE).order_by("-pk")[:20]
+        recent = own.exclude(workload__state__in=ACTIVE).order_by("-pk")[:_SHOWN]
+        context = {"active": list(active), "recent": list(recent), "places": _places(self.user)}
+        if request.headers.get("HX-Target") == "active-work":
+            return render(request, "portal/_partials/active.html", context)
+        context["nodes"] = [node for node in usage.nodes_of(self.user) if node.kind in {"user", "team"}][:4]
+        return render(request, "portal/home.html", context)
+
+
+def _places(user: Any) -> dict[str, int]:
+    return {waiting.id: waiting.position for waiting in usage.waiting_of(user)}
+
+
+class SearchView(GuardedView):
+    """The palette's answers; a page of their own without JavaScript."""
+
+    policy_action: ClassVar[str] = ""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        text = request.GET.get("q", "")
+        context = {"groups": navigation.find(text, user=self.user), "text": text}
+        partial = bool(request.headers.get("HX-Request"))
+        return render(request, "portal/_partials/results.html" if partial else "portal/search.html", context)
+
+
+class PreferencesView(GuardedView):
+    """Theme and sidebar, kept in cookies so that the first paint is already right."""
+
+    policy_action: ClassVar[str] = ""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        response = redirect(safe_next(request, "/"))
+        for name, allowed in _CHOICES.items():
+            if (value := request.POST.get(name, "")) in allowed:
+                response.set_cookie(f"fathom_{name}", value, max_age=_A_YEAR, samesite="Lax", secure=request.is_secure())
+        return response
+
+
+def safe_next(request: HttpRequest, default: str) -> str:
+    """Return where the form asked to go on, if that is a page of ours."""
+    wanted = request.POST.get("next", "")
+    mine = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return wanted if mine else default
+
+
+def error(request: HttpRequest, status: int, title: str, detail: str, kept: str = "") -> HttpResponse:
+    """Say what happened, what was kept, what to do next, and under which id to ask about it."""
+    request_id = current_request.get().request_id
+    said = {"title": title, "detail": detail, "kept": kept, "status": status}
+    return render(request, "error.html", {"error": said, "request_id": request_id}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- Django's signature
+    return error(request, HTTPStatus.BAD_REQUEST, "Request refused", "The browser sent something that cannot be read.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
+    return error(request, HTTPStatus.FORBIDDEN, "Not allowed", "You may not do this.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
+    return error(request, HTTPStatus.NOT_FOUND, "Not found", "There is no such page, or you may not see it.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer without touching the database, the session or the person: any of them may be what broke."""
+    request_id = current_request.get().request_id
+    return render(request, "500.html", {"request_id": request_id}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 -- Django's signature
+    kept = "Nothing was changed."
+    detail = "The form was too old, or came from another site. Go back, reload the page and send it again."
+    return error(request, HTTPStatus.FORBIDDEN, "This form cannot be accepted", detail, kept)

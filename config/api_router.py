@@ -1,0 +1,13 @@
+"""Every route of /api/v2/, by app."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularJSONAPIView
+
+urlpatterns = [
+    path("schema/", SpectacularJSONAPIView.as_view(authentication_classes=[]), name="api-schema"),
+    path("", include("apps.accounts.api.urls")),
+    path("", include("apps.teams.api.urls")),
+    path("", include("apps.compute.api.urls")),
+    path("", include("apps.tracking.api.urls")),
+    path("", include("apps.experiments.api.urls")),
+]

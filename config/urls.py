@@ -1,0 +1,14 @@
+"""Every page and the API. Native routes and websockets are beside it, in `config.asgi`."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/v2/", include("config.api_router")),
+    path("", include("apps.portal.urls")),
+    path("", include("apps.accounts.urls")),
+    path("", include("apps.teams.urls")),
+    path("", include("apps.quotas.urls")),
+    path("", include("apps.experiments.urls")),
+]
