@@ -15,7 +15,7 @@ app.conf.worker_concurrency = 2
 app.conf.beat_schedule = {"reconcile": {"task": "compute.reconcile", "schedule": 5.0}}
 
 
-@app.on_configure.connect  # type: ignore[untyped-decorator] -- Celery has no types
+@app.on_configure.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _add_loops(**_: object) -> None:
     from apps.compute.bootstep import ReconcileStep  # noqa: PLC0415 -- the worker's own part, loaded with its settings
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import orjson
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from rest_framework.renderers import JSONRenderer
@@ -32,7 +33,7 @@ class IdempotentMixin(APIView):
         if request.method in _SAFE or not self._wants_record(request):
             return super().dispatch(request, *args, **kwargs)
         with transaction.atomic():
-            response = super().dispatch(request, *args, **kwargs)
+            response: Any = super().dispatch(request, *args, **kwargs)
             if response.status_code >= 400:  # noqa: PLR2004 -- every HTTP error
                 transaction.set_rollback(True)
             elif self._record is not None and self._record.status is None:
@@ -88,7 +89,7 @@ class GuardedViewSet(IdempotentMixin, GenericViewSet[Any]):
         value = self.kwargs[self.lookup_url_kwarg or self.lookup_field]
         try:
             found = self.get_queryset().get(**{self.lookup_field: value})
-        except (self.model.DoesNotExist, ValueError):  # type: ignore[attr-defined] -- every model class has it
+        except (ObjectDoesNotExist, ValidationError, ValueError):
             raise NotFound from None
         policy.require(cast("Any", self.request.user), self.policy_actions[str(self.action)], found)
         return found

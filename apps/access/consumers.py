@@ -15,7 +15,7 @@ RECHECK_SECONDS = 4.0  # promised: an open socket is closed within 5 s of losing
 UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TRY_LATER = 4401, 4403, 4404, 1013
 
 
-class GuardedConsumer(AsyncWebsocketConsumer):
+class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """A socket on one object. `policy_action` is required; `find` names the object."""
 
     policy_action: ClassVar[str]

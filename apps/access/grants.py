@@ -3,7 +3,7 @@
 django-guardian's direct-foreign-key tables hold them, so that deleting a subject or an object removes its grants.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
@@ -27,23 +27,23 @@ def permissions() -> list[tuple[str, str]]:
 
 def grant(subject: Any, obj: Model, role: Role) -> None:
     """Give `subject` (a user or a group) `role` on `obj`, replacing what it held."""
-    table, key = _table(type(obj), subject)
+    rows, key = _rows(type(obj), subject)
     content_type = ContentType.objects.get_for_model(type(obj))
     permission = Permission.objects.get(content_type=content_type, codename=codename(role))
-    table._default_manager.filter(content_object=obj, **{key: subject}).exclude(permission=permission).delete()  # noqa: SLF001
-    table._default_manager.get_or_create(content_object=obj, permission=permission, **{key: subject})  # noqa: SLF001
+    rows.filter(content_object=obj, **{key: subject}).exclude(permission=permission).delete()
+    rows.get_or_create(content_object=obj, permission=permission, **{key: subject})
 
 
 def revoke(subject: Any, obj: Model) -> None:
-    table, key = _table(type(obj), subject)
-    table._default_manager.filter(content_object=obj, **{key: subject}).delete()  # noqa: SLF001 -- generic code
+    rows, key = _rows(type(obj), subject)
+    rows.filter(content_object=obj, **{key: subject}).delete()
 
 
 def condition(model: type[Model], principal: "Principal", role: Role, prefix: str) -> Q:
     """Return the condition that a grant of at least `role` exists, as `pk IN (…)`, which stays fast in long lists."""
     names = [codename(held) for held in Role if held >= max(role, Role.VIEWER)]
-    users = get_user_obj_perms_model(model)._default_manager  # noqa: SLF001 -- generic code
-    groups = get_group_obj_perms_model(model)._default_manager  # noqa: SLF001 -- generic code
+    users = _users(model)
+    groups = _groups(model)
     chosen = {"permission__codename__in": names}
     by_user = users.filter(user_id=principal.pk, **chosen).values("content_object")
     by_group = groups.filter(group__user=principal.pk, **chosen).values("content_object")
@@ -52,8 +52,8 @@ def condition(model: type[Model], principal: "Principal", role: Role, prefix: st
 
 def role_by_grant(obj: Model, principal: "Principal") -> Role:
     """Return the highest role that a grant gives `principal` on `obj`."""
-    users = get_user_obj_perms_model(type(obj))._default_manager  # noqa: SLF001 -- generic code
-    groups = get_group_obj_perms_model(type(obj))._default_manager  # noqa: SLF001 -- generic code
+    users = _users(type(obj))
+    groups = _groups(type(obj))
     by_user = users.filter(user_id=principal.pk, content_object_id=obj.pk)
     by_group = groups.filter(group__user=principal.pk, content_object_id=obj.pk)
     held = by_user.values_list("permission__codename").union(by_group.values_list("permission__codename"))
@@ -61,7 +61,15 @@ def role_by_grant(obj: Model, principal: "Principal") -> Role:
     return max((role for role in Role if codename(role) in names), default=Role.NONE)
 
 
-def _table(model: type[Model], subject: Any) -> tuple[type[Model], str]:
-    if isinstance(subject, Group):
-        return get_group_obj_perms_model(model), "group"
-    return get_user_obj_perms_model(model), "user"
+def _users(model: type[Model]) -> Any:
+    table: Any = get_user_obj_perms_model(cast("Any", model))
+    return table.objects
+
+
+def _groups(model: type[Model]) -> Any:
+    table: Any = get_group_obj_perms_model(cast("Any", model))
+    return table.objects
+
+
+def _rows(model: type[Model], subject: Any) -> tuple[Any, str]:
+    return (_groups(model), "group") if isinstance(subject, Group) else (_users(model), "user")

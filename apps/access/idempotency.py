@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from apps.access.models import IdempotencyRecord
@@ -32,7 +31,7 @@ def fingerprint(method: str, path: str, data: Any) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def begin(user: AbstractBaseUser, key: str, request_sha256: str) -> IdempotencyRecord:
+def begin(user: Any, key: str, request_sha256: str) -> IdempotencyRecord:
     """Write the record, inside the caller's transaction.
 
     Raises: Replay when the request was answered before, IdempotencyMismatch when the key was used for another request,

@@ -24,7 +24,7 @@ class Owned(models.Model):
 
     class Meta:
         abstract = True
-        permissions = permissions()
+        permissions: ClassVar[Any] = permissions()
 
 
 class UserGrant(UserObjectPermissionBase):

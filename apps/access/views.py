@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -38,7 +39,7 @@ class GuardedView(LoginRequiredMixin, View):
         guarded = cast("Any", queryset).visible_to(self.user, "view")
         try:
             found: Model = guarded.get(**lookup)
-        except (queryset.model.DoesNotExist, ValueError):
+        except (ObjectDoesNotExist, ValidationError, ValueError):
             raise NotFound from None
         policy.require(self.user, self.policy_action, found)
         return found

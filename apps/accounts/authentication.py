@@ -1,6 +1,5 @@
 """Bearer tokens for the API. Sessions stay with DRF's own class, which checks CSRF."""
 
-
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 from typing_extensions import override

@@ -11,8 +11,10 @@ from apps.accounts.choices import TokenKind
 from apps.accounts.querysets import ApiTokenQuerySet
 from apps.core.ids import new_id
 
+_Manager: Any = UserManager.from_queryset(GuardedQuerySet)
 
-class PeopleManager(UserManager.from_queryset(GuardedQuerySet)):  # type: ignore[misc] -- made by Django at run time
+
+class PeopleManager(_Manager):  # type: ignore[misc, type-arg]  # made by Django at run time
     """Django's user manager, guarded like every other."""
 
 
@@ -21,9 +23,9 @@ class User(AbstractUser):
 
     token: "ApiToken | None" = None
 
-    objects = PeopleManager()
+    objects: ClassVar[Any] = PeopleManager()
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined] -- the stubs hide the parent's Meta
+    class Meta(AbstractUser.Meta):
         swappable = "AUTH_USER_MODEL"
 
     @override
@@ -98,5 +100,3 @@ class LoginFailure(models.Model):
     @override
     def __str__(self) -> str:
         return f"{self.username} from {self.ip}"
-
-

@@ -31,7 +31,9 @@ _LONGEST_LIFE_DAYS = 3650
 
 
 @transaction.atomic
-def create_user(username: str, *, by: Any, email: str = "", password: str | None = None, is_admin: bool = False) -> User:
+def create_user(
+    username: str, *, by: Any, email: str = "", password: str | None = None, is_admin: bool = False
+) -> User:
     """Create a person; without a password he can only use tokens until one is set. Audited.
 
     Raises: NotAllowed unless `by` is an admin, Invalid for a taken name or a weak password.
@@ -88,7 +90,12 @@ def log_in(username: str, password: str) -> User:
 
 @transaction.atomic
 def issue_token(
-    user: User, *, by: Any, name: str, scopes: Sequence[str] = ("all",), expires_in: timedelta | None = timedelta(days=90)
+    user: User,
+    *,
+    by: Any,
+    name: str,
+    scopes: Sequence[str] = ("all",),
+    expires_in: timedelta | None = timedelta(days=90),
 ) -> tuple[ApiToken, str]:
     """Make a personal token for `user`; the second result is the token itself, which is never to be had again. Audited.
 

@@ -28,7 +28,9 @@ _BACKEND = "django.contrib.auth.backends.ModelBackend"
 def _next(request: HttpRequest) -> str:
     """Return the page that was asked for before the login. SECURITY: never one of another host."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    mine = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    mine = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
     return wanted if mine else resolve_url("home")
 
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 from apps.compute.reconcile import loop
 
 
-class ReconcileStep(bootsteps.StartStopStep):  # type: ignore[misc] -- Celery has no types
+class ReconcileStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """Runs this worker's loops from its start to its end."""
 
     requires = ("celery.worker.components:Pool",)

@@ -17,10 +17,22 @@ from apps.quotas import services as quotas
 
 
 @transaction.atomic
-def transition(  # noqa: PLR0913 -- the facts of a transition
-    workload: Workload, to: str, *, actor: Any, reason: str = "", message: str = "", epoch: int | None = None, **changes: Any
+def transition(workload: Workload, to: str, **facts: Any) -> None:
+    """`move` in a transaction of its own. Raises: Stale."""
+    move(workload, to, **facts)
+
+
+def move(  # noqa: PLR0913 -- the facts of a transition
+    workload: Workload,
+    to: str,
+    *,
+    actor: Any,
+    reason: str = "",
+    message: str = "",
+    epoch: int | None = None,
+    **changes: Any,
 ) -> None:
-    """Move a workload to `to`: row, event, owners' handlers, in one transaction.
+    """Move a workload to `to`: row, event, owners' handlers, all in the caller's transaction.
 
     With `epoch` the move holds only while the lease of that epoch is still the newest.
     Raises: Stale when somebody moved it, or took the lease, meanwhile.
@@ -28,7 +40,13 @@ def transition(  # noqa: PLR0913 -- the facts of a transition
     from_state = workload.state
     guard = {} if epoch is None else {"lease_epoch": epoch}
     next_look = Now() if to in TERMINAL else later(POLL_SECONDS[to])
-    stamps = {"reason": reason, "message": message, "state_changed_at": Now(), "next_reconcile_at": next_look, **changes}
+    stamps = {
+        "reason": reason,
+        "message": message,
+        "state_changed_at": Now(),
+        "next_reconcile_at": next_look,
+        **changes,
+    }
     compare_and_swap(workload, expected=from_state, to=to, allowed=TRANSITIONS, guard=guard, **stamps)
     WorkloadEvent.objects.create(
         workload=workload,
@@ -61,14 +79,16 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
         finished_at=Greatest(Value(started), finished) if started else finished,
     )
     accounts.revoke_bound_tokens(workload.subject)
-    attempt.refresh_from_db()
+    attempt.refresh_from_db(fields=["exit_code", "started_at", "finished_at"])
     failpoints.hit("finish.before_commit")
     again = verdict in (State.FAILED, State.LOST) and workload.retries_left > 0 and workload.desired_state == "run"
     told = {"reason": facts["reason"], "message": facts["message"], "actor": actor, "epoch": epoch}
     if again and facts["reason"] != "TimedOut":
-        transition(workload, State.QUEUED, **told, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None)
+        move(
+            workload, State.QUEUED, **told, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None
+        )
         return
-    transition(
+    move(
         workload,
         verdict,
         **told,

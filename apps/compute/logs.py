@@ -1,6 +1,7 @@
 """The log store: the bytes of an attempt's log by offset. Appending is a compare-and-swap on the length."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F
@@ -25,7 +26,7 @@ class LogPiece:
 
 
 @transaction.atomic
-def append(attempt_id: object, offset: int, data: bytes) -> bool:
+def append(attempt_id: UUID, offset: int, data: bytes) -> bool:
     """Add bytes that begin at `offset`; false when they do not begin at the stored end (somebody else was faster)."""
     rows = Attempt.objects.filter(pk=attempt_id, log_bytes=offset, log_ended_at=None)
     if rows.update(log_bytes=F("log_bytes") + len(data)) != 1:
@@ -35,7 +36,7 @@ def append(attempt_id: object, offset: int, data: bytes) -> bool:
 
 
 @transaction.atomic
-def end(attempt_id: object) -> None:
+def end(attempt_id: UUID) -> None:
     """Declare the log complete and merge its pieces into few. Idempotent."""
     attempt = lock_row(Attempt.objects.filter(pk=attempt_id))
     if attempt.log_ended_at is not None:

@@ -1,10 +1,11 @@
+from datetime import timedelta
 from typing import Self, TypeVar
 
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
 from apps.access.querysets import GuardedQuerySet
-from apps.compute.choices import ACTIVE, ON_BACKEND, State
+from apps.compute.choices import ACTIVE, ON_BACKEND, TERMINAL, State
 
 M_co = TypeVar("M_co", bound=Model, covariant=True)
 
@@ -24,3 +25,22 @@ class WorkloadQuerySet(GuardedQuerySet[M_co]):
     def queue(self) -> Self:
         """Keep what waits for admission, in the order in which it will be tried."""
         return self.filter(state=State.QUEUED).order_by("-priority", "queued_at", "id")
+
+    def stuck(self, longer_than: timedelta) -> Self:
+        """Keep what should have moved on: starts, stops and clean-ups that last, runs of which nothing is heard.
+
+        What waits in the queue is not stuck; it says what it waits for.
+        """
+        limit = Now() - longer_than
+        moving = Q(state__in=[State.STARTING, State.STOPPING], state_changed_at__lt=limit)
+        silent = Q(state=State.RUNNING, state_changed_at__lt=limit) & (Q(last_seen_at=None) | Q(last_seen_at__lt=limit))
+        unfinalized = Q(state__in=TERMINAL, next_reconcile_at__lt=limit)
+        return self.filter(moving | silent | unfinalized)
+
+    def waiting_for(self, reason: str) -> Self:
+        """Keep what is queued because of `reason` ("QuotaFull", "Drained")."""
+        return self.filter(state=State.QUEUED, reason=reason)
+
+    def ended_badly(self, within: timedelta) -> Self:
+        """Keep what failed or was lost in the last `within`."""
+        return self.filter(state__in=[State.FAILED, State.LOST], state_changed_at__gt=Now() - within)

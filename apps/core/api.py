@@ -1,7 +1,7 @@
 """What every API view shares: strict JSON in, problem+json (RFC 9457) for errors, cursor pages."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 import structlog
@@ -32,9 +32,7 @@ class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
     @override
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
             body = stream.read()
         except OSError as error:
@@ -56,7 +54,7 @@ class CursorPage(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 200
-    ordering: ClassVar[Any] = "-pk"
+    ordering = "-pk"
 
 
 def problem(error: errors.DomainError) -> dict[str, Any]:
@@ -121,14 +119,15 @@ def translate(exc: Exception) -> errors.DomainError | None:
 
 
 def _from_drf(exc: exceptions.APIException) -> errors.DomainError:
-    kinds = {400: errors.Invalid, 413: errors.TooLarge}
-    if exc.status_code in kinds:
-        return kinds[exc.status_code](str(exc.detail))
-    error = errors.DomainError(str(exc.detail))
+    if exc.status_code == status.HTTP_400_BAD_REQUEST:
+        return errors.Invalid(str(exc.detail))
+    if exc.status_code == status.HTTP_413_REQUEST_ENTITY_TOO_LARGE:
+        return errors.TooLarge(str(exc.detail))
     named = {405: "method_not_allowed", 406: "not_acceptable", 415: "unsupported_media_type", 429: "throttled"}
-    error.status, error.code = exc.status_code, named.get(exc.status_code, "error")  # type: ignore[misc] -- one-off kinds
-    error.title = str(exc.default_detail)  # type: ignore[misc] -- as above
-    return error
+    facts = {"status": exc.status_code, "code": named.get(exc.status_code, "error"), "title": str(exc.default_detail)}
+    kind = type("ProtocolError", (errors.DomainError,), facts)
+    refused: errors.DomainError = kind(str(exc.detail))
+    return refused
 
 
 def _field_errors(detail: Any, prefix: str = "") -> dict[str, list[str]]:

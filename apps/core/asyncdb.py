@@ -53,4 +53,5 @@ async def fetch(sql: str, params: Any = ()) -> list[Any]:
     """Run one statement and return its rows."""
     async with (await pool()).connection() as opened:
         cursor = await opened.execute(sql.encode(), params)
-        return await cursor.fetchall()
+        rows: list[Any] = await cursor.fetchall()
+        return rows

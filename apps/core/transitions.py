@@ -1,7 +1,7 @@
 """The one compare-and-swap through which every state changes."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.db.models import F, Model
 
@@ -21,7 +21,7 @@ def compare_and_swap(
     if to not in allowed[expected]:
         msg = f"{type(row).__name__}: {expected} -> {to} is not a transition"
         raise ValueError(msg)
-    version: int = row.state_version  # type: ignore[attr-defined] -- every stateful model has it
+    version: int = cast("Any", row).state_version
     manager = type(row)._default_manager  # noqa: SLF001 -- Django's documented way for generic code
     updated = manager.filter(pk=row.pk, state=expected, state_version=version, **guard).update(
         state=to, state_version=F("state_version") + 1, **changes

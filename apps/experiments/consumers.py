@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from apps.access.consumers import GuardedConsumer
 from apps.experiments import following
+from apps.experiments.logs import whole_characters
 from apps.experiments.models import Experiment
 
 _BAD_REQUEST = 1008
@@ -68,7 +69,7 @@ class LogConsumer(GuardedConsumer):
         reader.attempt = now.attempt
         while reader.offset < feed.tail and now.attempt_id is not None:
             data = (await following.read(now.attempt_id, reader.offset))[: feed.tail - reader.offset]
-            data = following.whole_characters(data, final=reader.offset + len(data) >= feed.tail)
+            data = whole_characters(data, final=reader.offset + len(data) >= feed.tail)
             if not data:
                 break
             await self.send(text_data=following.log_frame(reader.offset, data, now.attempt))

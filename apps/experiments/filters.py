@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive
 
 from apps.compute.choices import State
 from apps.core.errors import Invalid
 from apps.experiments.models import Experiment
-from apps.experiments.querysets import ExperimentQuerySet
 from apps.tracking.models import Tag
 
 _LONGEST = 250
@@ -46,13 +45,13 @@ class ExperimentFilter:
         for name, value in [*words.items(), *(("tag", tag) for tag in tags)]:
             if "\x00" in value or len(value) > _LONGEST or (name == "tag" and "=" not in value):
                 problems[name] = ["Expected key=value." if name == "tag" else "Too long, or not text."]
-        times = {name: _time(query, name, problems) for name in ("created_after", "created_before")}
+        times: Any = {name: _time(query, name, problems) for name in ("created_after", "created_before")}
         if problems:
             raise Invalid(errors=problems)
         text = words.pop("q")
         return cls(states=states, text=text, tags=tags, **words, **times)
 
-    def apply(self, rows: ExperimentQuerySet[Experiment]) -> ExperimentQuerySet[Experiment]:
+    def apply(self, rows: QuerySet[Experiment]) -> QuerySet[Experiment]:
         exact: Mapping[str, Any] = {
             "workload__state__in": self.states,
             "kind": self.kind,

@@ -143,7 +143,11 @@ class Feed:
                 break
             start, self.tail = self.tail, self.tail + len(data)
             self._put(self.tail, log_frame(start, data, found.attempt))
-        if found.ended and self.tail >= found.log_bytes and not (before and before.ended and before.attempt == found.attempt):
+        if (
+            found.ended
+            and self.tail >= found.log_bytes
+            and not (before and before.ended and before.attempt == found.attempt)
+        ):
             self._put(self.tail, frame("eof", attempt=found.attempt, total_bytes=found.log_bytes))
 
     async def _next(self, found: Snapshot) -> bytes:

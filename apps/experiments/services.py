@@ -38,7 +38,7 @@ _RUN_STATUS = {
 
 
 @transaction.atomic
-def submit_experiment(document: Mapping[str, Any], *, by: Any, cloned_from: Experiment | None = None) -> Experiment:
+def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None = None) -> Experiment:
     """Accept a specification: from the commit on it will reach an end.
 
     Effects: run, workload (queued), experiment, audit row; compute is woken after the commit.
@@ -46,7 +46,7 @@ def submit_experiment(document: Mapping[str, Any], *, by: Any, cloned_from: Expe
     """
     policy.require_active(by, "experiment:create")
     parsed = specs.parse(document)
-    team = _team(parsed.get("team"), by)
+    team = find_team(parsed.get("team"), by=by)
     project = tracking.find_project(parsed.get("project", tracking.DEFAULT_PROJECT), by=by, team=team)
     visibility = parsed.get("visibility", "")
     run = tracking.create_run(
@@ -83,7 +83,8 @@ def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
     )
 
 
-def _team(slug: str | None, by: Any) -> Team | None:
+def find_team(slug: str | None, *, by: Any) -> Team | None:
+    """Return the team of that name which `by` is in, None for none. Raises: Invalid."""
     if slug is None:
         return None
     team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
@@ -111,9 +112,7 @@ def quota_node(user: Any, team: Team | None) -> QuotaNode:
     if team is None:
         return quotas.ensure_node(NodeKind.USER, key, name=user.username, parent=platform)
     organization = team.organization
-    top = quotas.ensure_node(
-        NodeKind.ORGANIZATION, f"org:{organization.pk}", name=organization.name, parent=platform
-    )
+    top = quotas.ensure_node(NodeKind.ORGANIZATION, f"org:{organization.pk}", name=organization.name, parent=platform)
     middle = quotas.ensure_node(NodeKind.TEAM, f"team:{team.pk}", name=team.name, parent=top)
     return quotas.ensure_node(NodeKind.USER, key, name=f"{user.username} in {team.name}", parent=middle)
 
@@ -139,10 +138,15 @@ def retry_experiment(experiment: Experiment, *, by: Any) -> Experiment:
 
 
 @transaction.atomic
-def clone_experiment(experiment: Experiment, *, by: Any, overrides: Mapping[str, Any] | None = None) -> Experiment:
-    """Submit a copy, as one's own, with some fields replaced. Raises: NotAllowed, Invalid, NeverFits."""
+def clone_experiment(
+    experiment: Experiment, *, by: Any, overrides: Mapping[str, Any] | None = None, without: Iterable[str] = ()
+) -> Experiment:
+    """Submit a copy, as one's own, with some fields replaced and those in `without` left to their defaults.
+
+    Raises: NotAllowed, Invalid, NeverFits.
+    """
     policy.require(by, "clone", experiment)
-    document = {**experiment.spec, **(overrides or {})}
+    document = {key: value for key, value in experiment.spec.items() if key not in without} | dict(overrides or {})
     if experiment.run.owner_id != by.pk and "code" in experiment.spec and "code" not in (overrides or {}):
         _share_code(experiment, by)
     return submit_experiment(document, by=by, cloned_from=experiment)

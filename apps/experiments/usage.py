@@ -43,4 +43,7 @@ def waiting_of(user: Any) -> list[Waiting]:
         return []
     order = {pk: place for place, pk in enumerate(Workload.objects.queue().values_list("pk", flat=True)[:10_000], 1)}
     places = [(order.get(row.workload_id, len(order)), row) for row in rows]
-    return [Waiting(str(row.pk), row.run.name, place, row.workload.message) for place, row in sorted(places, key=lambda p: p[0])]
+    return [
+        Waiting(str(row.pk), row.run.name, place, row.workload.message)
+        for place, row in sorted(places, key=lambda p: p[0])
+    ]

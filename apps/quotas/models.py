@@ -37,7 +37,9 @@ class QuotaLimit(models.Model):
 
     node = models.ForeignKey(QuotaNode, on_delete=models.CASCADE, related_name="limits")
     resource = models.CharField(max_length=40)
-    limit = models.BigIntegerField(null=True, blank=True, help_text="In base units: milli-CPU, milli-GPU, bytes, counts.")
+    limit = models.BigIntegerField(
+        null=True, blank=True, help_text="In base units: milli-CPU, milli-GPU, bytes, counts."
+    )
     used = models.BigIntegerField(default=0, editable=False)
 
     objects = GuardedQuerySet[Any].as_manager()

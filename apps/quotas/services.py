@@ -62,7 +62,10 @@ def _create_node(kind: NodeKind, key: str, name: str, parent: QuotaNode | None, 
         node.path = [*(parent.path if parent else []), node.pk]
         node.save(update_fields=["path"])
         chosen = settings.QUOTA_DEFAULTS.get(kind, {}) if limits is None else limits
-        rows = [QuotaLimit(node=node, resource=resource, limit=chosen.get(resource)) for resource in settings.QUOTA_RESOURCES]
+        rows = [
+            QuotaLimit(node=node, resource=resource, limit=chosen.get(resource))
+            for resource in settings.QUOTA_RESOURCES
+        ]
         QuotaLimit.objects.bulk_create(rows)
     return node
 

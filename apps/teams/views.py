@@ -59,7 +59,9 @@ class MemberChangeView(GuardedView):
 
     def post(self, request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         team = self.find(Team.objects.all(), slug=slug)
-        member = Membership.objects.visible_to(self.user, "manage").filter(team=team, pk=pk).select_related("user").first()
+        member = (
+            Membership.objects.visible_to(self.user, "manage").filter(team=team, pk=pk).select_related("user").first()
+        )
         if member is None:
             raise NotFound
         if "remove" in request.POST:
@@ -75,5 +77,10 @@ class MemberChangeView(GuardedView):
 def team_page(view: GuardedView, team: Team, form: MemberForm, status: int = 200) -> HttpResponse:
     """Show a team, its members by role and name, and what the reader may do with them."""
     members = Membership.objects.visible_to(view.user, "view").filter(team=team).select_related("user")
-    context = {"team": team, "members": members.order_by("role", "user__username"), "roles": TeamRole.choices, "form": form}
+    context = {
+        "team": team,
+        "members": members.order_by("role", "user__username"),
+        "roles": TeamRole.choices,
+        "form": form,
+    }
     return render(view.request, "teams/detail.html", context, status=status)

@@ -6,6 +6,7 @@ from typing_extensions import override
 from apps.access.models import GroupGrant, Owned, UserGrant
 from apps.core.ids import new_id
 from apps.tracking.choices import RunStatus
+from apps.tracking.querysets import ArtifactQuerySet, ProjectQuerySet, RunQuerySet
 
 
 class Project(Owned):
@@ -14,6 +15,8 @@ class Project(Owned):
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True)
     archived_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ProjectQuerySet["Project"].as_manager()
 
     class Meta(Owned.Meta):
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -50,6 +53,8 @@ class Run(Owned):
     status = models.CharField(max_length=8, choices=RunStatus, default=RunStatus.RUNNING)
     finished_at = models.DateTimeField(null=True, editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)
+
+    objects = RunQuerySet["Run"].as_manager()
 
     class Meta(Owned.Meta):
         indexes: ClassVar[list[models.Index]] = [
@@ -117,6 +122,7 @@ class MetricSeries(models.Model):
     """One metric of one run: what is known of all its points without reading them.
 
     Min and max ignore NaN; "last" is the point with the highest (step, time), which need not be the latest to arrive.
+    `first_step` to `last_step` and `first_time` to `latest_time` are the widths of a chart.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -128,6 +134,9 @@ class MetricSeries(models.Model):
     last_time = models.DateTimeField(null=True)
     min_value = models.FloatField(null=True)
     max_value = models.FloatField(null=True)
+    first_step = models.BigIntegerField(null=True)
+    first_time = models.DateTimeField(null=True)
+    latest_time = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -155,10 +164,15 @@ class MetricPoint(models.Model):
 
 
 class MetricBatch(models.Model):
-    """A batch that was accepted, remembered so that its repeat adds nothing."""
+    """A batch that was accepted, remembered so that its repeat adds nothing.
+
+    `id` is derived from the run and the sender's id, so that nobody can use up another run's. `fingerprint` is the hash
+    of the request where an Idempotency-Key, which may serve one request only, was that id.
+    """
 
     id = models.UUIDField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
+    fingerprint = models.BinaryField(null=True, max_length=32)
     created_at = models.DateTimeField(db_default=models.functions.Now())
 
     class Meta:
@@ -180,6 +194,8 @@ class Artifact(models.Model):
     content_type = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(db_default=models.functions.Now())
 
+    objects = ArtifactQuerySet["Artifact"].as_manager()
+
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["run", "path"], name="one_artifact_per_path")
@@ -189,5 +205,3 @@ class Artifact(models.Model):
     @override
     def __str__(self) -> str:
         return self.path
-
-

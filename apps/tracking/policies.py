@@ -7,7 +7,13 @@ def declare() -> None:
     register(
         Policy(
             Project,
-            {"view": Role.VIEWER, "submit": Role.EDITOR, "create": Role.EDITOR, "edit": Role.EDITOR, "delete": Role.MANAGER},
+            {
+                "view": Role.VIEWER,
+                "submit": Role.EDITOR,
+                "create": Role.EDITOR,
+                "edit": Role.EDITOR,
+                "delete": Role.MANAGER,
+            },
         )
     )
     register(
@@ -23,4 +29,6 @@ def declare() -> None:
             },
         )
     )
-    register(Policy(Artifact, {"view": Role.VIEWER, "log": Role.EDITOR, "delete": Role.MANAGER}, via="run", scope="run"))
+    register(
+        Policy(Artifact, {"view": Role.VIEWER, "log": Role.EDITOR, "delete": Role.MANAGER}, via="run", scope="run")
+    )

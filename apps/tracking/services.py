@@ -80,7 +80,11 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
     if not found and reference == DEFAULT_PROJECT:
         return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by, team=team)
     if len(found) != 1:
-        said = "There is no such project, or you may not see it." if not found else "Several projects have this name; use the id."
+        said = (
+            "There is no such project, or you may not see it."
+            if not found
+            else "Several projects have this name; use the id."
+        )
         raise Invalid(errors={"project": [said]})
     return found[0]
 

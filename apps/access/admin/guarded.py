@@ -1,7 +1,7 @@
 """What guarded model admins share: the stock Django admin, judged by the one policy."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -9,7 +9,6 @@ from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet, UUIDField
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -20,8 +19,15 @@ from apps.access.admin.reasons import Reasoned, refusals
 from apps.audit.models import AuditEvent
 from apps.core.errors import DomainError
 
+if TYPE_CHECKING:
+    from django.forms import ModelForm
 
-class GuardedAdmin(admin.ModelAdmin[Any]):
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+
+class GuardedAdmin(ModelAdmin):
     """Only an active admin enters; rows come through `visible_to`; services write; nothing is deleted here.
 
     Read-only unless `can_add` or `can_change` is set, and then `save_model` must call a service. What a service
@@ -89,7 +95,7 @@ class GuardedAdmin(admin.ModelAdmin[Any]):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except DomainError as error:
             # The transaction is rolled back; the same form again, now with the refusal in it, which saves nothing.
-            request.refusal = error  # type: ignore[attr-defined] -- carried to get_form
+            request.refusal = error  # type: ignore[attr-defined]  # carried to get_form
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     @override
@@ -99,7 +105,9 @@ class GuardedAdmin(admin.ModelAdmin[Any]):
         return form if error is None else _refused(form, error)
 
     @override
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         obj = context.get("original")
         if obj is not None:
             named = [action for action in self.actions or () if isinstance(action, Reasoned)]
@@ -163,7 +171,7 @@ class RecordAdmin(GuardedAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = admin.ModelAdmin.get_queryset(self, request)
+        rows = ModelAdmin.get_queryset(self, request)
         return rows if is_operator(request) else rows.none()
 
     @override
@@ -188,8 +196,8 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _refused(form: type[ModelForm[Any]], error: DomainError) -> type[ModelForm[Any]]:
-    class Refused(form):  # type: ignore[valid-type, misc] -- a form class made by Django at run time
+def _refused(form: "type[ModelForm[Any]]", error: DomainError) -> "type[ModelForm[Any]]":
+    class Refused(form):  # type: ignore[valid-type, misc]  # a form class made by Django at run time
         def full_clean(self) -> None:
             super().full_clean()
             if not self.errors:

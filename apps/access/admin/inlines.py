@@ -1,6 +1,6 @@
 """Read-only tables of what belongs to the object on the page, the newest rows first and not without end."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
@@ -8,8 +8,15 @@ from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from typing_extensions import override
 
+if TYPE_CHECKING:
+    FormSet = BaseInlineFormSet[Any, Any, Any]
+    Inline = admin.TabularInline[Any, Any]
+else:
+    FormSet = BaseInlineFormSet
+    Inline = admin.TabularInline
 
-class _LatestFormSet(BaseInlineFormSet[Any, Any, Any]):
+
+class _LatestFormSet(FormSet):
     rows = 20
 
     @override
@@ -19,7 +26,7 @@ class _LatestFormSet(BaseInlineFormSet[Any, Any, Any]):
         return self._latest
 
 
-class LatestInline(admin.TabularInline[Any, Any]):
+class LatestInline(Inline):
     """The newest rows of a child table, to look at. `model`, `fields` and `ordering` are the subclass's."""
 
     formset = _LatestFormSet

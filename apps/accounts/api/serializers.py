@@ -11,7 +11,17 @@ LONGEST_LIFE_DAYS = 3650
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     class Meta:
         model = ApiToken
-        fields: ClassVar = ["id", "name", "kind", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
+        fields: ClassVar = [
+            "id",
+            "name",
+            "kind",
+            "prefix",
+            "scopes",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "revoked_at",
+        ]
         read_only_fields = fields
 
 
@@ -19,7 +29,9 @@ class NewTokenSerializer(serializers.Serializer[Any]):
     """What a token is made from."""
 
     name = serializers.CharField(max_length=100, default="api")
-    scopes = serializers.ListField(child=serializers.CharField(max_length=80), min_length=1, max_length=100, default=["all"])
+    scopes = serializers.ListField(
+        child=serializers.CharField(max_length=80), min_length=1, max_length=100, default=["all"]
+    )
     expires_in_days = serializers.IntegerField(min_value=1, max_value=LONGEST_LIFE_DAYS, default=90)
 
     def lifetime(self) -> timedelta:

@@ -34,15 +34,13 @@ class MeView(GuardedAPI):
 
 class LoginView(GuardedAPI):
     public_reason = "the door through which one comes in"
-    authentication_classes: ClassVar[Any] = []
+    authentication_classes: Any = ()
 
     @override
     def _wants_record(self, request: Any) -> bool:
         return False  # nobody is known yet to whom an answer could be kept
 
-    @extend_schema(
-        operation_id="auth_login", request=LoginSerializer, responses={201: IssuedTokenSerializer}, auth=[]
-    )
+    @extend_schema(operation_id="auth_login", request=LoginSerializer, responses={201: IssuedTokenSerializer}, auth=[])
     def create(self, request: Request) -> Response:
         """Exchange name and password for a personal token."""
         asked = LoginSerializer(data=request.data)

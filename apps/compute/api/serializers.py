@@ -8,7 +8,18 @@ class ClusterSerializer(serializers.ModelSerializer[Cluster]):
 
     class Meta:
         model = Cluster
-        fields = ("name", "kind", "state", "message", "warnings", "is_isolated", "is_drained", "labels", "capacity", "checked_at")
+        fields = (
+            "name",
+            "kind",
+            "state",
+            "message",
+            "warnings",
+            "is_isolated",
+            "is_drained",
+            "labels",
+            "capacity",
+            "checked_at",
+        )
 
 
 class EventSerializer(serializers.ModelSerializer[WorkloadEvent]):

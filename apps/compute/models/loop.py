@@ -1,4 +1,3 @@
-
 from django.db import models
 from typing_extensions import override
 

@@ -69,7 +69,9 @@ class Workload(models.Model):
             models.Index(
                 fields=["next_reconcile_at"], name="workload_due", condition=models.Q(next_reconcile_at__isnull=False)
             ),
-            models.Index(fields=["cluster", "state"], name="workload_active", condition=models.Q(state__in=list(ACTIVE))),
+            models.Index(
+                fields=["cluster", "state"], name="workload_active", condition=models.Q(state__in=list(ACTIVE))
+            ),
             models.Index(fields=["state", "-id"], name="workload_by_state"),
         ]
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from apps.compute import services
 from apps.compute.choices import DesiredState, State
-from apps.compute.lifecycle import transition
+from apps.compute.lifecycle import move, transition
 from apps.compute.models import Attempt, Cluster, Workload
 from apps.compute.reconcile.claim import LEASE_SECONDS
 from apps.compute.times import later
@@ -89,7 +89,7 @@ def _reserve(workload: Workload, turn: Pass) -> quotas.Full | Attempt:
     held = quotas.reserve(handle, workload.quota_node, [_node(workload.cluster, turn)], workload.amounts)
     if isinstance(held, quotas.Full):
         return held
-    transition(
+    move(
         workload,
         State.STARTING,
         actor="reconcile",

@@ -49,11 +49,12 @@ def advance(workload: Workload, attempt: Attempt, seen: Observation) -> None:
     if seen.phase is Phase.UNKNOWN:
         _wait(workload, workload.message)
         return
-    Workload.objects.filter(pk=workload.pk).update(last_seen_at=Now())
     if seen.phase.is_final:
         failpoints.hit("observe.after_exit_seen")
         _end(workload, attempt, _verdict(workload, seen), seen)
-    elif seen.phase is Phase.MISSING:
+        return
+    Workload.objects.filter(pk=workload.pk).update(last_seen_at=Now())
+    if seen.phase is Phase.MISSING:
         _missing(workload, attempt)
     elif workload.desired_state == DesiredState.STOP or _is_overdue(workload, attempt):
         _stop(workload, attempt)
@@ -98,7 +99,9 @@ def _missing(workload: Workload, attempt: Attempt) -> None:
         return
     since = workload.missing_since
     if since is None:
-        Workload.objects.filter(pk=workload.pk).update(missing_since=Now(), next_reconcile_at=later(MISSING_TWICE.total_seconds()))
+        Workload.objects.filter(pk=workload.pk).update(
+            missing_since=Now(), next_reconcile_at=later(MISSING_TWICE.total_seconds())
+        )
     elif timezone.now() - since >= MISSING_TWICE:
         gone = f"the cluster {attempt.cluster} no longer knows it: its process vanished without a verdict"
         stopped = workload.desired_state == DesiredState.STOP

@@ -1,7 +1,7 @@
 """One turn of the due loop."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from uuid import UUID
@@ -107,10 +107,10 @@ def observe(cluster: Cluster, handles: Collection[str]) -> dict[str, Observation
     return {handle: seen.get(handle, Observation(Phase.UNKNOWN)) for handle in handles}
 
 
-def _guarded(step: object, workload: Workload, *rest: object) -> bool:
+def _guarded(step: Callable[..., None], workload: Workload, *rest: object) -> bool:
     """Take a step; one workload's trouble must not keep the others from theirs."""
     try:
-        step(workload, *rest)  # type: ignore[operator] -- a step function
+        step(workload, *rest)
     except Stale:
         return False  # somebody else has it now
     except Unavailable as error:

@@ -111,7 +111,7 @@ class LogSerializer(serializers.Serializer[Any]):
 
     offset = serializers.IntegerField()
     next_offset = serializers.IntegerField()
-    data = serializers.CharField()
+    data = serializers.CharField()  # type: ignore[assignment]  # a field of that name
     eof = serializers.BooleanField()
     attempt = serializers.IntegerField()
     total_bytes = serializers.IntegerField()

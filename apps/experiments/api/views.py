@@ -148,18 +148,24 @@ class ExperimentViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
         )
         return self._shown(copy, status.HTTP_201_CREATED)
 
-    @extend_schema(operation_id="experiments_events", parameters=[_ID], responses=EventSerializer(many=True), filters=False)
+    @extend_schema(
+        operation_id="experiments_events", parameters=[_ID], responses=EventSerializer(many=True), filters=False
+    )
     @action(detail=True, pagination_class=None)
     def events(self, request: Request, id: str) -> Response:  # noqa: A002 -- the name in the URL
         """Return every state change, oldest first."""
         rows = WorkloadEvent.objects.filter(workload_id=self.get_object().workload_id).order_by("seq")[:1000]
         return Response(EventSerializer(rows, many=True).data)
 
-    @extend_schema(operation_id="experiments_attempts", parameters=[_ID], responses=AttemptSerializer(many=True), filters=False)
+    @extend_schema(
+        operation_id="experiments_attempts", parameters=[_ID], responses=AttemptSerializer(many=True), filters=False
+    )
     @action(detail=True, pagination_class=None)
     def attempts(self, request: Request, id: str) -> Response:  # noqa: A002 -- the name in the URL
         """Return every attempt, oldest first."""
-        rows = Attempt.objects.filter(workload_id=self.get_object().workload_id).select_related("cluster").order_by("no")
+        rows = (
+            Attempt.objects.filter(workload_id=self.get_object().workload_id).select_related("cluster").order_by("no")
+        )
         return Response(AttemptSerializer(rows[:1000], many=True).data)
 
     @extend_schema(operation_id="experiments_logs", parameters=[_ID, *_LOG], responses=serializers.LogSerializer)
@@ -207,7 +213,7 @@ class UploadView(GuardedAPI):
     """The raw upload: a stream, never held in memory."""
 
     policy_actions: ClassVar = {"update": "code:create", "retrieve": "code:view"}
-    parser_classes: ClassVar[Any] = []
+    parser_classes: Any = ()
     chunk_bytes = 1 << 20
 
     @extend_schema(
@@ -243,7 +249,7 @@ class UploadView(GuardedAPI):
 
 class SpecSchemaView(GuardedAPI):
     public_reason = "the form of a specification is documentation"
-    authentication_classes: ClassVar[Any] = []
+    authentication_classes: Any = ()
 
     @extend_schema(operation_id="spec_schema", responses=OpenApiTypes.OBJECT, auth=[])
     def retrieve(self, request: Request) -> Response:

@@ -6,39 +6,62 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('compute', '0002_initial'),
-        ('experiments', '0001_initial'),
-        ('tracking', '0001_initial'),
+        ("compute", "0002_initial"),
+        ("experiments", "0001_initial"),
+        ("tracking", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='codeupload',
-            name='owner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="codeupload",
+            name="owner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.CreateModel(
-            name='Experiment',
+            name="Experiment",
             fields=[
-                ('run', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='experiment', serialize=False, to='tracking.run')),
-                ('kind', models.CharField(max_length=20)),
-                ('spec', models.JSONField()),
-                ('archived_at', models.DateTimeField(editable=False, null=True)),
-                ('cloned_from', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='experiments.experiment')),
-                ('workload', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='experiment', to='compute.workload')),
+                (
+                    "run",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="experiment",
+                        serialize=False,
+                        to="tracking.run",
+                    ),
+                ),
+                ("kind", models.CharField(max_length=20)),
+                ("spec", models.JSONField()),
+                ("archived_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "cloned_from",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="experiments.experiment",
+                    ),
+                ),
+                (
+                    "workload",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="experiment", to="compute.workload"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='codeupload',
-            constraint=models.UniqueConstraint(fields=('owner', 'sha256'), name='one_upload_per_owner'),
+            model_name="codeupload",
+            constraint=models.UniqueConstraint(fields=("owner", "sha256"), name="one_upload_per_owner"),
         ),
         migrations.AddIndex(
-            model_name='experiment',
-            index=models.Index(condition=models.Q(('archived_at', None)), fields=['-run'], name='experiment_live'),
+            model_name="experiment",
+            index=models.Index(condition=models.Q(("archived_at", None)), fields=["-run"], name="experiment_live"),
         ),
     ]

@@ -9,51 +9,99 @@ import apps.core.ids
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='QuotaNode',
+            name="QuotaNode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('platform', 'Platform'), ('organization', 'Organization'), ('team', 'Team'), ('user', 'User'), ('cluster', 'Cluster')], max_length=12)),
-                ('key', models.CharField(max_length=120, unique=True)),
-                ('name', models.CharField(max_length=150)),
-                ('depth', models.PositiveSmallIntegerField()),
-                ('path', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), help_text='Ids from the root to this node.', size=None)),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='quotas.quotanode')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("platform", "Platform"),
+                            ("organization", "Organization"),
+                            ("team", "Team"),
+                            ("user", "User"),
+                            ("cluster", "Cluster"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("key", models.CharField(max_length=120, unique=True)),
+                ("name", models.CharField(max_length=150)),
+                ("depth", models.PositiveSmallIntegerField()),
+                (
+                    "path",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), help_text="Ids from the root to this node.", size=None
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="quotas.quotanode",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='QuotaLimit',
+            name="QuotaLimit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('resource', models.CharField(max_length=40)),
-                ('limit', models.BigIntegerField(blank=True, help_text='In base units: milli-CPU, milli-GPU, bytes, counts.', null=True)),
-                ('used', models.BigIntegerField(default=0, editable=False)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='limits', to='quotas.quotanode')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("resource", models.CharField(max_length=40)),
+                (
+                    "limit",
+                    models.BigIntegerField(
+                        blank=True, help_text="In base units: milli-CPU, milli-GPU, bytes, counts.", null=True
+                    ),
+                ),
+                ("used", models.BigIntegerField(default=0, editable=False)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="limits", to="quotas.quotanode"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('node', 'resource'), name='one_limit_per_resource'), models.CheckConstraint(condition=models.Q(('used__gte', 0)), name='quota_used_not_negative'), models.CheckConstraint(condition=models.Q(('limit__gte', 0)), name='quota_limit_not_negative')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("node", "resource"), name="one_limit_per_resource"),
+                    models.CheckConstraint(condition=models.Q(("used__gte", 0)), name="quota_used_not_negative"),
+                    models.CheckConstraint(condition=models.Q(("limit__gte", 0)), name="quota_limit_not_negative"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Reservation',
+            name="Reservation",
             fields=[
-                ('id', models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=100, unique=True)),
-                ('node_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
-                ('amounts', models.JSONField()),
-                ('held_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('released_at', models.DateTimeField(null=True)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='quotas.quotanode')),
+                (
+                    "id",
+                    models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False),
+                ),
+                ("key", models.CharField(max_length=100, unique=True)),
+                ("node_ids", django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+                ("amounts", models.JSONField()),
+                ("held_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("released_at", models.DateTimeField(null=True)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="reservations", to="quotas.quotanode"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('released_at', None)), fields=['node'], name='reservation_live')],
+                "indexes": [
+                    models.Index(condition=models.Q(("released_at", None)), fields=["node"], name="reservation_live")
+                ],
             },
         ),
     ]

@@ -20,5 +20,7 @@ class TeamViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
 
     @override
     def shape(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        members = Membership.objects.visible_to(self.request.user, "view").select_related("user").order_by("user__username")
+        members = (
+            Membership.objects.visible_to(self.request.user, "view").select_related("user").order_by("user__username")
+        )
         return queryset.select_related("organization").prefetch_related(Prefetch("memberships", members))

@@ -9,233 +9,371 @@ import apps.core.ids
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('teams', '0001_initial'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("teams", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='MetricSeries',
+            name="MetricSeries",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=250)),
-                ('count', models.BigIntegerField(default=0)),
-                ('last_value', models.FloatField(null=True)),
-                ('last_step', models.BigIntegerField(null=True)),
-                ('last_time', models.DateTimeField(null=True)),
-                ('min_value', models.FloatField(null=True)),
-                ('max_value', models.FloatField(null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=250)),
+                ("count", models.BigIntegerField(default=0)),
+                ("last_value", models.FloatField(null=True)),
+                ("last_step", models.BigIntegerField(null=True)),
+                ("last_time", models.DateTimeField(null=True)),
+                ("min_value", models.FloatField(null=True)),
+                ("max_value", models.FloatField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='MetricPoint',
+            name="MetricPoint",
             fields=[
-                ('pk', models.CompositePrimaryKey('series', 'ordinal', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('ordinal', models.BigIntegerField()),
-                ('step', models.BigIntegerField()),
-                ('time', models.DateTimeField()),
-                ('value', models.FloatField()),
-                ('series', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, to='tracking.metricseries')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "series", "ordinal", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("ordinal", models.BigIntegerField()),
+                ("step", models.BigIntegerField()),
+                ("time", models.DateTimeField()),
+                ("value", models.FloatField()),
+                (
+                    "series",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        to="tracking.metricseries",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Project',
+            name="Project",
             fields=[
-                ('id', models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('visibility', models.CharField(choices=[('private', 'Private'), ('team', 'Team'), ('organization', 'Organization'), ('public', 'Everyone here')], default='team', max_length=12)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('name', models.CharField(max_length=120)),
-                ('description', models.TextField(blank=True)),
-                ('archived_at', models.DateTimeField(editable=False, null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('team', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='teams.team')),
+                (
+                    "id",
+                    models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[
+                            ("private", "Private"),
+                            ("team", "Team"),
+                            ("organization", "Organization"),
+                            ("public", "Everyone here"),
+                        ],
+                        default="team",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("name", models.CharField(max_length=120)),
+                ("description", models.TextField(blank=True)),
+                ("archived_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="teams.team",
+                    ),
+                ),
             ],
             options={
-                'permissions': [('hold_viewer', 'Hold the role viewer'), ('hold_editor', 'Hold the role editor'), ('hold_manager', 'Hold the role manager')],
-                'abstract': False,
+                "permissions": [
+                    ("hold_viewer", "Hold the role viewer"),
+                    ("hold_editor", "Hold the role editor"),
+                    ("hold_manager", "Hold the role manager"),
+                ],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ProjectGroupGrant',
+            name="ProjectGroupGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='tracking.project')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "content_object",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tracking.project"),
+                ),
+                ("group", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.group")),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ProjectUserGrant',
+            name="ProjectUserGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='tracking.project')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "content_object",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tracking.project"),
+                ),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('visibility', models.CharField(choices=[('private', 'Private'), ('team', 'Team'), ('organization', 'Organization'), ('public', 'Everyone here')], default='team', max_length=12)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('name', models.CharField(max_length=200)),
-                ('status', models.CharField(choices=[('running', 'Running'), ('finished', 'Finished'), ('failed', 'Failed'), ('killed', 'Killed')], default='running', max_length=8)),
-                ('finished_at', models.DateTimeField(editable=False, null=True)),
-                ('archived_at', models.DateTimeField(editable=False, null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='tracking.project')),
-                ('team', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='teams.team')),
+                (
+                    "id",
+                    models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[
+                            ("private", "Private"),
+                            ("team", "Team"),
+                            ("organization", "Organization"),
+                            ("public", "Everyone here"),
+                        ],
+                        default="team",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("finished", "Finished"),
+                            ("failed", "Failed"),
+                            ("killed", "Killed"),
+                        ],
+                        default="running",
+                        max_length=8,
+                    ),
+                ),
+                ("finished_at", models.DateTimeField(editable=False, null=True)),
+                ("archived_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="runs", to="tracking.project"
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="teams.team",
+                    ),
+                ),
             ],
             options={
-                'permissions': [('hold_viewer', 'Hold the role viewer'), ('hold_editor', 'Hold the role editor'), ('hold_manager', 'Hold the role manager')],
-                'abstract': False,
+                "permissions": [
+                    ("hold_viewer", "Hold the role viewer"),
+                    ("hold_editor", "Hold the role editor"),
+                    ("hold_manager", "Hold the role manager"),
+                ],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Param',
+            name="Param",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=250)),
-                ('value', models.TextField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='params', to='tracking.run')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=250)),
+                ("value", models.TextField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="params", to="tracking.run"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='metricseries',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='series', to='tracking.run'),
+            model_name="metricseries",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="series", to="tracking.run"
+            ),
         ),
         migrations.CreateModel(
-            name='MetricBatch',
+            name="MetricBatch",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tracking.run')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "run",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tracking.run"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Artifact',
+            name="Artifact",
             fields=[
-                ('id', models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('path', models.CharField(max_length=500)),
-                ('sha256', models.CharField(max_length=64)),
-                ('size_bytes', models.BigIntegerField()),
-                ('content_type', models.CharField(blank=True, max_length=120)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='artifacts', to='tracking.run')),
+                (
+                    "id",
+                    models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False),
+                ),
+                ("path", models.CharField(max_length=500)),
+                ("sha256", models.CharField(max_length=64)),
+                ("size_bytes", models.BigIntegerField()),
+                ("content_type", models.CharField(blank=True, max_length=120)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="artifacts", to="tracking.run"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RunGroupGrant',
+            name="RunGroupGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='tracking.run')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("content_object", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tracking.run")),
+                ("group", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.group")),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='RunUserGrant',
+            name="RunUserGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='tracking.run')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("content_object", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tracking.run")),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Tag',
+            name="Tag",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=250)),
-                ('value', models.TextField(blank=True)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tags', to='tracking.run')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=250)),
+                ("value", models.TextField(blank=True)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tags", to="tracking.run"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='project',
-            constraint=models.UniqueConstraint(condition=models.Q(('archived_at', None), ('team', None)), fields=('owner', 'name'), name='project_name_personal'),
+            model_name="project",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("archived_at", None), ("team", None)),
+                fields=("owner", "name"),
+                name="project_name_personal",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='project',
-            constraint=models.UniqueConstraint(condition=models.Q(('archived_at', None)), fields=('team', 'name'), name='project_name_in_team'),
+            model_name="project",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("archived_at", None)), fields=("team", "name"), name="project_name_in_team"
+            ),
         ),
         migrations.AlterUniqueTogether(
-            name='projectgroupgrant',
-            unique_together={('group', 'permission', 'content_object')},
+            name="projectgroupgrant",
+            unique_together={("group", "permission", "content_object")},
         ),
         migrations.AlterUniqueTogether(
-            name='projectusergrant',
-            unique_together={('user', 'permission', 'content_object')},
+            name="projectusergrant",
+            unique_together={("user", "permission", "content_object")},
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['owner', '-id'], name='run_of_owner'),
+            model_name="run",
+            index=models.Index(fields=["owner", "-id"], name="run_of_owner"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['team', '-id'], name='run_of_team'),
+            model_name="run",
+            index=models.Index(fields=["team", "-id"], name="run_of_team"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['project', '-id'], name='run_of_project'),
+            model_name="run",
+            index=models.Index(fields=["project", "-id"], name="run_of_project"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('visibility', 'public')), fields=['visibility', '-id'], name='run_shared'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("visibility", "public")), fields=["visibility", "-id"], name="run_shared"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='param',
-            constraint=models.UniqueConstraint(fields=('run', 'key'), name='one_param_per_key'),
+            model_name="param",
+            constraint=models.UniqueConstraint(fields=("run", "key"), name="one_param_per_key"),
         ),
         migrations.AddConstraint(
-            model_name='metricseries',
-            constraint=models.UniqueConstraint(fields=('run', 'key'), name='one_series_per_key'),
+            model_name="metricseries",
+            constraint=models.UniqueConstraint(fields=("run", "key"), name="one_series_per_key"),
         ),
         migrations.AddIndex(
-            model_name='metricbatch',
-            index=models.Index(fields=['created_at'], name='batch_age'),
+            model_name="metricbatch",
+            index=models.Index(fields=["created_at"], name="batch_age"),
         ),
         migrations.AddIndex(
-            model_name='artifact',
-            index=models.Index(fields=['sha256'], name='artifact_blob'),
+            model_name="artifact",
+            index=models.Index(fields=["sha256"], name="artifact_blob"),
         ),
         migrations.AddConstraint(
-            model_name='artifact',
-            constraint=models.UniqueConstraint(fields=('run', 'path'), name='one_artifact_per_path'),
+            model_name="artifact",
+            constraint=models.UniqueConstraint(fields=("run", "path"), name="one_artifact_per_path"),
         ),
         migrations.AlterUniqueTogether(
-            name='rungroupgrant',
-            unique_together={('group', 'permission', 'content_object')},
+            name="rungroupgrant",
+            unique_together={("group", "permission", "content_object")},
         ),
         migrations.AlterUniqueTogether(
-            name='runusergrant',
-            unique_together={('user', 'permission', 'content_object')},
+            name="runusergrant",
+            unique_together={("user", "permission", "content_object")},
         ),
         migrations.AddIndex(
-            model_name='tag',
-            index=models.Index(fields=['key', 'value'], name='tag_lookup'),
+            model_name="tag",
+            index=models.Index(fields=["key", "value"], name="tag_lookup"),
         ),
         migrations.AddConstraint(
-            model_name='tag',
-            constraint=models.UniqueConstraint(fields=('run', 'key'), name='one_tag_per_key'),
+            model_name="tag",
+            constraint=models.UniqueConstraint(fields=("run", "key"), name="one_tag_per_key"),
         ),
     ]

@@ -63,7 +63,9 @@ class FakeBackend(Backend, Inventory):
     def observe(self, names: Collection[str]) -> dict[str, Observation]:
         world = self.world
         if not world.is_reachable:
-            return {name: Observation(Phase.UNKNOWN, "Unreachable", "the fake cluster is switched off") for name in names}
+            return {
+                name: Observation(Phase.UNKNOWN, "Unreachable", "the fake cluster is switched off") for name in names
+            }
         with world.lock:
             return {name: _look(world, world.workloads.get(name)) for name in names}
 

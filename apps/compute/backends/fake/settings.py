@@ -21,7 +21,9 @@ class FakeSettings(BackendSettings):
     @override
     def fields(cls) -> tuple[SettingField, ...]:
         return (
-            SettingField("world", str, "default", "Name of the world in this process; backends that share it, share all."),
+            SettingField(
+                "world", str, "default", "Name of the world in this process; backends that share it, share all."
+            ),
             SettingField("live", bool, True, "Whether the world's clock is the real one, or turned by a test."),
             SettingField("cpu_milli", int, 64_000, "CPU to offer, in milli-units."),
             SettingField("memory_bytes", int, 256 << 30, "Memory to offer, in bytes."),

@@ -256,7 +256,9 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _unpack_tar(source: IO[bytes], tree: _Tree, limits: Limits) -> None:
-    plain = _Metered(gzip.GzipFile(fileobj=source, mode="rb"), limits.max_bytes + 4096 * limits.max_files + HEADERS_BYTES)
+    plain = _Metered(
+        gzip.GzipFile(fileobj=source, mode="rb"), limits.max_bytes + 4096 * limits.max_files + HEADERS_BYTES
+    )
     with tarfile.open(fileobj=plain, mode="r|", bufsize=64 * 512) as tar:  # type: ignore[call-overload]
         member: tarfile.TarInfo
         for member in _members(tar):

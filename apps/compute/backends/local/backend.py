@@ -165,6 +165,7 @@ class LocalBackend(Backend, Inventory):
             return
         launcher = self._launcher()
         run = self._root / name
+        self._reach()
         try:
             with _opened(run) as lock:
                 if lock is not None:
@@ -178,7 +179,7 @@ class LocalBackend(Backend, Inventory):
     def _launcher(self) -> launch.Launcher:
         """Set the cluster up on first use: folders, cgroups, a tried sandbox. Raises: Unavailable, OSError."""
         with self._guard:
-            if self._ready is not None and self._isolation_holds():
+            if self._ready is not None:
                 return self._ready
             try:
                 self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -190,8 +191,11 @@ class LocalBackend(Backend, Inventory):
                 raise _unavailable(error) from error
             return self._ready
 
-    def _isolation_holds(self) -> bool:
-        return self._ready is not None
+    def _reach(self) -> None:
+        """Make sure that an absent name is really absent, and not its whole disk. Raises: Unavailable."""
+        if not self._root.is_dir():
+            msg = f"the folder of the jobs is gone: {self._root}"
+            raise Unavailable(msg)
 
     def _claim(self, name: str) -> "_Lock | None":
         """Return the held lock of a name that is to be started by us; None when its fate is decided.
@@ -217,8 +221,7 @@ class LocalBackend(Backend, Inventory):
 
     def _create(self, run: Path, *, stop: bytes = b"") -> "_Lock | None":
         """Make the folder of a name, locked; None when there is one already."""
-        if not self._root.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "the folder of the jobs is gone", str(self._root))
+        self._reach()
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
         lock = _Lock.create(draft)
         try:

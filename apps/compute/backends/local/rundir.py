@@ -1,14 +1,14 @@
 """The folder of one job: its files, its lock, and how they are written. Standard library only: the shim imports this.
 
-    <jobs_root>/<name>/lock        held from before the folder has its name until the shim and its guard are gone
-                       uid         the user id claimed for the job, when it has one of its own
-                       shim.json   written once, under the lock, before the body may start: at most one start
-                       started     written when the body runs: epoch seconds
-                       stop        the wish to end: "<grace seconds> <epoch seconds>"
-                       log         the masked output, append-only
-                       exit.json   the verdict, written last
-                       shim.err    what the shim itself had to say
-                       job/        the job's own: code/ (working directory), tmp/
+<jobs_root>/<name>/lock        held from before the folder has its name until the shim and its guard are gone
+                   uid         the user id claimed for the job, when it has one of its own
+                   shim.json   written once, under the lock, before the body may start: at most one start
+                   started     written when the body runs: epoch seconds
+                   stop        the wish to end: "<grace seconds> <epoch seconds>"
+                   log         the masked output, append-only
+                   exit.json   the verdict, written last
+                   shim.err    what the shim itself had to say
+                   job/        the job's own: code/ (working directory), tmp/
 """
 
 import fcntl

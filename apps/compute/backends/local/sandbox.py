@@ -32,7 +32,17 @@ GUARD_BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from apps.compute.backends.local.guard import main; main(int(sys.argv[2]))"
 )
-SYSTEM = ("/usr", "/etc", "/opt", "/nix", "/run/systemd/resolve", "/sys/devices", "/sys/class", "/sys/bus", "/sys/module")
+SYSTEM = (
+    "/usr",
+    "/etc",
+    "/opt",
+    "/nix",
+    "/run/systemd/resolve",
+    "/sys/devices",
+    "/sys/class",
+    "/sys/bus",
+    "/sys/module",
+)
 SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
 TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 -- the names of mount points inside
 GUARD_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL")
@@ -193,7 +203,17 @@ def _try_bwrap(settings: LocalSettings, found: Isolation) -> str:
         return "bwrap (package bubblewrap) is not installed"
     uid = settings.uid_base if found.own_users else -1
     hidden = (*settings.hidden_paths, settings.jobs_root)
-    argv = [*base_arguments(settings, found), "--", SHIM_PYTHON, *LEAN, "-c", _PROBE, str(uid), settings.python, *hidden]
+    argv = [
+        *base_arguments(settings, found),
+        "--",
+        SHIM_PYTHON,
+        *LEAN,
+        "-c",
+        _PROBE,
+        str(uid),
+        settings.python,
+        *hidden,
+    ]
     return _try(argv)
 
 

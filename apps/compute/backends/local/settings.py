@@ -14,7 +14,12 @@ SANDBOXES = ("auto", "bwrap", "user", "none")
 _FIELDS: tuple[tuple[str, type, Any, str], ...] = (
     ("jobs_root", str, "", "Folder that holds one folder per job. Required, absolute."),
     ("interpreter", str, "", "Python of the jobs; its folder comes first in PATH. Empty: the platform's own."),
-    ("sandbox", str, "auto", "auto, bwrap (own namespaces and user), user (own user only) or none. auto takes the best."),
+    (
+        "sandbox",
+        str,
+        "auto",
+        "auto, bwrap (own namespaces and user), user (own user only) or none. auto takes the best.",
+    ),
     ("uid_base", int, 2_000_000, "First of the user ids given to jobs when the platform runs as root."),
     ("uid_count", int, 1_000_000, "How many user ids there are."),
     ("scratch_root", str, "", "Where the jobs' own folders go in sandbox=user. Empty: jobs_root, or /var/tmp."),

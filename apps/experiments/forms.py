@@ -1,0 +1,164 @@
+"""The submit form: it only collects. What it makes is judged by the one specification parser."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from typing_extensions import override
+
+from apps.access.choices import Visibility
+from apps.compute.models import Cluster
+from apps.core.errors import Invalid
+from apps.experiments import spec as specs
+from apps.experiments.models import Experiment
+from apps.teams.models import Team
+from apps.tracking.models import Project
+
+ARCHIVES = {".zip": "application/zip", ".tar.gz": "application/gzip", ".tgz": "application/gzip"}
+_MAGIC = {"application/zip": b"PK\x03\x04", "application/gzip": b"\x1f\x8b"}
+_RESOURCES = ("cpu", "memory", "gpu", "disk")
+_PLAIN = ("name", "kind", "timeout", "grace", "priority", "retries", "visibility")
+_AREA = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
+
+
+class SubmitForm(forms.Form):
+    name = forms.CharField(required=False)
+    kind = forms.ChoiceField(choices=[("shell", "Shell"), ("python", "Python")], initial="shell", required=False)
+    command = forms.CharField(widget=_AREA, strip=False, error_messages={"required": "Say what to run."})
+    code_file = forms.FileField(required=False)
+    code_ref = forms.CharField(required=False, widget=forms.HiddenInput)
+    cpu = forms.CharField(required=False, initial="1")
+    memory = forms.CharField(required=False, initial="1Gi")
+    gpu = forms.CharField(required=False, initial="0")
+    disk = forms.CharField(required=False)
+    timeout = forms.CharField(required=False)
+    grace = forms.CharField(required=False)
+    retries = forms.IntegerField(required=False, initial=0)
+    priority = forms.IntegerField(required=False, initial=0)
+    env = forms.CharField(required=False, widget=_AREA, strip=False)
+    tags = forms.CharField(required=False, widget=_AREA, strip=False)
+    project = forms.ChoiceField(required=False)
+    new_project = forms.CharField(required=False, max_length=120)
+    team = forms.ChoiceField(required=False)
+    visibility = forms.ChoiceField(choices=[("", "As the project"), *Visibility.choices], required=False)
+    cluster = forms.ChoiceField(required=False)
+
+    def __init__(self, *args: Any, by: Any, source: Experiment | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.source = source
+        self.parsed: specs.Parsed | None = None
+        self._offer(by)
+
+    def _offer(self, by: Any) -> None:
+        projects = Project.objects.visible_to(by, "submit").filter(archived_at=None).select_related("team")
+        named = [(str(row.pk), f"{row.name} · {row.team}" if row.team else row.name) for row in projects.order_by("name")]
+        teams = Team.objects.visible_to(by, "submit").order_by("name")
+        clusters = Cluster.objects.visible_to(by, "view").filter(is_enabled=True).order_by("name")
+        self._choose("project", [("", "default"), *named])
+        self._choose("team", [("", "Only me"), *((team.slug, team.name) for team in teams)])
+        self._choose("cluster", [("", "Any that fits"), *((row.name, f"{row.name} ({row.kind})") for row in clusters)])
+
+    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = choices
+
+    def clean_command(self) -> str:
+        return str(self.cleaned_data["command"]).replace("\r\n", "\n").strip("\n")
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        if "command" in self.cleaned_data:
+            try:
+                self.parsed = specs.parse(self.document())
+            except Invalid as refusal:
+                self.take_over(refusal)
+        return self.cleaned_data
+
+    def take_over(self, refusal: Invalid) -> None:
+        """Show the sentences of the parser and the services beside the fields they speak of."""
+        for path, sentences in refusal.errors.items():
+            parts = path.split(".")
+            name = parts[1] if parts[0] == "resources" and len(parts) > 1 else parts[0]
+            name = {"code": "code_file", "Content-Type": "code_file", "sha256": "code_file"}.get(name, name)
+            said = [f"{'.'.join(parts[1:])}: {sentence}" if parts[0] in {"env", "tags"} else sentence for sentence in sentences]
+            self.add_error(name if name in self.fields else None, said)
+        if not refusal.errors:
+            self.add_error(None, refusal.detail)
+
+    def document(self) -> dict[str, Any]:
+        """Build the specification from what was typed; what was left empty is left to the defaults."""
+        given = self.cleaned_data
+        document: dict[str, Any] = {name: given[name] for name in _PLAIN if given.get(name) not in ("", None)}
+        for name in ("priority", "retries"):
+            if document.get(name) == 0:
+                del document[name]
+        document["command"] = given["command"]
+        resources = {name: _number(given[name]) for name in _RESOURCES if given.get(name) not in ("", None, "0")}
+        parts = {
+            "code": {"upload": given["code_ref"]} if given.get("code_ref") else None,
+            "resources": resources,
+            "env": self._pairs("env"),
+            "tags": self._pairs("tags"),
+            "project": given.get("project"),
+            "team": given.get("team"),
+            "cluster": self._cluster(),
+        }
+        document |= {name: value for name, value in parts.items() if value}
+        return document
+
+    def _cluster(self) -> Mapping[str, Any] | None:
+        if chosen := self.cleaned_data.get("cluster"):
+            return {"name": chosen}
+        wish = (self.source.spec if self.source else {}).get("cluster", {})
+        return {key: value for key, value in wish.items() if key != "name"} or None
+
+    def _pairs(self, name: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for number, line in enumerate(str(self.cleaned_data.get(name, "")).splitlines(), 1):
+            key, separator, value = line.partition("=")
+            if not line.strip():
+                continue
+            if not separator or not key.strip():
+                self.add_error(name, f"Line {number} should look like NAME=value.")
+            found[key.strip()] = value.strip() if name == "tags" else value
+        return found
+
+    @property
+    def archive_type(self) -> str:
+        """Return the content type of the uploaded archive, "" when there is none. Raises: Invalid for anything else."""
+        file = self.cleaned_data.get("code_file")
+        if file is None:
+            return ""
+        kind = next((kind for suffix, kind in ARCHIVES.items() if file.name.lower().endswith(suffix)), "")
+        start = file.read(4)
+        file.seek(0)
+        if not kind or not start.startswith(_MAGIC[kind]):
+            raise Invalid(errors={"code_file": ["A .zip or .tar.gz archive, please."]})
+        return kind
+
+
+def initial_from(experiment: Experiment) -> dict[str, Any]:
+    """Return what the form shows for a copy of `experiment`."""
+    spec = experiment.spec
+    command = spec.get("command", "")
+    return {
+        **{name: spec.get(name, "") for name in ("name", "kind", "timeout", "grace", "priority", "retries")},
+        "command": shlex.join(command) if isinstance(command, list) else command,
+        **{name: spec.get("resources", {}).get(name, "") for name in _RESOURCES},
+        "code_ref": spec.get("code", {}).get("upload", ""),
+        "env": "\n".join(f"{key}={value}" for key, value in spec.get("env", {}).items()),
+        "tags": "\n".join(f"{key}={value}" for key, value in spec.get("tags", {}).items()),
+        "project": str(experiment.run.project_id),
+        "team": experiment.run.team.slug if experiment.run.team else "",
+        "visibility": spec.get("visibility", ""),
+        "cluster": spec.get("cluster", {}).get("name", ""),
+    }
+
+
+def _number(text: str) -> int | str:
+    """Whole numbers as numbers, quantities with a unit as they were written."""
+    text = str(text).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 17 else text  # noqa: PLR2004 -- 2**53

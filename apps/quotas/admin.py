@@ -1,0 +1,151 @@
+"""Limits, and what holds them, for operators."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin import display
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from apps.access.admin import GuardedAdmin
+from apps.access.admin.display import NOTHING, chip, lines, meter, page_of, when
+from apps.quotas import services
+from apps.quotas.choices import in_units, words
+from apps.quotas.forms import LimitsForm, field_name, label
+from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
+from apps.quotas.querysets import under_pressure
+
+
+class PressureFilter(admin.SimpleListFilter):
+    title = "question"
+    parameter_name = "pressure"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("90", "Over 90 % of a limit"), ("100", "At or over a limit"), ("none", "Without any limit")]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        limits = QuotaLimit.objects.visible_to(request.user, "view")
+        if self.value() == "90":
+            return queryset.filter(pk__in=under_pressure(limits).values("node"))
+        if self.value() == "100":
+            return queryset.filter(pk__in=under_pressure(limits, percent=99).values("node"))
+        if self.value() == "none":
+            return queryset.exclude(pk__in=limits.filter(limit__isnull=False).values("node"))
+        return queryset
+
+
+@admin.register(QuotaNode)
+class QuotaNodeAdmin(GuardedAdmin):
+    """The quota tree, and its limits. A node comes into being with the first work of its person or team."""
+
+    can_change = True
+    policy_change = "manage"
+    form = LimitsForm
+    list_filter = (PressureFilter, "kind")
+    search_fields = ("name", "key")
+    search_help_text = "Person, team, organization or cluster"
+    ordering = ("path",)
+    readonly_fields = ("place", "kind", "held")
+
+    @override
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        return ("place", "kind", *(_column(resource) for resource in settings.QUOTA_RESOURCES))
+
+    @override
+    def get_fieldsets(self, request: HttpRequest, obj: QuotaNode | None = None) -> Any:
+        limits = [field_name(resource) for resource in settings.QUOTA_RESOURCES]
+        return [
+            (None, {"fields": ["place", "kind", "held"]}),
+            ("Limits", {"fields": [*limits, "reason"], "description": _HOW}),
+        ]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        limits = QuotaLimit.objects.visible_to(request.user, "view").order_by("resource")
+        return super().get_queryset(request).select_related("parent").prefetch_related(Prefetch("limits", limits))
+
+    @override
+    def save_model(self, request: HttpRequest, obj: QuotaNode, form: LimitsForm, change: bool) -> None:
+        changed = form.changed_limits()
+        for resource, limit in changed.items():
+            services.set_limit(obj, resource, limit, by=request.user, reason=form.cleaned_data["reason"])
+        if not changed:
+            messages.info(request, "No limit was changed.")
+
+    @display(description="whose", ordering="path")
+    def place(self, node: QuotaNode) -> SafeString:
+        return chip(f"depth-{len(node.path)}", node.name)
+
+    @display(description="holds now")
+    def held(self, node: QuotaNode) -> SafeString:
+        return lines(_bar(row) for row in node.limits.all())
+
+
+_HOW = "How much the work below this place may hold at once. Write 8, 0.5 or 32Gi; leave empty for no limit."
+
+
+def _bar(row: QuotaLimit) -> SafeString:
+    limit = "" if row.limit is None else f" of {in_units(row.resource, row.limit)}"
+    return meter(row.used, row.limit, f"{in_units(row.resource, row.used)}{limit} {words(row.resource)}")
+
+
+def _column(resource: str) -> Any:
+    @display(description=label(resource))
+    def column(node: QuotaNode) -> SafeString:
+        row = next((row for row in node.limits.all() if row.resource == resource), None)
+        if row is None or (row.limit is None and not row.used):
+            return NOTHING
+        limit = "no limit" if row.limit is None else in_units(resource, row.limit)
+        return meter(row.used, row.limit, f"{in_units(resource, row.used)} / {limit}")
+
+    column.__name__ = f"column_{resource}"
+    return column
+
+
+class HeldFilter(admin.SimpleListFilter):
+    title = "question"
+    parameter_name = "held"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("now", "Held now"), ("released", "Given back")]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() in {"now", "released"}:
+            return queryset.filter(released_at__isnull=self.value() == "now")
+        return queryset
+
+
+@admin.register(Reservation)
+class ReservationAdmin(GuardedAdmin):
+    """What each attempt holds: written by admission and release alone."""
+
+    list_display = ("key", "holder", "amounts_shown", "held", "released")
+    list_filter = (HeldFilter,)
+    list_select_related = ("node",)
+    search_fields = ("=key", "node__name")
+    search_help_text = "Attempt's handle, or whose quota"
+    ordering = ("-id",)
+    fields = ("key", "holder", "amounts_shown", "held", "released")
+
+    @display(description="whose quota", ordering="node__name")
+    def holder(self, row: Reservation) -> SafeString:
+        return page_of(row.node)
+
+    @display(description="amounts")
+    def amounts_shown(self, row: Reservation) -> str:
+        return ", ".join(f"{in_units(resource, amount)} {words(resource)}" for resource, amount in row.amounts.items())
+
+    @display(description="since", ordering="held_at")
+    def held(self, row: Reservation) -> SafeString:
+        return when(row.held_at)
+
+    @display(description="given back", ordering="released_at")
+    def released(self, row: Reservation) -> SafeString:
+        return when(row.released_at)

@@ -1,0 +1,46 @@
+from typing import Self, TypeVar
+
+from django.db.models import F, Model, Prefetch
+
+from apps.access.querysets import GuardedQuerySet
+
+M_co = TypeVar("M_co", bound=Model, covariant=True)
+
+SHOWN_PER_RUN = 1000
+"""So many params, tags and metrics of one run are shown with it; what a hostile run has beyond that is not read."""
+
+
+class ProjectQuerySet(GuardedQuerySet[M_co]):
+    def live(self) -> Self:
+        """Keep what has not been deleted."""
+        return self.filter(archived_at=None)
+
+    def with_details(self) -> Self:
+        return self.select_related("owner", "team")
+
+
+class RunQuerySet(GuardedQuerySet[M_co]):
+    def live(self) -> Self:
+        """Keep what has not been deleted."""
+        return self.filter(archived_at=None)
+
+    def with_details(self) -> Self:
+        """Fetch what one line of a list shows; `experiment_pk` is None for a run that no job stands behind."""
+        return self.select_related("project", "owner", "team").annotate(experiment_pk=F("experiment__pk"))
+
+    def with_records(self) -> Self:
+        """Fetch params, tags and metric summaries with each row: three queries, however many rows."""
+        from apps.tracking.models import MetricSeries, Param, Tag  # noqa: PLC0415 -- models import their querysets
+
+        tables = {"params": Param, "tags": Tag, "series": MetricSeries}
+        shown = (
+            Prefetch(name, table._default_manager.order_by("key")[:SHOWN_PER_RUN])  # noqa: SLF001 -- generic code
+            for name, table in tables.items()
+        )
+        return self.prefetch_related(*shown)
+
+
+class ArtifactQuerySet(GuardedQuerySet[M_co]):
+    def below(self, folder: str) -> Self:
+        """Keep the files in a folder and in its folders; "" is the run's top."""
+        return self.filter(path__startswith=f"{folder}/") if folder else self.all()

@@ -1,0 +1,72 @@
+"""The cast of every permission test.
+
+alice owns; bob is in her team as a viewer; charlie is an outsider; dana was given the role editor by a grant; mia
+maintains the team; olaf is in another team of the same organization; sre is the operator; ivan was disabled.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.access import grants
+from apps.access.decision import Role
+from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
+from apps.accounts.models import User
+from apps.compute import services as compute
+from apps.compute.models import Cluster
+from apps.experiments import services as experiments
+from apps.experiments.models import Experiment
+from apps.teams import services as teams
+from apps.teams.models import Organization, Team
+
+PASSWORD = "correct horse battery"  # noqa: S105 -- of people who exist for one test
+
+
+@dataclass
+class Cast:
+    organization: Organization
+    team: Team
+    other_team: Team
+    people: dict[str, User] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> User:
+        try:
+            return self.people[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def again(self, name: str) -> User:
+        """Load a person anew: without what an earlier judgement remembered on the object."""
+        return User.objects.get(pk=self.people[name].pk)
+
+
+NAMES = ("alice", "bob", "charlie", "dana", "mia", "olaf", "sre", "ivan")
+
+
+def make_cast() -> Cast:
+    organization = teams.create_organization(slug="acme", name="Acme", by=SYSTEM)
+    team = teams.create_team(organization, slug="vision", name="Vision", by=SYSTEM)
+    other = teams.create_team(organization, slug="speech", name="Speech", by=SYSTEM)
+    cast = Cast(organization, team, other)
+    for name in NAMES:
+        cast.people[name] = accounts.create_user(name, by=SYSTEM, password=PASSWORD, is_admin=name == "sre")
+    for name, role in (("alice", "member"), ("bob", "viewer"), ("mia", "maintainer"), ("ivan", "maintainer")):
+        teams.set_member(team, cast.people[name], role=role, by=SYSTEM)
+    teams.set_member(other, cast.people["olaf"], role="member", by=SYSTEM)
+    User.objects.filter(username="ivan").update(is_active=False)
+    cast.people["ivan"].refresh_from_db()
+    return cast
+
+
+def fake_cluster(**settings: Any) -> Cluster:
+    known = Cluster.objects.filter(name="fake").first()
+    return known or compute.save_cluster(Cluster(name="fake", kind="fake", settings=settings), by=SYSTEM)
+
+
+def submit(by: User, **spec: Any) -> Experiment:
+    """Submit to the fake cluster."""
+    return experiments.submit_experiment({"command": "true", "cluster": {"name": "fake"}, **spec}, by=by)
+
+
+def share(experiment: Experiment, user: User, role: Role = Role.EDITOR) -> None:
+    grants.grant(user, experiment.run, role)
