@@ -1,0 +1,51 @@
+"""`make bench`: start a platform, measure everything, write RESULTS.md. Takes a few minutes; bounded in count."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import jobs, logs, tracking
+from benchmarks.report import Result, write
+from tests.platform import Platform, proportional_memory
+
+_PREPARE = """
+from apps.access.principal import SYSTEM
+from apps.accounts.models import User
+from apps.compute import services as compute
+from apps.compute.models import Cluster
+from apps.experiments.services import quota_node
+from apps.quotas import services as quotas
+node = quota_node(User.objects.get(username="bench"), None)
+for resource in ("cpu", "memory", "experiments"):
+    quotas.set_limit(node, resource, None, by=SYSTEM, reason="benchmark")
+parked = compute.save_cluster(Cluster(name="parked", kind="fake"), by=SYSTEM)
+compute.drain_cluster(parked, by=SYSTEM, reason="benchmark")
+"""
+
+
+def main() -> int:
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="fathom-bench-") as folder:
+        platform = Platform(Path(folder) / "home")
+        platform.start()
+        try:
+            token = platform.make_user("bench")
+            platform.manage(_PREPARE)
+            idle = proportional_memory(list(platform.processes())) / 1e6
+            bar = "≤ 600 MB, all processes"
+            results.append(Result("memory of the idle platform (PSS)", idle, "MB", bar, idle <= 600))  # noqa: PLR2004
+            results.append(jobs.first_line(platform, token))
+            results.append(jobs.throughput(platform, token))
+            results += logs.latency(platform, token)
+            results.append(logs.flood(platform, token))
+            results.append(tracking.ingestion(platform, token))
+            results.append(jobs.submissions(platform, token))
+            results += tracking.large_data(platform)
+        finally:
+            platform.stop()
+    sys.stdout.write(write(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

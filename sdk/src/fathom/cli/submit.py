@@ -1,0 +1,133 @@
+"""`fathom run`: submit an experiment and watch it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fathom.cli import exits
+from fathom.cli.output import clean, emit, output_option, use_color
+from fathom.cli.state import State, pass_state, short
+from fathom.models import Experiment
+from fathom.spec import load_spec, local_code
+
+FLAGS = ("name", "kind", "timeout", "grace", "retries", "priority", "project", "team", "visibility")
+RESOURCES = ("cpu", "memory", "gpu", "disk")
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option("-f", "--file", "file", type=click.Path(path_type=Path), help="A spec file, YAML or JSON.")
+@click.option("--name", help="What to call it; by default made from the command.")
+@click.option("--kind", help="shell or python.")
+@click.option("--cpu", help="Cores: 2, 0.5 or 500m.")
+@click.option("--memory", help="512Mi, 4Gi, or bytes.")
+@click.option("--gpu", help="How many.")
+@click.option("--disk", help="10Gi, or bytes.")
+@click.option("--env", "env", multiple=True, metavar="K=V", help="An environment variable; repeatable.")
+@click.option("--timeout", help="At most so long: 30m, 1h30m, or seconds.")
+@click.option("--grace", help="Between the polite and the hard stop: 10s.")
+@click.option("--retries", type=int, help="Start again so many times when it fails.")
+@click.option("--priority", type=int)
+@click.option("--project", help="Its name or id.")
+@click.option("--team", help="The team it belongs to.")
+@click.option("--visibility", help="private, team, organization or public.")
+@click.option("--tag", "tags", multiple=True, metavar="K=V", help="Repeatable.")
+@click.option("--code", type=click.Path(), help="A folder to send along; the job starts in it.")
+@click.option("--no-code", is_flag=True, help="Send no code, whatever the file says.")
+@click.option("--cluster", help="The name of the cluster to run on.")
+@click.option("--detach", "-d", is_flag=True, help="Do not follow; print the id and return.")
+@output_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@pass_state
+def run(
+    state: State,
+    /,
+    file: Path | None,
+    command: Sequence[str],
+    detach: bool,  # noqa: FBT001 -- a flag
+    output: str,
+    **options: Any,
+) -> int:
+    """Submit an experiment and follow its log: fathom run [OPTIONS] -- COMMAND...
+
+    Options override the file. A COMMAND of several words is started as it is; a single quoted one goes through a shell.
+    The log goes to standard output, the rest to standard error. Exits with the job's exit code. Ctrl-C detaches:
+    the experiment goes on, and `fathom stop` ends it.
+    """
+    spec = build_spec(load_spec(file) if file else {}, command, options)
+    if not spec.get("command"):
+        message = "There is nothing to run: give a command after `--`, or a file with -f."
+        raise click.UsageError(message)
+    _hint_at_code(spec, command)
+    experiment = state.client.experiments.create(spec)
+    if detach or output != "table":
+        emit(output, dict(experiment.raw), lambda: experiment.id)
+        return exits.OK
+    click.echo(f"Submitted {click.style(clean(experiment.name), bold=True)}  {experiment.id}", err=True)
+    return watch(state, experiment)
+
+
+def watch(state: State, experiment: Experiment) -> int:
+    """Follow to the end, or until Ctrl-C. Returns the exit code."""
+    from fathom.cli.live import conclude, follow  # noqa: PLC0415 -- only who watches pays
+
+    try:
+        return conclude(state.client, follow(state.client, experiment))
+    except KeyboardInterrupt:
+        hint = (
+            f"\nDetached; {clean(experiment.name)} goes on.\n"
+            f"  follow:  fathom logs -f {short(experiment.id)}\n"
+            f"  stop:    fathom stop {short(experiment.id)}"
+        )
+        click.echo(hint, err=True, color=use_color(sys.stderr))
+        return exits.INTERRUPTED
+
+
+def build_spec(base: dict[str, Any], command: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    """The file's spec with the options on top; maps (`env`, `tags`, `resources`) are merged."""
+    spec = dict(base)
+    if command:
+        spec["command"] = command[0] if len(command) == 1 else list(command)
+    spec.update({key: options[key] for key in FLAGS if options.get(key) is not None})
+    resources = {key: _number(options[key]) for key in RESOURCES if options.get(key) is not None}
+    for field, added in (("resources", resources), ("env", pairs(options["env"])), ("tags", pairs(options["tags"]))):
+        if added:
+            spec[field] = {**(spec.get(field) or {}), **added}
+    if options.get("cluster"):
+        spec["cluster"] = {"name": options["cluster"]}
+    if options.get("no_code"):
+        spec.pop("code", None)
+    if options.get("code"):
+        spec["code"] = {"upload": str(Path(options["code"]).absolute())}
+    return spec
+
+
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """`K=V` arguments as a mapping. Raises: UsageError for one without `=`."""
+    result = {}
+    for item in given:
+        key, separator, value = item.partition("=")
+        if not separator or not key:
+            message = f"{item!r} should look like NAME=VALUE."
+            raise click.UsageError(message)
+        result[key] = value
+    return result
+
+
+def _number(text: str) -> int | str:
+    """Whole numbers as numbers, quantities with a unit as they are written."""
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _hint_at_code(spec: dict[str, Any], command: Sequence[str]) -> None:
+    """A command that names a file from here will not find it in the job unless the folder is sent along."""
+    if spec.get("code") or local_code(spec):
+        return
+    local = next((word for word in command if word.endswith((".py", ".sh")) and Path(word).is_file()), None)
+    if local and not Path(local).is_absolute():
+        click.echo(f"Hint: {local} is a file here; send this folder along with --code .", err=True)
+
+
+COMMANDS = {"run": run}

@@ -1,0 +1,83 @@
+"""The platform's client."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from fathom.config import Connection, resolve
+from fathom.models import Me, Token, Usage
+from fathom.resources.code import CodeApi
+from fathom.resources.directory import ClustersApi, ProjectsApi, TeamsApi, TokensApi
+from fathom.resources.experiments import ExperimentsApi
+from fathom.resources.paths import path
+from fathom.resources.runs import RunsApi
+from fathom.transport import Transport
+
+
+class Client:
+    """A connection to one platform, as one person.
+
+    Without arguments it is configured by `FATHOM_URL` with `FATHOM_TOKEN` or `FATHOM_TOKEN_FILE`, else by what
+    `fathom login` stored. Requests are retried for `retry_seconds` while the platform cannot be reached or asks to
+    wait; changes carry an Idempotency-Key, so a retry never does anything twice.
+
+    Raises: NotConfigured when no platform is known; its methods raise the children of ApiError.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float = 30.0,
+        retry_seconds: float = 30.0,
+        connection: Connection | None = None,
+    ) -> None:
+        self.transport = Transport(connection or resolve(url, token), timeout=timeout, retry_seconds=retry_seconds)
+        self.code = CodeApi(self.transport)
+        self.experiments = ExperimentsApi(self.transport, self.code)
+        self.runs = RunsApi(self.transport)
+        self.projects = ProjectsApi(self.transport)
+        self.tokens = TokensApi(self.transport)
+        self.teams = TeamsApi(self.transport)
+        self.clusters = ClustersApi(self.transport)
+
+    @property
+    def url(self) -> str:
+        """The platform's address."""
+        return self.transport.url
+
+    def login(self, username: str, password: str, *, name: str, expires_in_days: int | None = None) -> Token:
+        """Exchange a password for a new personal token called `name`; the secret is in the answer's `token`."""
+        body: dict[str, Any] = {"username": username, "password": password, "name": name}
+        if expires_in_days is not None:
+            body["expires_in_days"] = expires_in_days
+        reply = self.transport.request("POST", path("auth", "login"), json_body=body, anonymous=True)
+        return Token.from_json(reply.json())
+
+    def me(self) -> Me:
+        return Me.from_json(self.transport.request("GET", path("me")).json())
+
+    def usage(self) -> Usage:
+        return Usage.from_json(self.transport.request("GET", path("usage")).json())
+
+    def spec_schema(self) -> dict[str, Any]:
+        """The JSON Schema of an experiment's spec."""
+        schema: dict[str, Any] = self.transport.request("GET", path("spec-schema")).json()
+        return schema
+
+    def api_schema(self) -> bytes:
+        """The platform's OpenAPI document, as it is served."""
+        headers = {"Accept": "application/vnd.oai.openapi"}
+        return self.transport.request("GET", path("schema"), headers=headers).data
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

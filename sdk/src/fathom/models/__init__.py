@@ -1,0 +1,49 @@
+"""What the platform returns, as frozen dataclasses.
+
+Each is made by `from_json` and keeps the answer it was made from in `raw`, so that a field which a newer platform added
+is not lost. Times are aware datetimes, durations seconds, sizes bytes.
+"""
+
+from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
+from fathom.models.work import (
+    ACTIVE_STATES,
+    FINAL_STATES,
+    Artifact,
+    Attempt,
+    CodeUpload,
+    Event,
+    Experiment,
+    LogChunk,
+    MetricPoint,
+    MetricSeries,
+    MetricSummary,
+    Project,
+    Ref,
+    Run,
+)
+
+__all__ = [
+    "ACTIVE_STATES",
+    "FINAL_STATES",
+    "Amount",
+    "Artifact",
+    "Attempt",
+    "Cluster",
+    "CodeUpload",
+    "Event",
+    "Experiment",
+    "LogChunk",
+    "Me",
+    "Member",
+    "MetricPoint",
+    "MetricSeries",
+    "MetricSummary",
+    "Project",
+    "QueueEntry",
+    "Ref",
+    "Run",
+    "Team",
+    "Token",
+    "Usage",
+    "UsageNode",
+]

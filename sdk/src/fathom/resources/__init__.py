@@ -1,0 +1,1 @@
+"""The platform's API, one class per kind of thing; `fathom.Client` holds one of each."""

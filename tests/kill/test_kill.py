@@ -1,0 +1,244 @@
+"""`kill -9` of anything of a real platform, at any point: nothing accepted is lost, nothing runs twice.
+
+The short form runs with the tests; `make kill` (FATHOM_KILL_LONG=1) adds the downtimes, the rounds and all failpoints.
+"""
+
+import json
+import os
+import random
+import signal
+import time
+import urllib.error
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.core import failpoints
+from tests.kill.witness import Witness, check_log
+from tests.platform import Platform, descendants, wait_for
+
+pytestmark = [pytest.mark.kill, pytest.mark.timeout(600)]
+
+LONG = bool(os.environ.get("FATHOM_KILL_LONG"))
+ENDED = {"succeeded", "failed", "stopped", "lost"}
+LINES = 60
+
+_IN_WORKER = (
+    "lease.after_acquire quota.after_lock quota.before_commit quota.after_commit attempt.after_persist_handle "
+    "backend.before_create backend.after_create run.before_running_commit observe.after_exit_seen finish.before_commit "
+    "finish.after_commit finalizer.before_remove finalizer.after_remove release.before_commit log.after_chunk log.before_eof"
+).split()
+_IN_WEB = ["api.after_validate", "api.before_commit", "api.after_commit", "idem.after_insert"]
+_SHORT = ["quota.after_commit", "backend.after_create", "finish.before_commit", "finalizer.before_remove", "api.after_commit"]
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    made = Witness()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    made = Platform(tmp_path / "home")
+    yield made
+    made.stop()
+
+
+class Client:
+    """Submits with an Idempotency-Key, and again until it is answered: as the SDK does."""
+
+    def __init__(self, platform: Platform, token: str) -> None:
+        self.platform, self.token = platform, token
+        self.accepted: dict[str, int] = {}
+
+    def submit(self, spec: dict[str, Any], code: int) -> str:
+        key = f"kill-{len(self.accepted)}-{random.random()}"  # noqa: S311 -- no secret
+        made = wait_for(lambda: self._try("POST", "/experiments/", spec, key), seconds=90, what="an answer to the submission")
+        self.accepted[made["id"]] = code
+        identifier: str = made["id"]
+        return identifier
+
+    def get(self, path: str) -> Any:
+        return wait_for(lambda: self._try("GET", path), seconds=90, what=path)
+
+    def _try(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
+        from urllib import request  # noqa: PLC0415 -- beside its only use
+
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers |= {"Idempotency-Key": key} if key else {}
+        data = None if body is None else json.dumps(body).encode()
+        asked = request.Request(f"{self.platform.url}/api/v2{path}", data=data, method=method, headers=headers)
+        try:
+            with request.urlopen(asked, timeout=10) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            assert error.code in {503, 409}, error.read()  # INV-17: a fault is a 503, never a 500
+            return None
+        except OSError:
+            return None
+
+
+def begin(platform: Platform, witness: Witness, *, count: int) -> Client:
+    client = Client(platform, platform.make_user("alice"))
+    for number in range(count):
+        code = number % 3
+        client.submit(witness.job(seconds=0.3 + 0.25 * (number % 8), lines=LINES, code=code), code)
+    return client
+
+
+def settle(client: Client, seconds: float = 90) -> None:
+    def is_over() -> bool:
+        states = [client.get(f"/experiments/{key}/")["state"] for key in client.accepted]
+        return all(state in ENDED for state in states)
+
+    wait_for(is_over, seconds=seconds, what="the end of every accepted experiment")
+
+
+def check(client: Client, witness: Witness) -> None:
+    """Compare what the platform says with what the witness saw."""
+    for key, code in client.accepted.items():
+        seen = client.get(f"/experiments/{key}/")
+        assert seen["state"] == ("failed" if code else "succeeded"), seen
+        assert seen["exit_code"] == code
+        assert seen["attempt"] == 1
+        assert len(witness.starts[key, "1"]) == 1, "its body began more than once"
+        ended = wait_for(lambda key=key: client.get(f"/experiments/{key}/logs/"), what="its log")  # type: ignore[misc]
+        log = wait_for(lambda key=key: _whole(client, key), seconds=30, what="the whole log")  # type: ignore[misc]
+        assert check_log(log, LINES) == [], ended
+        finished = _epoch(seen["finished_at"])
+        assert abs(finished - witness.ends[key, "1"][0]) < 1.0
+    check_books(client.platform)
+
+
+def check_books(platform: Platform) -> None:
+    """No reservation leaked, no drift, no process or folder of a job left."""
+
+    def left() -> str:
+        return platform.manage(
+            "from apps.quotas.models import Reservation, QuotaLimit\n"
+            "from apps.quotas import services\n"
+            "print(Reservation.objects.filter(released_at=None).count(), services.drift(),"
+            " QuotaLimit.objects.exclude(used=0).count())"
+        ).strip()
+
+    wait_for(lambda: left() == "0 [] 0", seconds=30, what="the end of all reservations")
+    jobs = platform.home / "jobs"
+    wait_for(lambda: not [entry for entry in jobs.glob("fth-*")], seconds=60, what="the removal of all job folders")
+    assert orphans(platform) == []
+
+
+def orphans(platform: Platform) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and str(platform.home / "jobs").encode() in (entry / "environ").read_bytes():
+                line = (entry / "cmdline").read_bytes()
+                if b"FATHOM_ATTEMPT_HANDLE" in (entry / "environ").read_bytes():
+                    found.append(line.decode(errors="replace"))
+    return found
+
+
+def _whole(client: Client, key: str) -> str:
+    piece = client.get(f"/experiments/{key}/logs/?limit=1048576")
+    return str(piece["data"]) if piece["eof"] else ""
+
+
+def _epoch(text: str) -> float:
+    from datetime import datetime  # noqa: PLC0415 -- beside its only use
+
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+@pytest.mark.parametrize("role", ["web", "worker", "postgres", "valkey"])
+def test_kill_one_process_while_jobs_run(role: str, platform: Platform, witness: Witness) -> None:
+    platform.start()
+    client = begin(platform, witness, count=9)
+    for _ in range(6 if LONG else 2):
+        time.sleep(random.uniform(0.05, 0.6))  # noqa: S311 -- the moment is the point: any will do
+        with suppress(ProcessLookupError, AssertionError):
+            os.kill(platform.pid_of(role), signal.SIGKILL)
+        client.submit(witness.job(seconds=0.5, lines=LINES), 0)
+    settle(client)
+    check(client, witness)
+
+
+@pytest.mark.parametrize("downtime", [0, 5, 60] if LONG else [0, 5])
+def test_kill_the_whole_platform(downtime: float, platform: Platform, witness: Witness) -> None:
+    platform.start()
+    client = begin(platform, witness, count=12)
+    wait_for(lambda: len(witness.starts) >= 3, what="some jobs to run")
+    assert platform.process is not None
+    everything = [platform.process.pid, *_own(platform)]
+    for pid in everything:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    platform.process.wait()
+    time.sleep(downtime)  # the outage itself
+    platform.start()
+    settle(client)
+    check(client, witness)
+
+
+def _own(platform: Platform) -> list[int]:
+    """Return the platform's processes, without the jobs', which live in sessions of their own."""
+    assert platform.process is not None
+    jobs = str(platform.home / "jobs").encode()
+    found = []
+    for pid in descendants(platform.process.pid):
+        with suppress(OSError):
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"shim" not in line and jobs not in line:
+                found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize("name", [*_IN_WORKER, *_IN_WEB] if LONG else _SHORT)
+def test_die_at_a_failpoint(name: str, platform: Platform, witness: Witness, tmp_path: Path) -> None:
+    assert name in failpoints.NAMES
+    fired = tmp_path / "fired"
+    fired.mkdir()
+    platform.extra = {"FATHOM_FAILPOINTS": f"{name}=kill*2", "FATHOM_FAILPOINT_ONCE_DIR": str(fired)}
+    platform.start()
+    client = begin(platform, witness, count=6)
+    settle(client)
+    wait_for(lambda: (fired / name).exists(), seconds=30, what=f"{name} to be passed twice")
+    check(client, witness)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "trap '' TERM; sleep 100",
+        "trap '' TERM; (trap '' TERM; sleep 100) & sleep 100",
+        "setsid sh -c \"trap '' TERM; sleep 100\" & trap '' TERM; sleep 100",
+        "python -c \"import os, time, signal\nif os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0:\n    signal.signal(15, 1)\n    time.sleep(100)\ntime.sleep(100)\"",
+    ],
+    ids=["ignores TERM", "forks", "setsid", "double fork"],
+)
+def test_cancel_leaves_nothing_alive(command: str, platform: Platform) -> None:
+    platform.start()
+    client = Client(platform, platform.make_user("alice"))
+    spec = {"command": command, "grace": "1s", "env": {"WITNESS": "cancel-me"}, "resources": {"cpu": "100m"}}
+    key = client.submit(spec, 0)
+    wait_for(lambda: client.get(f"/experiments/{key}/")["state"] == "running", what="it to run")
+    wait_for(_alive, what="its processes")
+    platform.api(client.token, "POST", f"/experiments/{key}/stop/", {"reason": "test"})
+    asked = time.monotonic()
+    wait_for(lambda: not _alive(), seconds=6, what="the death of all its processes (grace + 5 s)")
+    assert time.monotonic() - asked < 6.5
+    wait_for(lambda: client.get(f"/experiments/{key}/")["state"] == "stopped", what="it to be stopped")
+    check_books(platform)
+
+
+def _alive() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and b"WITNESS=cancel-me" in (entry / "environ").read_bytes():
+                found.append(entry.name)
+    return found

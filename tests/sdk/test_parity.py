@@ -1,0 +1,124 @@
+"""Everything the API offers is offered by the Python client and by the command line, or stands here with a reason.
+
+The document `docs/api/openapi.yml` is the platform's; each of its operations needs a line in `OPERATIONS`. A line names
+the client's method and the command, and says how to call the method: the call is made, and must arrive at exactly that
+route.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from fathom.cli import cli
+from fathom.client import Client
+from tests.sdk.stub_platform import Answer, StubPlatform
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "api" / "openapi.yml"
+VERBS = {"get", "post", "put", "patch", "delete"}
+ID = "0199aaaa-0000-7000-8000-000000000001"
+REF = f"sha256:{'ab' * 32}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    route: str
+    """Method and path, with {} for every parameter."""
+    command: str
+    """The command line's words; or why there is none, after a `-`."""
+    call: Callable[[Client], Any]
+
+
+OPERATIONS = [
+    Operation("GET /api/v2/me/", "whoami", lambda c: c.me()),
+    Operation("POST /api/v2/auth/login/", "login", lambda c: c.login("alice", "correct", name="x")),
+    Operation("GET /api/v2/tokens/", "token list", lambda c: list(c.tokens.list())),
+    Operation("POST /api/v2/tokens/", "token create", lambda c: c.tokens.create("ci")),
+    Operation("GET /api/v2/tokens/{}/", "token show", lambda c: c.tokens.get("tok-2")),
+    Operation("DELETE /api/v2/tokens/{}/", "token revoke", lambda c: c.tokens.revoke("tok-2")),
+    Operation("GET /api/v2/teams/", "teams", lambda c: list(c.teams.list())),
+    Operation("GET /api/v2/teams/{}/", "teams", lambda c: c.teams.get("vision")),
+    Operation("GET /api/v2/projects/", "projects list", lambda c: list(c.projects.list())),
+    Operation("POST /api/v2/projects/", "projects create", lambda c: c.projects.create("p")),
+    Operation("GET /api/v2/projects/{}/", "projects show", lambda c: c.projects.get(ID)),
+    Operation("PATCH /api/v2/projects/{}/", "projects update", lambda c: c.projects.update(ID, name="q")),
+    Operation("DELETE /api/v2/projects/{}/", "projects delete", lambda c: c.projects.delete(ID)),
+    Operation("GET /api/v2/code/{}/", "run", lambda c: c.code.find(REF)),
+    Operation("PUT /api/v2/code/{}/", "run", lambda c: c.code.put(REF, Path(__file__))),
+    Operation("GET /api/v2/experiments/", "list", lambda c: list(c.experiments.list())),
+    Operation("POST /api/v2/experiments/", "run", lambda c: c.experiments.create({"command": "true"})),
+    Operation("GET /api/v2/experiments/{}/", "show", lambda c: c.experiments.get(ID)),
+    Operation("DELETE /api/v2/experiments/{}/", "delete", lambda c: c.experiments.delete(ID)),
+    Operation("POST /api/v2/experiments/{}/stop/", "stop", lambda c: c.experiments.stop(ID)),
+    Operation("POST /api/v2/experiments/{}/retry/", "retry", lambda c: c.experiments.retry(ID)),
+    Operation("POST /api/v2/experiments/{}/clone/", "clone", lambda c: c.experiments.clone(ID)),
+    Operation("GET /api/v2/experiments/{}/events/", "events", lambda c: list(c.experiments.events(ID))),
+    Operation("GET /api/v2/experiments/{}/attempts/", "events", lambda c: list(c.experiments.attempts(ID))),
+    Operation("GET /api/v2/experiments/{}/logs/", "logs", lambda c: c.experiments.log_chunk(ID)),
+    Operation("GET /api/v2/experiments/{}/logs/download/", "logs", lambda c: c.experiments.download_log(ID, "log")),
+    Operation("GET /api/v2/runs/", "runs list", lambda c: list(c.runs.list())),
+    Operation("POST /api/v2/runs/", "runs create", lambda c: c.runs.create()),
+    Operation("GET /api/v2/runs/{}/", "runs show", lambda c: c.runs.get(ID)),
+    Operation("DELETE /api/v2/runs/{}/", "runs delete", lambda c: c.runs.delete(ID)),
+    Operation("POST /api/v2/runs/{}/finish/", "runs finish", lambda c: c.runs.finish(ID)),
+    Operation("POST /api/v2/runs/{}/log-batch/", "runs log", lambda c: c.runs.log_batch(ID, {"params": {"a": "1"}})),
+    Operation("GET /api/v2/runs/{}/metrics/", "metrics", lambda c: c.runs.metrics(ID)),
+    Operation("GET /api/v2/runs/{}/artifacts/", "artifacts list", lambda c: list(c.runs.artifacts(ID))),
+    Operation("GET /api/v2/runs/{}/artifacts/{}", "artifacts get", lambda c: c.runs.get_artifact(ID, "a/b", "file")),
+    Operation("PUT /api/v2/runs/{}/artifacts/{}", "artifacts put", lambda c: c.runs.put_artifact(ID, __file__, "a/b")),
+    Operation("DELETE /api/v2/runs/{}/artifacts/{}", "artifacts delete", lambda c: c.runs.delete_artifact(ID, "a/b")),
+    Operation("GET /api/v2/clusters/", "clusters", lambda c: list(c.clusters.list())),
+    Operation("GET /api/v2/usage/", "usage", lambda c: c.usage()),
+    Operation("GET /api/v2/spec-schema/", "- for editors and forms, not for people", lambda c: c.spec_schema()),
+    Operation("GET /api/v2/schema/", "- for generators, not for people", lambda c: c.api_schema()),
+]
+
+
+def commands(group: click.Group, words: tuple[str, ...] = ()) -> set[str]:
+    context = click.Context(group)
+    found = set()
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        path = (*words, name)
+        found |= commands(command, path) if isinstance(command, click.Group) else {" ".join(path)}
+    return found
+
+
+def test_every_operation_of_the_api_has_a_line() -> None:
+    document = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
+    offered = {
+        f"{verb.upper()} {re.sub(r'{[^}]*}', '{}', path)}": operation.get("operationId", "")
+        for path, item in document["paths"].items()
+        for verb, operation in item.items()
+        if verb in VERBS
+    }
+    known = {operation.route for operation in OPERATIONS}
+    missing = [f"{route} ({name})" for route, name in sorted(offered.items()) if route not in known]
+    assert missing == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.route)
+def test_client_method_calls_its_route(platform: StubPlatform, client: Client, operation: Operation) -> None:
+    platform.add_experiment(id=ID, state="succeeded")
+    platform.artifacts[ID, "a/b"] = b"x"
+    platform.code[REF] = b"x"
+    if operation.route.startswith("PUT /api/v2/code/"):
+        platform.fail("PUT", "/code/", Answer(200, {"ref": REF}))  # the stub would check the hash
+    operation.call(client)
+    sent = platform.requests[0]
+    pattern = re.escape(operation.route).replace(r"\{\}", ".+" if operation.route.endswith("{}") else "[^/]+")
+    assert re.fullmatch(pattern, f"{sent.method} {sent.path}"), f"{sent.method} {sent.path}"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.route)
+def test_command_exists(operation: Operation) -> None:
+    if not operation.command.startswith("-"):
+        assert operation.command in commands(cli)
+    else:
+        assert len(operation.command.split()) > 2, "a missing command needs a reason"
