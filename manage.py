@@ -8,9 +8,14 @@ MINIMUM = (3, 11)
 
 
 def main() -> None:
-    # This check stands before every other import: on an older Python they would fail with a riddle instead of a sentence.
-    if sys.version_info < MINIMUM:  # noqa: UP036 -- told to people who start it with an older one
-        sys.exit("Fathom needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])  # noqa: UP031 -- must parse everywhere
+    """Run the command that the arguments name."""
+    # This stands before every other import: an older Python would fail there with a riddle instead of a sentence.
+    if sys.version_info < MINIMUM:
+        sys.exit("Fathom needs Python 3.11 or newer; this is Python {}.{}.".format(*sys.version_info))  # noqa: UP032 -- must parse everywhere
+    if sys.argv[1:2] == ["up"]:
+        from config.up.main import main as up  # noqa: PLC0415 -- after the check above, and without loading Django
+
+        sys.exit(up(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
     from django.core.management import execute_from_command_line  # noqa: PLC0415 -- after the check above
 

@@ -1,10 +1,15 @@
 """Celery: the worker that carries the reconcile loops, and the hints that wake them."""
 
 import os
+import warnings
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+
+# It warns root of pickle, which is switched off.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("fathom")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -14,9 +19,5 @@ app.conf.worker_pool = "threads"
 app.conf.worker_concurrency = 2
 app.conf.beat_schedule = {"reconcile": {"task": "compute.reconcile", "schedule": 5.0}}
 
-
-@app.on_configure.connect  # type: ignore[untyped-decorator]  # Celery has no types
-def _add_loops(**_: object) -> None:
-    from apps.compute.bootstep import ReconcileStep  # noqa: PLC0415 -- the worker's own part, loaded with its settings
-
-    app.steps["worker"].add(ReconcileStep)
+# By name: the worker loads it when Django is up; the web process, which only sends hints, never does.
+app.steps["worker"].add("apps.compute.bootstep:ReconcileStep")

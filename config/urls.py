@@ -9,6 +9,5 @@ urlpatterns = [
     path("", include("apps.portal.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.teams.urls")),
-    path("", include("apps.quotas.urls")),
     path("", include("apps.experiments.urls")),
 ]

@@ -19,7 +19,7 @@ from apps.accounts import tokens
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, LoginFailure, SetupLink, User
 from apps.audit import services as audit
-from apps.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled
+from apps.core.errors import Conflict, Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled
 from apps.core.locks import lock_row
 from apps.core.middleware import current_request
 
@@ -154,11 +154,11 @@ def revoke_bound_tokens(bound_to: str) -> None:
 
 
 @transaction.atomic
-def revoke_token(token: ApiToken, *, by: Any) -> None:
+def revoke_token(token: ApiToken, *, by: Any, reason: str = "") -> None:
     """End a token at once. Idempotent. Audited. Raises: NotAllowed."""
     policy.require(by, "revoke", token)
     if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):
-        audit.record("revoke", token, by=by)
+        audit.record("revoke", token, by=by, reason=reason)
 
 
 def authenticate_token(value: str) -> User:
@@ -220,3 +220,35 @@ def redeem_setup_link(value: str, *, username: str, email: str, password: str) -
 
 def _link_digest(value: str) -> str:
     return hashlib.sha256(value.encode(errors="replace")).hexdigest()
+
+
+@transaction.atomic
+def disable_user(user: User, *, by: Any, reason: str) -> None:
+    """Shut a person out: no login, no session, no token; personal tokens end for good. What runs goes on. Audited.
+
+    Idempotent. Raises: NotAllowed unless `by` is an admin, Conflict for oneself, so that an admin always remains.
+    """
+    _require_admin(by)
+    if by.pk == user.pk:
+        msg = "You cannot disable yourself. Ask another admin."
+        raise Conflict(msg)
+    if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
+        ended = ApiToken.objects.filter(user=user, kind=TokenKind.PERSONAL, revoked_at=None).update(revoked_at=Now())
+        audit.record("disable", user, by=by, reason=reason, revoked_tokens=ended)
+
+
+@transaction.atomic
+def enable_user(user: User, *, by: Any, reason: str) -> None:
+    """Let a disabled person in again, with the same password and without the tokens. Idempotent. Audited.
+
+    Raises: NotAllowed unless `by` is an admin.
+    """
+    _require_admin(by)
+    if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+        audit.record("enable", user, by=by, reason=reason)
+
+
+def _require_admin(by: Any) -> None:
+    if by is not SYSTEM and not (by.is_active and by.is_superuser):
+        msg = "Only an admin may do this."
+        raise NotAllowed(msg)

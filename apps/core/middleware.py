@@ -25,6 +25,11 @@ class RequestContext:
 current_request: ContextVar[RequestContext] = ContextVar("current_request", default=RequestContext())  # noqa: B039 -- frozen
 
 
+def request_id_of(given: str) -> str:
+    """Return the caller's id if it is well-formed, else a new one."""
+    return given if _WELL_FORMED.fullmatch(given) else str(new_id())
+
+
 def _origin(path: str) -> str:
     if path.startswith("/api/"):
         return "api"
@@ -36,8 +41,7 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if _WELL_FORMED.fullmatch(given) else str(new_id())
+        request_id = request_id_of(request.headers.get("X-Request-ID", ""))
         context = RequestContext(request_id, request.META.get("REMOTE_ADDR") or None, _origin(request.path))
         token = current_request.set(context)
         structlog.contextvars.bind_contextvars(request_id=request_id)

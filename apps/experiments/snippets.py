@@ -47,8 +47,18 @@ def as_cli(document: Mapping[str, Any], folder: str = _FOLDER) -> str:
         words += ["--code", folder]
     if name := document.get("cluster", {}).get("name"):
         words += ["--cluster", name]
+    return _folded([*words, "--", *_command(document)])
+
+
+def _command(document: Mapping[str, Any]) -> list[str]:
+    """Return the words after `--`; a shell line stays one word, which the CLI hands to a shell."""
     command = document.get("command", "")
-    return _folded([*words, "--", *(command if isinstance(command, list) else [command])])
+    if isinstance(command, list):
+        return command
+    try:
+        return shlex.split(command) if document.get("kind") == "python" else [command]
+    except ValueError:
+        return [command]
 
 
 def as_python(document: Mapping[str, Any]) -> str:
@@ -67,7 +77,7 @@ def _folded(words: list[str]) -> str:
     lines: list[str] = []
     line = ""
     for word in map(shlex.quote, words):
-        if word.startswith("--") and len(line) > 60:  # noqa: PLR2004 -- a readable length
+        if word.startswith("--") and len(line) > 40:  # noqa: PLR2004 -- a readable length
             lines.append(line)
             line = f"  {word}"
         else:

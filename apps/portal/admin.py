@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from apps.access.admin import RecordAdmin
-from apps.access.admin.display import document, exactly, link, page_url, when
+from apps.access.admin.display import document, exactly, link, page_url, time_of
 from apps.audit.models import AuditEvent
 
 _ORIGINS = ("admin", "api", "portal", "websocket", "system")
@@ -48,20 +48,25 @@ class ObjectTypeFilter(admin.SimpleListFilter):
 class AuditEventAdmin(RecordAdmin):
     """Who did what. Append-only: the database itself refuses changes."""
 
-    list_display = ("moment", "actor_label", "action", "subject", "reason", "origin", "ip")
+    list_display = ("moment", "who", "action", "subject", "reason", "door", "ip")
     list_display_links = ("moment",)
     list_filter = (OriginFilter, ObjectTypeFilter, ("at", admin.DateFieldListFilter))
     search_fields = ("actor_label", "action", "object_label", "=object_id", "reason", "=request_id")
     search_help_text = "Person, action, object (name or id), reason or request id"
     ordering = ("-id",)
     fields = (
-        "exact_moment", "actor_label", "action", "subject", "object_type", "object_id", "reason", "origin", "ip",
+        "exact_moment", "who", "action", "subject", "object_type", "object_id", "reason", "door", "ip",
         "request_id", "token_id", "data_shown",
     )  # fmt: skip
+    moment = time_of("at", "when")
 
-    @display(description="when", ordering="id")
-    def moment(self, event: AuditEvent) -> SafeString:
-        return when(event.at)
+    @display(description="who", ordering="actor_label")
+    def who(self, event: AuditEvent) -> str:
+        return event.actor_label
+
+    @display(description="door", ordering="origin")
+    def door(self, event: AuditEvent) -> str:
+        return event.origin
 
     @display(description="when")
     def exact_moment(self, event: AuditEvent) -> str:

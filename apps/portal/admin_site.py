@@ -44,6 +44,7 @@ class OperatorAdminSite(AdminSite):
     site_header = "Fathom operations"
     site_title = "Fathom operations"
     index_title = "Operations"
+    empty_value_display = "–"
     login_form = OperatorLoginForm
 
     @override

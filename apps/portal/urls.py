@@ -4,6 +4,7 @@ from apps.portal import views
 
 urlpatterns = [
     path("", views.HomeView.as_view(), name="home"),
+    path("usage/", views.UsageView.as_view(), name="usage"),
     path("search/", views.SearchView.as_view(), name="search"),
     path("preferences/", views.PreferencesView.as_view(), name="preferences"),
 ]

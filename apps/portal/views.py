@@ -12,7 +12,7 @@ from apps.compute.choices import ACTIVE
 from apps.core.middleware import current_request
 from apps.experiments import usage
 from apps.experiments.models import Experiment
-from apps.portal import navigation
+from apps.portal import bars, navigation
 
 _A_YEAR = 365 * 24 * 3600
 _SHOWN = 8
@@ -31,12 +31,22 @@ class HomeView(GuardedView):
         context = {"active": list(active), "recent": list(recent), "places": _places(self.user)}
         if request.headers.get("HX-Target") == "active-work":
             return render(request, "portal/_partials/active.html", context)
-        context["nodes"] = [node for node in usage.nodes_of(self.user) if node.kind in {"user", "team"}][:4]
+        context["nodes"] = [node for node in bars.nodes_of(self.user) if node.kind in {"user", "team"} and node.bars][:4]
         return render(request, "portal/home.html", context)
 
 
 def _places(user: Any) -> dict[str, int]:
     return {waiting.id: waiting.position for waiting in usage.waiting_of(user)}
+
+
+class UsageView(GuardedView):
+    """What I use, what I may use, what of mine waits and why."""
+
+    policy_action: ClassVar[str] = ""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        context = {"nodes": [node for node in bars.nodes_of(self.user) if node.bars], "queue": usage.waiting_of(self.user)}
+        return render(request, "quotas/usage.html", context)
 
 
 class SearchView(GuardedView):

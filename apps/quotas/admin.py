@@ -5,18 +5,19 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import display
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Case, Prefetch, QuerySet, Value, When
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin
-from apps.access.admin.display import NOTHING, chip, lines, meter, page_of, when
+from apps.access.admin.display import NOTHING, lines, meter, related, time_of
 from apps.quotas import services
-from apps.quotas.choices import in_units, words
+from apps.quotas.choices import NodeKind, in_units, words
 from apps.quotas.forms import LimitsForm, field_name, label
 from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
-from apps.quotas.querysets import under_pressure
+from apps.quotas.querysets import under_pressure, used_up
 
 
 class PressureFilter(admin.SimpleListFilter):
@@ -33,7 +34,7 @@ class PressureFilter(admin.SimpleListFilter):
         if self.value() == "90":
             return queryset.filter(pk__in=under_pressure(limits).values("node"))
         if self.value() == "100":
-            return queryset.filter(pk__in=under_pressure(limits, percent=99).values("node"))
+            return queryset.filter(pk__in=used_up(limits).values("node"))
         if self.value() == "none":
             return queryset.exclude(pk__in=limits.filter(limit__isnull=False).values("node"))
         return queryset
@@ -49,7 +50,7 @@ class QuotaNodeAdmin(GuardedAdmin):
     list_filter = (PressureFilter, "kind")
     search_fields = ("name", "key")
     search_help_text = "Person, team, organization or cluster"
-    ordering = ("path",)
+    ordering = (Case(When(kind=NodeKind.CLUSTER, then=Value(1)), default=Value(0)), "path")
     readonly_fields = ("place", "kind", "held")
 
     @override
@@ -63,6 +64,10 @@ class QuotaNodeAdmin(GuardedAdmin):
             (None, {"fields": ["place", "kind", "held"]}),
             ("Limits", {"fields": [*limits, "reason"], "description": _HOW}),
         ]
+
+    @override
+    def get_form(self, request: HttpRequest, obj: QuotaNode | None = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **{**kwargs, "fields": []})  # the form adds its own
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -79,7 +84,7 @@ class QuotaNodeAdmin(GuardedAdmin):
 
     @display(description="whose", ordering="path")
     def place(self, node: QuotaNode) -> SafeString:
-        return chip(f"depth-{len(node.path)}", node.name)
+        return format_html('<span class="tree" data-depth="{}">{}</span>', node.depth, node.name)
 
     @display(description="holds now")
     def held(self, node: QuotaNode) -> SafeString:
@@ -95,7 +100,7 @@ def _bar(row: QuotaLimit) -> SafeString:
 
 
 def _column(resource: str) -> Any:
-    @display(description=label(resource))
+    @display(description=label(resource, with_unit=True))
     def column(node: QuotaNode) -> SafeString:
         row = next((row for row in node.limits.all() if row.resource == resource), None)
         if row is None or (row.limit is None and not row.used):
@@ -133,19 +138,10 @@ class ReservationAdmin(GuardedAdmin):
     search_help_text = "Attempt's handle, or whose quota"
     ordering = ("-id",)
     fields = ("key", "holder", "amounts_shown", "held", "released")
-
-    @display(description="whose quota", ordering="node__name")
-    def holder(self, row: Reservation) -> SafeString:
-        return page_of(row.node)
+    holder = related("node", "whose quota")
+    held = time_of("held_at", "since")
+    released = time_of("released_at", "given back")
 
     @display(description="amounts")
     def amounts_shown(self, row: Reservation) -> str:
         return ", ".join(f"{in_units(resource, amount)} {words(resource)}" for resource, amount in row.amounts.items())
-
-    @display(description="since", ordering="held_at")
-    def held(self, row: Reservation) -> SafeString:
-        return when(row.held_at)
-
-    @display(description="given back", ordering="released_at")
-    def released(self, row: Reservation) -> SafeString:
-        return when(row.released_at)

@@ -2,7 +2,7 @@
 
 import re
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -20,9 +20,14 @@ from apps.quotas.choices import (
 )
 from apps.quotas.models import QuotaLimit, QuotaNode
 
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[QuotaNode]
+else:
+    ModelForm = forms.ModelForm
+
 LARGEST = 1 << 53
 
-_LABELS = {CPU: "CPUs", MEMORY: "Memory", GPU: "GPUs", DISK: "Disk", EXPERIMENTS: "Running experiments"}
+_LABELS = {CPU: "CPUs", MEMORY: "Memory", GPU: "GPUs", DISK: "Disk", EXPERIMENTS: "Experiments"}
 _MILLI = frozenset({CPU, GPU})
 _BYTES = frozenset({MEMORY, DISK})
 _WRITTEN = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", re.ASCII)
@@ -36,8 +41,10 @@ _FACTORS = {
 _REPORTED = frozenset({CPU, MEMORY, GPU})
 
 
-def label(resource: str) -> str:
-    return _LABELS.get(resource, resource)
+def label(resource: str, *, with_unit: bool = False) -> str:
+    """Name a resource for people, if wanted with the unit in which `in_units` writes it."""
+    unit = ", GiB" if with_unit and resource in _BYTES else ""
+    return _LABELS.get(resource, resource) + unit
 
 
 def parse_amount(resource: str, text: str) -> int | None:
@@ -80,7 +87,7 @@ def _limit_field(resource: str) -> forms.CharField:
     return forms.CharField(label=label(resource), required=False, max_length=40, widget=widget)
 
 
-class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+class LimitsForm(ModelForm):
     """One field per resource, and why: every change needs a reason."""
 
     reason = forms.CharField(
@@ -89,7 +96,6 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         widget=forms.TextInput(attrs={"size": 60, "autocomplete": "off"}),
         help_text="Needed when a limit changes. Written to the audit trail, with your name.",
     )
-    locals().update({field_name(resource): _limit_field(resource) for resource in settings.QUOTA_RESOURCES})
 
     class Meta:
         model = QuotaNode
@@ -99,7 +105,8 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         super().__init__(*args, **kwargs)
         self.limits = {row.resource: row for row in self._rows()}
         for resource in settings.QUOTA_RESOURCES:
-            field, row = self.fields[field_name(resource)], self.limits.get(resource)
+            field, row = _limit_field(resource), self.limits.get(resource)
+            self.fields[field_name(resource)] = field
             self.initial[field_name(resource)] = write_amount(resource, row.limit if row else None)
             field.disabled = self.instance.kind == NodeKind.CLUSTER and resource in _REPORTED
             field.help_text = _told(row, is_reported=field.disabled)

@@ -1,6 +1,6 @@
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from django.db.models import F, Model, Prefetch
+from django.db.models import F, Model, Prefetch, QuerySet
 
 from apps.access.querysets import GuardedQuerySet
 
@@ -30,14 +30,14 @@ class RunQuerySet(GuardedQuerySet[M_co]):
 
     def with_records(self) -> Self:
         """Fetch params, tags and metric summaries with each row: three queries, however many rows."""
-        from apps.tracking.models import MetricSeries, Param, Tag  # noqa: PLC0415 -- models import their querysets
-
-        tables = {"params": Param, "tags": Tag, "series": MetricSeries}
-        shown = (
-            Prefetch(name, table._default_manager.order_by("key")[:SHOWN_PER_RUN])  # noqa: SLF001 -- generic code
-            for name, table in tables.items()
-        )
+        shown = (Prefetch(name, _first_of(self.model, name)) for name in ("params", "tags", "series"))
         return self.prefetch_related(*shown)
+
+
+def _first_of(model: type[Model], relation: str) -> QuerySet[Any]:
+    table: Any = model._meta.get_field(relation).related_model  # noqa: SLF001 -- models import their querysets, not the reverse
+    rows: QuerySet[Any] = table._default_manager.order_by("key")[:SHOWN_PER_RUN]  # noqa: SLF001 -- generic code
+    return rows
 
 
 class ArtifactQuerySet(GuardedQuerySet[M_co]):

@@ -64,7 +64,7 @@ class Postgres:
         self._sockets = socket_folder(home, "pg", _SOCKET)
         self._bin = _installed() / "pginstall" / "bin"
         self._confinement: Confinement | None = None
-        self._password = ""
+        self._password = stored_password(home / "pg.password")
 
     @property
     def url(self) -> str:
@@ -76,7 +76,6 @@ class Postgres:
         self._refuse_other_versions()
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._confinement = confinement(self.home, own=(self.folder, self._sockets), needs=self._folders())
-        self._password = stored_password(self.home / "pg.password")
         if (self.data / "PG_VERSION").exists():
             return False
         self._create()

@@ -28,7 +28,7 @@ class Valkey:
         self.log = home / "log" / "valkey.log"
         self._sockets = socket_folder(home, "valkey", _SOCKET)
         self._confinement: Confinement | None = None
-        self._password = ""
+        self._password = stored_password(home / "valkey.password")
 
     @property
     def url(self) -> str:
@@ -39,7 +39,6 @@ class Valkey:
         """Make its folder. Return whether that is new."""
         is_new = not self.folder.exists()
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._password = stored_password(self.home / "valkey.password")
         own = (self.folder, self._sockets)
         self._confinement = confinement(self.home, own=own, needs=(_binary().parent, *own))
         return is_new

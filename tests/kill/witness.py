@@ -64,7 +64,7 @@ class Witness:
             "kind": "python",
             "name": f"witnessed {code}",
             "command": ["python", "-c", text],
-            "resources": {"cpu": "10m", "memory": "64Mi"},
+            "resources": {"cpu": "100m", "memory": "64Mi"},
         }
 
 

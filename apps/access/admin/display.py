@@ -1,24 +1,53 @@
 """How the admin writes a state, a time, a quantity, a link. Each returns escaped HTML without inline style or script."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.admin import display
 from django.db.models import Model
+from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+Column = Callable[[Any, Any], SafeString]
+
 NOTHING = mark_safe('<span class="quiet" aria-label="none">–</span>')  # noqa: S308 -- a constant
 
+# States of other things than workloads, each drawn like the workload state it resembles.
+_LOOKS = {
+    "ok": "succeeded",
+    "active": "succeeded",
+    "live": "succeeded",
+    "finished": "succeeded",
+    "down": "failed",
+    "late": "failed",
+    "unknown": "lost",
+    "drained": "stopping",
+    "expired": "stopped",
+    "revoked": "stopped",
+    "disabled": "stopped",
+    "archived": "stopped",
+    "killed": "stopped",
+    "admin": "running",
+}
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def chip(state: str, word: str = "") -> SafeString:
-    """Show a state as shape, word and colour; the style sheet knows the shapes by `state`."""
-    return format_html('<span class="chip" data-state="{}">{}</span>', state, word or state.replace("_", " "))
+    """Show a state as shape, word and colour, by the same symbols and classes as every other page."""
+    look = _LOOKS.get(state, state)
+    return format_html(
+        '<span class="state state-{}"><svg class="icon" width="16" height="16" aria-hidden="true" focusable="false">'
+        '<use href="{}#state-{}"></use></svg>{}</span>',
+        look,
+        static("icons.svg"),
+        look,
+        word or state.replace("_", " "),
+    )
 
 
 def duration(seconds: float) -> str:
@@ -116,3 +145,25 @@ def lines(items: Iterable[object]) -> SafeString:
 
 def warning(words: object) -> SafeString:
     return format_html('<span class="warning">{}</span>', words)
+
+
+def time_of(field: str, words: str) -> Column:
+    """Make an admin column of a time: `started = time_of("started_at", "started")`."""
+
+    @display(description=words, ordering=field)
+    def column(_page: Any, row: Any) -> SafeString:
+        return when(getattr(row, field))
+
+    return column
+
+
+def related(path: str, words: str = "") -> Column:
+    """Make an admin column that links to a related object, as "user" or "run.owner"."""
+
+    @display(description=words or path.rpartition(".")[2], ordering=path.replace(".", "__"))
+    def column(_page: Any, row: Any) -> SafeString:
+        for name in path.split("."):
+            row = getattr(row, name)
+        return page_of(row)
+
+    return column

@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet, UUIDField
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 from typing_extensions import override
 
 from apps.access import policy
@@ -105,11 +106,16 @@ class GuardedAdmin(ModelAdmin):
         return form if error is None else _refused(form, error)
 
     @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})})
+
+    @override
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         obj = context.get("original")
         if obj is not None:
+            context |= {"title": str(obj), "subtitle": None}
             named = [action for action in self.actions or () if isinstance(action, Reasoned)]
             context["page_actions"] = [action for action in named if action.applies(obj)]
         return super().render_change_form(request, context, *args, **kwargs)

@@ -34,6 +34,8 @@ class Reasoned:
     reason, `done` follows the count in the message. `applies` hides the button on pages where it would do nothing.
     """
 
+    do_not_call_in_templates = True
+
     def __init__(  # noqa: PLR0913 -- the words of an action
         self,
         name: str,
@@ -44,7 +46,7 @@ class Reasoned:
         done: str,
         applies: Callable[[Any], bool] = lambda _row: True,
     ) -> None:
-        self.__name__ = name
+        self.name = self.__name__ = name
         self.short_description = label
         self.work = work
         self.effect = effect

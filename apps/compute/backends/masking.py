@@ -51,7 +51,7 @@ class Masker:
         if not spans:
             return buffer[:cut]
         out = bytearray()
-        position = covered_to = 0
+        position, covered_to = 0, self._covered
         for begin, end in spans:
             if begin >= cut:
                 break

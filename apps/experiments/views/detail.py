@@ -1,9 +1,5 @@
 """The run page: one header, five tabs."""
 
-import csv
-import io
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
@@ -14,16 +10,11 @@ from django.shortcuts import render
 from apps.access import policy
 from apps.access.views import GuardedView
 from apps.compute.choices import ACTIVE, TERMINAL, DesiredState, State
-from apps.core import blobs
 from apps.experiments import logs, snippets
 from apps.experiments.models import Experiment
 
 _TAIL_BYTES = 64 << 10
-_PREVIEW_BYTES = 64 << 10
-_ROWS = 200
 _MOST = 2000
-_TABLES = {"text/csv": ",", "text/tab-separated-values": "\t"}
-_IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,92 +138,3 @@ class StatusView(GuardedView):
         if shown != f"{workload.state}-{workload.desired_state}":
             context |= {"acts": acts_on(experiment, self.user), "news": True}
         return render(request, "experiments/_partials/status.html", context)
-
-
-class ArtifactsView(RunPage):
-    tab: ClassVar[str] = "experiment-artifacts"
-    template: ClassVar[str] = "experiments/artifacts.html"
-
-    def context(self, experiment: Experiment) -> dict[str, Any]:
-        folder = self.request.GET.get("path", "").replace("\x00", "").strip("/")
-        chosen = self.request.GET.get("file", "").replace("\x00", "")
-        prefix = f"{folder}/" if folder else ""
-        rows = list(experiment.run.artifacts.filter(path__startswith=prefix).order_by("path")[:_MOST])
-        file = next((row for row in rows if row.path == chosen), None)
-        return {
-            "folder": folder,
-            "parent": folder.rpartition("/")[0],
-            "entries": _entries(rows, prefix),
-            "file": file,
-            "preview": preview_of(file) if file else None,
-            "link": _link(experiment, file.path) if file else "",
-        }
-
-
-def _link(experiment: Experiment, path: str) -> str:
-    """Return the address that leads on to the content origin: nothing a user made is answered from this one."""
-    return f"/api/v2/runs/{experiment.pk}/artifacts/{path}"
-
-
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    name: str
-    path: str
-    is_folder: bool
-    size_bytes: int
-
-
-def _entries(rows: Iterable[Any], prefix: str) -> list[FileEntry]:
-    folders: dict[str, int] = {}
-    files: list[FileEntry] = []
-    for row in rows:
-        name, _, rest = row.path.removeprefix(prefix).partition("/")
-        if rest:
-            folders[name] = folders.get(name, 0) + row.size_bytes
-        else:
-            files.append(FileEntry(name, row.path, is_folder=False, size_bytes=row.size_bytes))
-    above = [FileEntry(name, f"{prefix}{name}", is_folder=True, size_bytes=size) for name, size in folders.items()]
-    return [*above, *files]
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """The beginning of a file, as text or as rows; never as markup."""
-
-    kind: str  # "image" | "table" | "text" | "none"
-    text: str = ""
-    rows: tuple[tuple[str, ...], ...] = ()
-    cut: bool = False
-
-
-def preview_of(artifact: Any) -> Preview:
-    content_type = artifact.content_type.partition(";")[0].strip().lower()
-    if content_type in _IMAGES:
-        return Preview("image")
-    try:
-        with blobs.path_of(artifact.sha256).open("rb") as file:
-            data = file.read(_PREVIEW_BYTES + 1)
-    except (OSError, ValueError):
-        return Preview("none")
-    if b"\x00" in data:
-        return Preview("none")
-    cut = len(data) > _PREVIEW_BYTES
-    text = logs.whole_characters(data[:_PREVIEW_BYTES], final=not cut).decode(errors="replace")
-    if (separator := _TABLES.get(content_type)) is not None:
-        return _table(text, separator, cut=cut)
-    return Preview("text", _indented(text) if content_type.endswith("json") and not cut else text, cut=cut)
-
-
-def _table(text: str, separator: str, *, cut: bool) -> Preview:
-    try:
-        rows = [tuple(row[:50]) for row in csv.reader(io.StringIO(text), delimiter=separator)]
-    except csv.Error:
-        return Preview("text", text, cut=cut)
-    return Preview("table", rows=tuple(rows[:_ROWS]), cut=cut or len(rows) > _ROWS)
-
-
-def _indented(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return text

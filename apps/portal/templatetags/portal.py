@@ -115,3 +115,12 @@ def preference(context: dict[str, Any], name: str) -> str:
     value = request.COOKIES.get(f"fathom_{name}", "") if request is not None else ""
     allowed = _THEMES if name == "theme" else ("narrow",)
     return value if value in allowed else ""
+
+
+@register.simple_tag(takes_context=True)
+def without(context: dict[str, Any], name: str) -> str:
+    """Return the page's query without one filter, from the first page on."""
+    query = context["request"].GET.copy()
+    for dropped in (name, "before", "after"):
+        query.pop(dropped, None)
+    return f"?{query.urlencode()}"

@@ -1,97 +1,32 @@
-"""Writes on projects and runs."""
+"""Writes on runs."""
 
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.access import policy
-from apps.access.choices import Visibility
-from apps.access.principal import SYSTEM
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.teams.models import Team
+from apps.tracking import batches, ingest
 from apps.tracking.choices import RunStatus
+from apps.tracking.ingest import Outcome
 from apps.tracking.models import Project, Run
-
-DEFAULT_PROJECT = "default"
-
-
-@transaction.atomic
-def create_project(  # noqa: PLR0913 -- what a project has
-    name: str, *, by: Any, description: str = "", team: Team | None = None, visibility: str = "", owner: Any = None
-) -> Project:
-    """Create a project. In a team it is the team's, and `by` must be at least a member. Audited.
-
-    Raises: NotAllowed, Invalid for a taken or ill-formed name.
-    """
-    policy.require_active(by, "project:create")
-    if team is not None:
-        policy.require(by, "submit", team)
-    chosen = visibility or (Visibility.TEAM if team else Visibility.PRIVATE)
-    project = Project(name=name.strip(), description=description, owner=owner or by, team=team, visibility=chosen)
-    _insert(project, "name", "A project of this name exists.")
-    audit.record("create", project, by=by)
-    return project
-
-
-@transaction.atomic
-def update_project(project: Project, *, by: Any, **changes: str) -> Project:
-    """Change name, description or visibility. Audited. Raises: NotAllowed, Invalid."""
-    policy.require(by, "edit", project)
-    before = {name: getattr(project, name) for name in changes}
-    for name, value in changes.items():
-        setattr(project, name, value)
-    _insert(project, "name", "A project of this name exists.")
-    audit.record("update", project, by=by, before=before, after=changes)
-    return project
-
-
-@transaction.atomic
-def archive_project(project: Project, *, by: Any) -> None:
-    """Take an empty project out of sight. Audited. Raises: NotAllowed, Conflict while it has runs."""
-    policy.require(by, "delete", project)
-    if project.runs.filter(archived_at=None).exists():
-        msg = "The project still has runs. Delete or move them first."
-        raise Conflict(msg)
-    Project.objects.filter(pk=project.pk).update(archived_at=Now())
-    audit.record("archive", project, by=by)
-
-
-def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
-    """Return the project that a person means by an id or a name; "default" comes into being when it is first meant.
-
-    A name is looked for in the team if one is given, else among one's own, then among all one may submit to.
-    Raises: Invalid when there is none, or more than one.
-    """
-    own_name = Project.objects.filter(owner_id=by.pk, team=team, name=reference, archived_at=None)
-    if (own := own_name.first()) is not None:  # the common case, without the cost of the whole policy; still judged
-        policy.require(by, "view", own)
-        return own
-    rows: QuerySet[Project] = Project.objects.visible_to(by, "view").filter(archived_at=None)
-    try:
-        found = list(rows.filter(pk=UUID(reference)))
-    except ValueError:
-        named = rows.filter(name=reference)
-        found = list(named.filter(team=team)[:2] if team else named[:2])
-    if not found and reference == DEFAULT_PROJECT:
-        return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by, team=team)
-    if len(found) != 1:
-        said = (
-            "There is no such project, or you may not see it."
-            if not found
-            else "Several projects have this name; use the id."
-        )
-        raise Invalid(errors={"project": [said]})
-    return found[0]
 
 
 @transaction.atomic
 def create_run(  # noqa: PLR0913 -- what a run has
-    project: Project, *, by: Any, name: str, team: Team | None = None, visibility: str = "", scope: str = "run:create"
+    project: Project,
+    *,
+    by: Any,
+    name: str,
+    team: Team | None = None,
+    visibility: str = "",
+    tags: Mapping[str, str] | None = None,
+    scope: str = "run:create",
 ) -> Run:
     """Create a tracked run in a project; team and visibility are the project's unless given. Audited.
 
@@ -99,6 +34,7 @@ def create_run(  # noqa: PLR0913 -- what a run has
     """
     policy.require_active(by, scope)
     policy.require(by, "submit", project)
+    labels = batches.check({"tags": tags or {}})
     if team is not None:
         policy.require(by, "submit", team)
     run = Run(
@@ -113,6 +49,8 @@ def create_run(  # noqa: PLR0913 -- what a run has
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
     run.save(force_insert=True)
+    if tags:
+        ingest.write(run.pk, labels, None)
     if scope == "run:create":  # else the submission is the event
         audit.record("create", run, by=by)
     return run
@@ -120,30 +58,40 @@ def create_run(  # noqa: PLR0913 -- what a run has
 
 @transaction.atomic
 def finish_run(run: Run, status: str, *, by: Any) -> None:
-    """Close a run that was tracked outside a job, or whose job has ended. Idempotent.
+    """Close a run that was tracked outside a job. Idempotent: the first status stays. Audited.
 
-    Raises: NotAllowed, Invalid for an unknown status.
+    Raises: NotAllowed, Invalid for an unknown status, Conflict for a job's run, which ends with its job.
     """
     policy.require(by, "log", run)
     if status not in RunStatus.values or status == RunStatus.RUNNING:
         raise Invalid(errors={"status": ["One of finished, failed, killed."]})
-    Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(status=status, finished_at=Now())
+    _require_no_job(run, "It ends with its experiment.")
+    if Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(status=status, finished_at=Now()):
+        audit.record("finish", run, by=by, status=status)
 
 
 @transaction.atomic
 def archive_run(run: Run, *, by: Any) -> None:
-    """Take a run out of sight; nothing of it is erased. Audited. Raises: NotAllowed."""
+    """Take a run out of sight; nothing of it is erased. Idempotent. Audited.
+
+    Raises: NotAllowed, Conflict for a job's run, which is deleted with its experiment.
+    """
     policy.require(by, "delete", run)
-    Run.objects.filter(pk=run.pk, archived_at=None).update(archived_at=Now())
-    audit.record("archive", run, by=by)
+    _require_no_job(run, "It belongs to an experiment. Delete that.")
+    if Run.objects.filter(pk=run.pk, archived_at=None).update(archived_at=Now()):
+        audit.record("archive", run, by=by)
 
 
-def _insert(row: Project, field: str, taken: str) -> None:
-    try:
-        row.full_clean(validate_unique=False, validate_constraints=False)
-        with transaction.atomic():
-            row.save()
-    except ValidationError as error:
-        raise Invalid(errors=error.message_dict) from error
-    except IntegrityError as error:
-        raise Invalid(errors={field: [taken]}) from error
+def log_batch(run: Run, batch: Mapping[str, Any], *, by: Any) -> Outcome:
+    """Write metrics, params and tags (the form is told in `apps.tracking.batches`) in one transaction.
+
+    A batch with the `batch_id` of an earlier one of the same run adds nothing. Raises: NotAllowed, Invalid.
+    """
+    policy.require(by, "log", run)
+    checked = batches.check(batch)
+    return ingest.write(run.pk, checked, ingest.key_of(run.pk, checked, sender=by.pk))
+
+
+def _require_no_job(run: Run, sentence: str) -> None:
+    if Run.objects.filter(pk=run.pk, experiment__isnull=False).exists():
+        raise Conflict(sentence)

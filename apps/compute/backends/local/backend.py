@@ -1,18 +1,16 @@
 """Jobs as processes of this machine, each under a shim that outlives the platform. See docs/adr/0003."""
 
 import errno
-import json
 import os
-import re
 import shutil
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -23,8 +21,9 @@ from apps.compute.backends.base import (
     Rejected,
     Unavailable,
 )
-from apps.compute.backends.local import launch, processes, rundir, sandbox, uids
+from apps.compute.backends.local import files, launch, observation, processes, rundir, sandbox, uids
 from apps.compute.backends.local.cgroups import Group
+from apps.compute.backends.local.files import JobLock
 from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.contract import (
     BackendHealth,
@@ -35,7 +34,6 @@ from apps.compute.contract import (
     WorkloadSpec,
 )
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SUBMIT_SECONDS = 20.0  # for another process that is submitting the same name right now
 REMOVE_SECONDS = 5.0  # for killed processes to be gone
 
@@ -65,7 +63,7 @@ class LocalBackend(Backend, Inventory):
     @override
     def submit(self, name: str, spec: WorkloadSpec) -> None:
         """See `Backend.submit`. A name that was stopped first is accepted and not started."""
-        if not NAME.fullmatch(name):
+        if not rundir.is_name(name):
             msg = f"{name!r} cannot be the name of a job here"
             raise Rejected(msg)
         launch.check(spec, self._capacity())
@@ -73,7 +71,7 @@ class LocalBackend(Backend, Inventory):
         try:
             lock = self._claim(name)
             if lock is not None:
-                with _closing(lock):
+                with lock:
                     if not _was_decided(self._root / name):
                         launcher.start(name, self._root / name, spec, lock.fd)
         except OSError as error:
@@ -88,14 +86,14 @@ class LocalBackend(Backend, Inventory):
             message = f"cannot look into {self._root}: {error.strerror}"
             return {name: Observation(Phase.UNKNOWN, reason="Unreachable", message=message) for name in names}
         try:
-            return {name: _observe(root, name) for name in names}
+            return {name: observation.look(root, name) for name in names}
         finally:
             os.close(root)
 
     @override
     def stop(self, name: str, *, grace: timedelta) -> None:
         """See `Backend.stop`. Also ends what a killed shim may have left behind."""
-        if not NAME.fullmatch(name):
+        if not rundir.is_name(name):
             return
         launcher = self._launcher()
         wish = f"{max(0.0, grace.total_seconds())} {time.time():.6f}".encode()
@@ -105,7 +103,7 @@ class LocalBackend(Backend, Inventory):
             run = self._root / name
             if (run / rundir.EXIT).exists():
                 return
-            _put(run, rundir.STOP, wish)
+            files.put(run, rundir.STOP, wish)
             if not self._wake_shim(run):
                 self._kill_rest(launcher, name, run)
         except FileNotFoundError:  # removed meanwhile
@@ -155,19 +153,19 @@ class LocalBackend(Backend, Inventory):
     def list_names(self) -> list[str]:
         try:
             with os.scandir(self._root) as entries:
-                return sorted(entry.name for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir())
+                return sorted(entry.name for entry in entries if rundir.is_name(entry.name) and entry.is_dir())
         except OSError as error:
             raise _unavailable(error) from error
 
     @override
     def remove(self, name: str) -> None:
-        if not NAME.fullmatch(name):
+        if not rundir.is_name(name):
             return
         launcher = self._launcher()
         run = self._root / name
         self._reach()
         try:
-            with _opened(run) as lock:
+            with JobLock.opened(run) as lock:
                 if lock is not None:
                     self._end(launcher, name, run, lock)
             self._free(launcher, name, run)
@@ -183,6 +181,7 @@ class LocalBackend(Backend, Inventory):
                 return self._ready
             try:
                 self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                files.remove_stale(self._root, prefixes=(".new-", ".dead-"))
                 found = sandbox.isolation(self.settings)
                 if not found.mode:
                     raise Unavailable(found.warnings[0])
@@ -197,7 +196,7 @@ class LocalBackend(Backend, Inventory):
             msg = f"the folder of the jobs is gone: {self._root}"
             raise Unavailable(msg)
 
-    def _claim(self, name: str) -> "_Lock | None":
+    def _claim(self, name: str) -> "JobLock | None":
         """Return the held lock of a name that is to be started by us; None when its fate is decided.
 
         The folder gets its name with the lock already held, so at no moment is there a folder whose lock is free
@@ -210,7 +209,7 @@ class LocalBackend(Backend, Inventory):
                 return lock
         deadline = time.monotonic() + SUBMIT_SECONDS
         while not _was_decided(run):
-            lock = _Lock.take(run)
+            lock = JobLock.take(run)
             if lock is not None:
                 return lock
             if time.monotonic() > deadline:
@@ -219,14 +218,14 @@ class LocalBackend(Backend, Inventory):
             time.sleep(0.002)  # the other process waits for its shim; so do we, for the same one
         return None
 
-    def _create(self, run: Path, *, stop: bytes = b"") -> "_Lock | None":
+    def _create(self, run: Path, *, stop: bytes = b"") -> "JobLock | None":
         """Make the folder of a name, locked; None when there is one already."""
         self._reach()
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
-        lock = _Lock.create(draft)
+        lock = JobLock.create(draft)
         try:
             if stop:
-                _put(draft, rundir.STOP, stop)
+                files.put(draft, rundir.STOP, stop)
             draft.rename(run)
         except OSError as error:
             lock.close()
@@ -234,7 +233,7 @@ class LocalBackend(Backend, Inventory):
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return None
             raise
-        _sync(self._root)
+        files.sync(self._root)
         return lock
 
     # -- stop
@@ -256,7 +255,7 @@ class LocalBackend(Backend, Inventory):
         No record of a shim yet is fine: it looks at the file after it has written its record, so one of us sees the
         other. Never signals another process that got the pid later.
         """
-        record = _read_json(run / rundir.SHIM)
+        record = files.read_json(run / rundir.SHIM)
         if record is None:
             return True
         if record.get("boot_id") == processes.boot_id() and processes.signal_exactly(
@@ -270,17 +269,20 @@ class LocalBackend(Backend, Inventory):
         Group.of(launcher.groups, launcher.group_name(name)).kill()
         markers = (f"FATHOM_ATTEMPT_HANDLE={name}".encode(), f"FATHOM_JOB_DIR={self._job(run)}".encode())
         processes.kill_all(processes.marked(markers))
+        uid = files.read_text(run / rundir.UID)
+        if uid.isdigit():
+            processes.kill_all(processes.owned_by(int(uid)))
 
     def _job(self, run: Path) -> str:
         return sandbox.job_folder(self.settings, sandbox.isolation(self.settings).mode, run.name)
 
     # -- remove
 
-    def _end(self, launcher: launch.Launcher, name: str, run: Path, lock: "_Lock") -> None:
+    def _end(self, launcher: launch.Launcher, name: str, run: Path, lock: "JobLock") -> None:
         """Kill a job, hard, and wait until its lock is ours: then nothing can start or run under its name any more."""
         deadline = time.monotonic() + REMOVE_SECONDS
         while not rundir.take_lock(lock.fd):
-            record = _read_json(run / rundir.SHIM) or {}
+            record = files.read_json(run / rundir.SHIM) or {}
             if record.get("boot_id") == processes.boot_id():
                 processes.signal_exactly(int(record["pid"]), int(record["starttime"]), signal.SIGKILL)
             self._kill_rest(launcher, name, run)
@@ -295,14 +297,14 @@ class LocalBackend(Backend, Inventory):
         """Free everything outside of the folder first: while the folder is there, the sweep comes again."""
         Group.of(launcher.groups, launcher.group_name(name)).destroy()
         for folder in {launcher.secrets_folder(name), self._job(run)}:
-            _remove_tree(Path(folder))
-        uid = _read_text(run / rundir.UID)
+            files.remove_tree(Path(folder))
+        uid = files.read_text(run / rundir.UID)
         if uid.isdigit():
             uids.release(self._root, name, int(uid))
         if run.exists():
             dead = Path(tempfile.mkdtemp(prefix=".dead-", dir=self._root))
             run.rename(dead / name)
-            _remove_tree(dead)
+            files.remove_tree(dead)
 
     # -- what there is
 
@@ -316,183 +318,9 @@ class LocalBackend(Backend, Inventory):
         }
 
 
-class _Lock:
-    """An open lock file."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    @classmethod
-    def create(cls, folder: Path) -> "_Lock":
-        lock = cls(os.open(folder / rundir.LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        rundir.take_lock(lock.fd)
-        return lock
-
-    @classmethod
-    def take(cls, folder: Path) -> "_Lock | None":
-        """Return the lock if nobody else holds it."""
-        lock = cls(os.open(folder / rundir.LOCK, os.O_RDWR | os.O_CLOEXEC))
-        if rundir.take_lock(lock.fd):
-            return lock
-        lock.close()
-        return None
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-
-class _closing:  # noqa: N801 -- reads as contextlib.closing does
-    def __init__(self, lock: _Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> _Lock:
-        return self._lock
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.close()
-
-
-class _opened:  # noqa: N801 -- a small context manager
-    """The lock file of a folder, opened and not taken; None when there is no such folder."""
-
-    def __init__(self, run: Path) -> None:
-        self._run = run
-        self._lock: _Lock | None = None
-
-    def __enter__(self) -> _Lock | None:
-        try:
-            self._lock = _Lock(os.open(self._run / rundir.LOCK, os.O_RDWR | os.O_CLOEXEC))
-        except FileNotFoundError:
-            self._lock = None
-        return self._lock
-
-    def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
-
-
-def _observe(root: int, name: str) -> Observation:
-    """Look at one name. The order of the looks matters: the verdict comes before the lock is given back."""
-    if not NAME.fullmatch(name):
-        return Observation(Phase.MISSING, reason="NoSuchName", message="no job can have this name here")
-    try:
-        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=root)
-    except FileNotFoundError:
-        return Observation(Phase.MISSING, reason="NotSubmitted", message="it was never submitted here, or was removed")
-    except OSError as error:
-        return _unknown(error)
-    try:
-        return _verdict(folder) or _alive(folder) or _verdict(folder) or _without_verdict(folder)
-    except (OSError, ValueError) as error:
-        return _unknown(error)
-    finally:
-        os.close(folder)
-
-
-def _unknown(error: Exception) -> Observation:
-    return Observation(Phase.UNKNOWN, reason="Unreadable", message=f"cannot read the job's folder: {error}")
-
-
-def _verdict(folder: int) -> Observation | None:
-    data = rundir.read_small(folder, rundir.EXIT)
-    if data is None:
-        return None
-    record: dict[str, Any] = json.loads(data)
-    return Observation(
-        phase=Phase.FAILED if record["reason"] else Phase.SUCCEEDED,
-        reason=record["reason"] or "Completed",
-        message=record["message"],
-        exit_code=record["exit_code"],
-        signal=record["signal"],
-        started_at=_time(record["started_at"]),
-        finished_at=_time(record["finished_at"]),
-    )
-
-
-def _alive(folder: int) -> Observation | None:
-    fd = os.open(rundir.LOCK, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        if not rundir.is_locked(fd):
-            return None
-    finally:
-        os.close(fd)
-    started = rundir.read_small(folder, rundir.STARTED)
-    if not started:
-        return Observation(Phase.PENDING, reason="Starting", message="the job is being set up")
-    return Observation(Phase.RUNNING, started_at=_time(float(started)))
-
-
-def _without_verdict(folder: int) -> Observation:
-    if rundir.exists(folder, rundir.SHIM):
-        started = rundir.read_small(folder, rundir.STARTED)
-        return Observation(
-            Phase.MISSING,
-            reason="Vanished",
-            message="its shim was killed, or the machine restarted; how it ended is not known",
-            started_at=_time(float(started)) if started else None,
-        )
-    wish = rundir.read_small(folder, rundir.STOP)
-    if wish is not None:
-        at = _time(float(wish.split()[1]))
-        return Observation(Phase.FAILED, reason="Stopped", message="stopped before it started", finished_at=at)
-    return Observation(Phase.MISSING, reason="NotStarted", message="its submission was cut off; submit it again")
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
 def _was_decided(run: Path) -> bool:
     """Say whether the name was started, ended or barred, so that nothing is left to start."""
     return any((run / file).exists() for file in (rundir.SHIM, rundir.EXIT, rundir.STOP))
-
-
-def _put(run: Path, name: str, data: bytes) -> None:
-    folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        rundir.write_durably(folder, name, data)
-    finally:
-        os.close(folder)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        return ""
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """Return the record at `path`; None when there is none, or none that can be read."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _remove_tree(path: Path) -> None:
-    """Delete a folder with all that is in it; absent is fine. Follows no link (shutil walks by descriptors)."""
-
-    def open_up(_function: object, failed: str, info: tuple[type, BaseException, object]) -> None:
-        if isinstance(info[1], FileNotFoundError):
-            return
-        os.chmod(os.path.dirname(failed), 0o700)  # a job may close its own folders; only matters without root
-        if os.path.isdir(failed) and not os.path.islink(failed):
-            os.chmod(failed, 0o700)
-            shutil.rmtree(failed)
-        else:
-            os.unlink(failed)
-
-    shutil.rmtree(path, onerror=open_up)
 
 
 def _unavailable(error: OSError) -> Unavailable:

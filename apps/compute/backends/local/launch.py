@@ -109,7 +109,7 @@ class Launcher:
         secrets = self.secrets_folder(name) if spec.secrets else ""
         argv = []
         if mode == "bwrap":
-            argv = sandbox.job_arguments(self._argv, job=job, tmp=f"{job}/tmp", secrets=secrets)
+            argv = sandbox.job_arguments(self._argv, job=job, tmp=os.path.join(job, "tmp"), secrets=secrets)
         visible = sandbox.INSIDE_SECRETS if mode == "bwrap" else secrets
         asked = spec.resources
         return {
@@ -124,7 +124,7 @@ class Launcher:
             "uid": uid,
             "job": job,
             "cwd": f"{job}/code",
-            "tmp": f"{job}/tmp",
+            "tmp": os.path.join(job, "tmp"),
             "cgroups": cgroups.Group.of(self.groups, self.group_name(name)).folders,
             "memory_bytes": asked.memory_bytes or LEAST_MEMORY,
             "cpu_milli": asked.cpu_milli or LEAST_CPU_MILLI,
@@ -153,7 +153,7 @@ class Launcher:
         return {
             "PATH": f"{os.path.dirname(self._settings.python)}:{SYSTEM_PATH}",
             "HOME": job,
-            "TMPDIR": f"{job}/tmp",
+            "TMPDIR": os.path.join(job, "tmp"),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             **spec.env,
@@ -183,6 +183,8 @@ def _hand_over(shim: "subprocess.Popen[bytes]", message: bytes) -> bool:
             view = view[os.write(shim.stdin.fileno(), view) :]
     except BrokenPipeError:
         return False
-    if not select.select([shim.stdout], [], [], ACCEPT_SECONDS)[0]:
+    answer = select.poll()  # not select(): a big platform has descriptors above its 1,024
+    answer.register(shim.stdout, select.POLLIN)
+    if not answer.poll(ACCEPT_SECONDS * 1000):
         return False
     return os.read(shim.stdout.fileno(), 2) == b"ok"

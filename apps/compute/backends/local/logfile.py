@@ -31,7 +31,7 @@ class LogFile:
     def close(self) -> None:
         """Append what was held back, and make the file durable."""
         self._append(self._masker.close())
-        try:
+        try:  # noqa: SIM105 -- contextlib is a slow import
             os.fsync(self._fd)
         except OSError:  # what is there is there; the verdict still has to be written
             pass

@@ -76,6 +76,19 @@ def marked(markers: tuple[bytes, ...]) -> list[int]:
     return found
 
 
+def owned_by(uid: int) -> list[int]:
+    """Return the processes of one user."""
+    found = []
+    for pid in _pids():
+        try:
+            owner = os.stat(f"/proc/{pid}").st_uid
+        except OSError:  # gone
+            continue
+        if owner == uid:
+            found.append(pid)
+    return found
+
+
 def kill_all(pids: list[int], signum: int = signal.SIGKILL) -> int:
     """Signal every one of `pids` that is still there; return how many were."""
     hit = 0

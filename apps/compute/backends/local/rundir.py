@@ -25,12 +25,23 @@ LOG = "log"
 EXIT = "exit.json"
 SHIM_ERRORS = "shim.err"
 JOB = "job"
+MAX_NAME = 128
 
 # struct flock with 64-bit offsets: type, whence, start, len, pid
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _F_OFD_GETLK = 36
 _F_OFD_SETLK = 37
+
+
+def is_name(name: str) -> bool:
+    """Say whether a job can have this name: what is safe as a file name, and hides nothing."""
+    return (
+        0 < len(name) <= MAX_NAME
+        and name.isascii()
+        and name[0].isalnum()
+        and all(char.isalnum() or char in "._-" for char in name)
+    )
 
 
 def take_lock(fd: int) -> bool:

@@ -147,35 +147,37 @@ def _outermost(paths: Iterator[str]) -> list[str]:
 
 
 def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
-    """Return the bwrap command line up to what is of one job alone."""
+    """Return the bwrap command line up to what is of one job alone. Later arguments lie over earlier ones."""
     argv = [found.bwrap, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1", "--die-with-parent"]
     if found.own_users:
         argv += ["--cap-drop", "ALL"]
         for capability in GUARD_CAPABILITIES:
             argv += ["--cap-add", capability]
-    for path in SYSTEM:
-        if os.path.isdir(path):
-            argv += ["--ro-bind", path, path]
-    for path in SYSTEM_LINKS:
-        if os.path.islink(path):
-            argv += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
-            argv += ["--ro-bind", path, path]
-    argv += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
-    shown_too = (*found.interpreter_paths, *settings.readable_paths, *settings.writable_paths)
-    inside = f"{INSIDE_IMPORT_ROOT}/apps/compute/backends/local"
+    argv += _system()
     for path in TEMPORARY:  # before anything that may be shown below it
         argv += ["--perms", "1777", "--tmpfs", path]
-    job = f"{settings.jobs_root}/name/{rundir.JOB}"
-    argv += _parents(*shown_too, INSIDE_SECRETS, inside, os.path.dirname(job))
+    shown = (*found.interpreter_paths, *settings.readable_paths, *settings.writable_paths)
+    inside = f"{INSIDE_IMPORT_ROOT}/apps/compute/backends/local"
+    argv += _parents(*shown, INSIDE_SECRETS, inside, f"{settings.jobs_root}/name")
     for path in (*found.interpreter_paths, *settings.readable_paths):
         argv += ["--ro-bind-try", path, path]
     for path in settings.writable_paths:
         argv += ["--bind-try", path, path]
     for path in (*settings.hidden_paths, settings.jobs_root):
-        if _inside(path, (*SYSTEM, *shown_too)) and os.path.isdir(path):
+        if _inside(path, (*SYSTEM, *shown)) and os.path.isdir(path):
             argv += ["--tmpfs", path]
     return [*argv, "--ro-bind", str(PACKAGE), inside]
+
+
+def _system() -> list[str]:
+    """Return arguments that show the machine's programs and libraries, read-only, and devices that do no harm."""
+    argv = [word for path in SYSTEM if os.path.isdir(path) for word in ("--ro-bind", path, path)]
+    for path in SYSTEM_LINKS:
+        if os.path.islink(path):
+            argv += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            argv += ["--ro-bind", path, path]
+    return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
 
 
 def _parents(*paths: str) -> list[str]:

@@ -2,10 +2,10 @@
 
     python -I -S -E -c "..." <import root> <run folder's lock descriptor> <name>
 
-It gets the plan, with the secrets, on its standard input, answers "ok" on its standard output once the start is durable,
-and from then on needs nobody: it starts the guard (which starts the body), writes the log, keeps the time limit, obeys
-the `stop` file, and leaves the verdict in `exit.json`. Standard library only, little of it, and everything it will need
-is imported before the body starts: the files of the platform may be others when a long job ends.
+It gets the plan, with the secrets, on its standard input, answers "ok" on its standard output once the start is
+durable, and from then on needs nobody: it starts the guard (which starts the body), writes the log, keeps the time
+limit, obeys the `stop` file, and leaves the verdict in `exit.json`. Standard library only, little of it, and everything
+it will need is imported before the body starts: the files of the platform may be others when a long job ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import time
 
 from apps.compute.backends.local import guard, processes, rundir
 from apps.compute.backends.local.cgroups import Group
+from apps.compute.backends.local.enter import GUARD_KEYS, become_guard
 from apps.compute.backends.local.logfile import LogFile
+from apps.compute.backends.local.outcome import Outcome
 from apps.compute.backends.masking import Masker
 
 TYPE_CHECKING = False  # `typing` and `signal` take longer to import than all the rest of this
@@ -47,7 +49,7 @@ def main() -> NoReturn:
         os._exit(0)  # the caller reaps this one; the shim itself belongs to the machine's first process
     os.setsid()
     run_folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    plan = marshal.loads(body)
+    plan = marshal.loads(body)  # noqa: S302 -- from our own platform
     plan["lock"] = lock_fd
     if not _claim_start(run_folder):
         os._exit(75)
@@ -75,7 +77,7 @@ def _claim_start(run_folder: int) -> bool:
     if rundir.exists(run_folder, rundir.SHIM) or rundir.exists(run_folder, rundir.EXIT):
         return False
     pid = os.getpid()
-    record = {
+    record: dict[str, str | int | float | bool | None] = {
         "pid": pid,
         "starttime": processes.start_time(pid),
         "boot_id": processes.boot_id(),
@@ -95,25 +97,18 @@ class Shim:
         self._log = LogFile(run_folder, rundir.LOG, plan["max_log_bytes"], Masker(plan["masks"]))
         self._poll = select.poll()
         self._child = 0
-        self._cause = ""  # why we end it: "Stopped", "TimedOut"
+        self._outcome = Outcome()
         self._force_at: float | None = None
         self._gone_at: float | None = None
-        self._guard_lost = False
         self._forced = False
         self._status_rest = b""
-        self._started_at: float | None = None
-        self._ended_at: float | None = None
-        self._exit_code: int | None = None
-        self._signal: int | None = None
-        self._failure = ("", "")  # reason and message, when the body never ran
-        self._oom_kills = 0
 
     def run(self) -> None:
         """See the job through. Whatever happens, nothing of it lives on when the verdict is there."""
         self._catch_signals()
         self._stop_requested()
-        if self._cause:
-            self._failure = ("Stopped", "stopped before it started")
+        if self._outcome.cause:
+            self._outcome.failure = ("Stopped", "stopped before it started")
         else:
             try:
                 self._prepare()
@@ -128,8 +123,8 @@ class Shim:
         self._record()
 
     def _give_up(self, reason: str, message: str) -> None:
-        _complain(message)
-        self._failure = (reason, message)
+        complain(message)
+        self._outcome.failure = (reason, message)
         self._forced = True
         if self._child:
             self._destroy_rest()
@@ -178,11 +173,11 @@ class Shim:
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         control_read, self._control = os.pipe2(os.O_CLOEXEC)
         self._diagnosis, diagnosis_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        guard_plan = {key: plan[key] for key in _GUARD_KEYS}
+        guard_plan = {key: plan[key] for key in GUARD_KEYS}
         guard_plan.update(log=log_write, status=status_write, control=control_read, code=self._open_code())
         self._child = os.fork()
         if self._child == 0:
-            _become_guard(plan, guard_plan, diagnosis_write)
+            become_guard(plan, guard_plan, diagnosis_write)
         for fd in (log_write, status_write, control_read, diagnosis_write):
             os.close(fd)
         if guard_plan["code"]:
@@ -244,20 +239,20 @@ class Shim:
     def _hear(self, words: list[str]) -> None:
         kind, rest = words[0], words[1]
         if kind == "S":
-            self._started_at = float(rest)
+            self._outcome.started_at = float(rest)
             self._note_start(rest)
         elif kind == "F":
-            self._failure = ("StartFailed", rest.split(" ", 1)[1])
+            self._outcome.failure = ("StartFailed", rest.split(" ", 1)[1])
         elif kind == "C":
-            self._failure = ("BadCode", rest)
+            self._outcome.failure = ("BadCode", rest)
         elif kind in ("E", "K"):
             value, at = rest.split(" ")
-            if kind == "E" and self._failure[0] != "BadCode":
-                self._exit_code = int(value)
+            if kind == "E" and self._outcome.failure[0] != "BadCode":
+                self._outcome.exit_code = int(value)
             elif kind == "K":
-                self._signal = int(value)
-            self._ended_at = float(at)
-            if not self._cause:  # it ended by itself; what it left behind has no right to go on
+                self._outcome.signal = int(value)
+            self._outcome.ended_at = float(at)
+            if not self._outcome.cause:  # it ended by itself; what it left behind has no right to go on
                 self._order(b"K")
                 self._force_at = time.monotonic() + 1.0
 
@@ -267,15 +262,24 @@ class Shim:
             os.write(fd, at.encode())
             os.close(fd)
         except OSError as error:  # a full disk must not end the job; the verdict will have the time
-            _complain(f"cannot note the start: {error}")
+            complain(f"cannot note the start: {error}")
 
     def _guard_gone(self) -> None:
         """The guard has ended, and with it, in a sandbox, all of the job. Elsewhere make sure."""
-        self._guard_lost = self._ended_at is None and not self._failure[0]
+        outcome = self._outcome
+        outcome.guard_lost = outcome.ended_at is None and not outcome.failure[0]
+        if outcome.guard_lost:
+            outcome.diagnosis = self._diagnose()
         self._gone_at = time.monotonic()
         self._force_at = None
         self._deadline = None
         self._destroy_rest()
+
+    def _diagnose(self) -> str:
+        try:
+            return os.read(self._diagnosis, DIAGNOSIS_BYTES).decode("utf-8", "replace").strip()
+        except OSError:  # it said nothing
+            return ""
 
     def _close(self, fd: int) -> int:
         self._poll.unregister(fd)
@@ -287,16 +291,16 @@ class Shim:
     def _stop_requested(self) -> None:
         """Obey the `stop` file, if there is one. A second request may shorten the grace of the first."""
         wish = rundir.read_small(self._folder, rundir.STOP)
-        if wish is not None and self._ended_at is None and self._cause != "TimedOut":
+        if wish is not None and self._outcome.ended_at is None and self._outcome.cause != "TimedOut":
             grace, _, _ = wish.partition(b" ")
             self._begin_end("Stopped", float(grace or b"0"))
 
     def _begin_end(self, cause: str, grace: float) -> None:
         force_at = time.monotonic() + grace
-        if self._cause:
+        if self._outcome.cause:
             self._force_at = min(force_at, self._force_at or force_at)
             return
-        self._cause = cause
+        self._outcome.cause = cause
         self._force_at = force_at
         self._deadline = None
         if self._child:
@@ -304,7 +308,7 @@ class Shim:
 
     def _keep_time(self) -> None:
         now = time.monotonic()
-        if self._deadline is not None and now >= self._deadline and self._ended_at is None:
+        if self._deadline is not None and now >= self._deadline and self._outcome.ended_at is None:
             self._begin_end("TimedOut", self._plan["grace"])
         if self._force_at is not None and now >= self._force_at:
             self._force()
@@ -321,7 +325,7 @@ class Shim:
             self._destroy_rest()
 
     def _order(self, order: bytes) -> None:
-        try:
+        try:  # noqa: SIM105 -- contextlib is a slow import
             os.write(self._control, order)
         except OSError:  # the guard is gone; its status pipe says so too
             pass
@@ -351,15 +355,15 @@ class Shim:
         return False
 
     def _clean(self) -> None:
-        self._oom_kills = self._group.oom_kills()
+        self._outcome.oom_kills = self._group.oom_kills()
         try:
             self._group.destroy()
         except OSError as error:
-            _complain(f"cannot remove the cgroup: {error}")
+            complain(f"cannot remove the cgroup: {error}")
         try:
             self._remove_secrets()
         except OSError as error:
-            _complain(f"cannot remove the secrets: {error}")
+            complain(f"cannot remove the secrets: {error}")
 
     def _remove_secrets(self) -> None:
         folder = self._plan["secrets_folder"]
@@ -373,100 +377,27 @@ class Shim:
 
     # -- verdict
 
-    def _verdict(self) -> tuple[str, str]:
-        """Return reason and message; an empty reason is success."""
-        failed = self._exit_code != 0  # None: a signal, or nobody knows
-        if self._failure[0]:
-            return self._failure
-        if self._cause == "TimedOut":
-            return "TimedOut", f"it ran into its time limit of {self._plan['timeout']:g} s"
-        if self._cause == "Stopped":
-            return "Stopped", "stopped on request"
-        if self._oom_kills and failed:
-            return "OOMKilled", f"it needed more than its {self._plan['memory_bytes']} bytes of memory"
-        if self._guard_lost:
-            return "StartFailed" if self._started_at is None else "Killed", self._diagnose()
-        if self._signal is not None:
-            return "Signal", f"it was ended by signal {self._signal} ({signal.strsignal(self._signal)})"
-        return ("ExitCode", f"it ended with exit code {self._exit_code}") if failed else ("", "")
-
-    def _diagnose(self) -> str:
-        try:
-            said = os.read(self._diagnosis, DIAGNOSIS_BYTES).decode("utf-8", "replace").strip()
-        except OSError:
-            said = ""
-        if self._started_at is None:
-            return f"the sandbox could not be set up: {said or 'it said nothing'}"
-        return f"the job was killed from outside {said}".strip()
-
     def _record(self) -> None:
         """Write the verdict. It must get through: while the disk refuses, the job stays "running" and we try again."""
-        reason, message = self._verdict()
         self._log.close()
-        signum = self._signal if not self._guard_lost or self._started_at is None else 9
-        record: dict[str, str | int | float | bool | None] = {
-            "exit_code": self._exit_code if signum is None else 128 + signum,
-            "signal": signum,
-            "reason": reason,
-            "message": message,
-            "started_at": self._started_at,
-            "finished_at": self._ended_at or round(time.time(), 6),
-            "oom_kills": self._oom_kills,
-            "log_bytes": self._log.size,
-            "log_sha256": self._log.sha256(),
-            "log_dropped_bytes": self._log.dropped,
-            "truncated": self._log.truncated,
-        }
+        record = self._outcome.record(self._plan["timeout"], self._plan["memory_bytes"])
+        record["log_bytes"] = self._log.size
+        record["log_sha256"] = self._log.sha256()
+        record["log_dropped_bytes"] = self._log.dropped
+        record["truncated"] = self._log.truncated
         while True:
             try:
                 rundir.write_durably(self._folder, rundir.EXIT, rundir.flat_json(record))
             except OSError as error:
-                _complain(f"cannot write the verdict: {error}")
+                complain(f"cannot write the verdict: {error}")
                 time.sleep(RETRY_RECORD)
             else:
                 return
 
 
-_GUARD_KEYS = ("command", "env", "uid", "cwd", "sandboxed", "cgroups", "max_open_files", "max_processes", "lock")
-
-
-def _become_guard(plan: dict[str, Any], guard_plan: dict[str, Any], diagnosis: int) -> NoReturn:
-    """Turn the calling, freshly forked process into the guard, inside the sandbox if there is one. Never returns."""
-    try:
-        os.dup2(diagnosis, 1)
-        os.dup2(diagnosis, 2)
-        code = guard_plan["code"]
-        keep = {guard_plan[key] for key in ("log", "status", "control", "lock")} | ({code["fd"]} if code else set())
-        if not guard_plan["sandboxed"]:
-            signal.set_wakeup_fd(-1)
-            _close_others(keep)
-            guard.run(guard_plan)
-        Group(plan["cgroups"]).enter()
-        plan_read = os.memfd_create("plan")
-        os.write(plan_read, marshal.dumps(guard_plan))
-        os.lseek(plan_read, 0, os.SEEK_SET)
-        for fd in (*keep, plan_read):
-            os.set_inheritable(fd, True)
-        argv = [*plan["sandbox"], str(plan_read)]
-        os.execve(argv[0], argv, plan["guard_env"])
-    except BaseException as error:  # noqa: BLE001 -- outermost of this process; it must not run on as a second shim
-        os.write(2, f"cannot start the guard: {error}".encode("utf-8", "replace"))
-    finally:
-        os._exit(127)
-
-
-def _close_others(keep: set[int]) -> None:
-    """Close every descriptor but these and the standard three. A kept write end of a pipe would hide its end."""
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd > 2 and fd not in keep:
-            try:
-                os.close(fd)
-            except OSError:  # the one that listed the folder
-                pass
-
-
-def _complain(text: str) -> None:
-    try:
+def complain(text: str) -> None:
+    """Say something in `shim.err`, for the operator."""
+    try:  # noqa: SIM105 -- contextlib is a slow import
         os.write(2, f"{time.time():.3f} {text}\n".encode("utf-8", "replace"))
     except OSError:
         pass

@@ -1,12 +1,7 @@
-"""What I use, what I may use, what of mine waits and why."""
+"""Use against limit, in the units people use, as bars."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-
-from apps.access.views import GuardedView
 from apps.experiments import usage
 from apps.quotas.choices import in_units, words
 
@@ -51,11 +46,3 @@ def _bars(resources: dict[str, dict[str, int | None]]) -> list[Bar]:
         shown = "no limit" if limit is None else in_units(resource, limit)
         bars.append(Bar(words(resource), in_units(resource, used), shown, percent))
     return bars
-
-
-class UsageView(GuardedView):
-    policy_action: ClassVar[str] = ""
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        context = {"nodes": [node for node in nodes_of(self.user) if node.bars], "queue": usage.waiting_of(self.user)}
-        return render(request, "quotas/usage.html", context)

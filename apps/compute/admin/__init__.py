@@ -1,0 +1,7 @@
+"""Clusters, workloads and loops for operators."""
+
+from apps.compute.admin.clusters import ClusterAdmin
+from apps.compute.admin.records import AttemptAdmin, LoopAdmin, WorkloadEventAdmin
+from apps.compute.admin.workloads import WorkloadAdmin
+
+__all__ = ["AttemptAdmin", "ClusterAdmin", "LoopAdmin", "WorkloadAdmin", "WorkloadEventAdmin"]

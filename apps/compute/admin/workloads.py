@@ -1,0 +1,188 @@
+"""Workloads for operators: what is stuck, why, and the two ways to unstick it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from apps.access.admin import GuardedAdmin, LatestInline, Reasoned
+from apps.access.admin.display import NOTHING, chip, document, link, page_url, related, time_of
+from apps.access.admin.display import duration as lasting
+from apps.compute import services
+from apps.compute.choices import TERMINAL
+from apps.compute.models import Attempt, Workload, WorkloadEvent
+from apps.quotas.choices import in_units, words
+
+STUCK_AFTER = timedelta(minutes=15)
+
+
+class QuestionFilter(admin.SimpleListFilter):
+    title = "question"
+    parameter_name = "question"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("stuck", "Stuck longer than 15 minutes"),
+            ("quota", "Waiting for quota"),
+            ("cluster", "Waiting for a drained cluster"),
+            ("bad", "Finished badly today"),
+        ]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Any] | None:
+        asked = self.value()
+        if asked == "stuck":
+            return queryset.stuck(STUCK_AFTER)  # type: ignore[no-any-return]
+        if asked == "quota":
+            return queryset.waiting_for("QuotaFull")  # type: ignore[no-any-return]
+        if asked == "cluster":
+            return queryset.waiting_for("Drained")  # type: ignore[no-any-return]
+        if asked == "bad":
+            return queryset.ended_badly(timedelta(days=1))  # type: ignore[no-any-return]
+        return queryset  # type: ignore[no-any-return]
+
+
+class ActiveFilter(admin.SimpleListFilter):
+    title = "activity"
+    parameter_name = "active"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Active"), ("no", "Ended")]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "yes":
+            return queryset.active()
+        return queryset.filter(state__in=TERMINAL) if self.value() == "no" else queryset
+
+
+class AttemptInline(LatestInline):
+    model = Attempt
+    fields = ("no", "cluster", "verdict_shown", "reason", "exit_code", "started", "finished")
+    ordering = ("-no",)
+    verbose_name_plural = "latest attempts"
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("cluster")
+
+    @display(description="verdict")
+    def verdict_shown(self, attempt: Attempt) -> SafeString:
+        return chip(attempt.verdict) if attempt.verdict else NOTHING
+
+    started = time_of("started_at", "started")
+    finished = time_of("finished_at", "finished")
+
+
+class EventInline(LatestInline):
+    model = WorkloadEvent
+    fields = ("moment", "state", "attempt_no", "actor", "reason", "message")
+    ordering = ("-seq",)
+    verbose_name_plural = "latest events"
+    moment = time_of("at", "when")
+
+    @display(description="became")
+    def state(self, event: WorkloadEvent) -> SafeString:
+        return chip(event.to_state)
+
+
+@admin.register(Workload)
+class WorkloadAdmin(GuardedAdmin):
+    """State is written by reconcile alone: here it is read, and two wishes can be recorded."""
+
+    list_display = ("label", "state_shown", "why", "for_so_long", "user_shown", "team_shown", "cluster_shown", "priority")
+    list_filter = (QuestionFilter, "state", ActiveFilter, "cluster")
+    list_select_related = ("user", "team", "cluster")
+    search_fields = ("label", "user__username", "team__name", "=subject", "=attempts__handle")
+    search_help_text = "Name, person, team, handle or a pasted id"
+    ordering = ("-id",)
+    inlines = (AttemptInline, EventInline)
+    actions = (
+        Reasoned(
+            "force_stop",
+            services.force_stop,
+            label="Force stop",
+            effect="The job gets its grace period, then it is killed. Its owner sees your name and the reason.",
+            done="asked to stop",
+            applies=lambda workload: not workload.is_finished,
+        ),
+        Reasoned(
+            "requeue",
+            services.requeue_now,
+            label="Look again now",
+            effect="Drops the lease of whoever holds it and makes the loops look at it at once. Nothing is restarted.",
+            done="will be looked at now",
+            applies=lambda workload: not workload.is_finished,
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("label", "state_shown", "why", "exit_code", "belongs_to", "user_shown", "team_shown")}),
+        ("Where and how much", {"fields": (
+            "cluster_shown", "amounts_shown", "quota_shown", "priority", "timeout", "retries_shown",
+        )}),
+        ("When", {"fields": ("created", "queued", "started", "finished", "for_so_long", "seen")}),
+        ("For the loops", {"classes": ("collapse",), "fields": (
+            "id", "desired_state", "stop_cause", "attempt_no", "state_version", "missing", "next_look", "lease_owner",
+            "lease_epoch", "lease_ends",
+        )}),
+        ("Specification", {"classes": ("collapse",), "fields": ("template_shown",)}),
+    )  # fmt: skip
+
+    user_shown = related("user")
+    team_shown = related("team")
+    cluster_shown = related("cluster")
+    quota_shown = related("quota_node", "quota")
+    for_so_long = time_of("state_changed_at", "state since")
+    created = time_of("created_at", "created")
+    queued = time_of("queued_at", "queued")
+    started = time_of("started_at", "started")
+    finished = time_of("finished_at", "finished")
+    seen = time_of("last_seen_at", "last seen")
+    missing = time_of("missing_since", "missing since")
+    next_look = time_of("next_reconcile_at", "next look")
+    lease_ends = time_of("lease_until", "lease ends")
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("user", "team", "cluster", "quota_node")
+
+    @display(description="state", ordering="state")
+    def state_shown(self, workload: Workload) -> SafeString:
+        return chip(workload.state)
+
+    @display(description="why")
+    def why(self, workload: Workload) -> str | SafeString:
+        return workload.message or workload.reason or NOTHING
+
+    @display(description="belongs to")
+    def belongs_to(self, workload: Workload) -> str | SafeString:
+        """Link to the owner, which this app does not know: `subject` names it as "model:id"."""
+        kind, _, pk = workload.subject.partition(":")
+        metas = [model._meta for model in self.admin_site._registry]  # noqa: SLF001 -- documented Django API
+        label = next((meta.label_lower for meta in metas if meta.model_name == kind), "")
+        url = page_url(label, pk) if label else ""
+        return link(url, f"{kind} {workload.label}") if url else workload.subject
+
+    @display(description="amounts")
+    def amounts_shown(self, workload: Workload) -> str:
+        return ", ".join(f"{in_units(name, amount)} {words(name)}" for name, amount in workload.amounts.items())
+
+    @display(description="time limit")
+    def timeout(self, workload: Workload) -> str:
+        limit = "none" if workload.timeout_seconds is None else lasting(workload.timeout_seconds)
+        return f"{limit}; grace {workload.grace_seconds} s"
+
+    @display(description="retries")
+    def retries_shown(self, workload: Workload) -> str:
+        return f"{workload.retries_left} left of {workload.retries}"
+
+    @display(description="specification")
+    def template_shown(self, workload: Workload) -> SafeString:
+        return document(workload.template)

@@ -1,0 +1,118 @@
+"""The form of a cluster: its own columns, and one field for each setting its backend declares."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from typing_extensions import override
+
+from apps.compute import registry
+from apps.compute.backends.base import SettingField
+from apps.compute.models import Cluster
+from apps.core.errors import Invalid
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Cluster]
+else:
+    ModelForm = forms.ModelForm
+
+_PREFIX = "setting_"
+
+
+def field_name(setting: SettingField) -> str:
+    return f"{_PREFIX}{setting.name}"
+
+
+def settings_of(kind: str) -> tuple[SettingField, ...]:
+    """Return what can be set for a kind of cluster. Raises: Invalid for an unknown kind."""
+    return registry.backend_class(kind).settings_schema.fields()
+
+
+class ClusterForm(ModelForm):
+    """Secret settings are write-only: never sent to the browser, and kept when left empty.
+
+    What equals the backend's default is not stored, so that a better default reaches old clusters too.
+    """
+
+    class Meta:
+        model = Cluster
+        fields: ClassVar[list[str]] = ["name", "is_enabled", "labels"]
+
+    def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kind = self.instance.kind = kind
+        self.settings_known = settings_of(kind)
+        self.fields["labels"].widget = forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"})
+        self.fields["labels"].help_text = 'A JSON object that placement can ask for, as {"zone": "a"}.'
+        self.fields["is_enabled"].label = "Enabled"
+        self.fields["is_enabled"].help_text = "A disabled cluster is not looked at: what runs there is not followed."
+        for setting in self.settings_known:
+            known = self.instance.settings or {}
+            self.fields[field_name(setting)] = _field(setting, is_set=bool(known.get(setting.name)))
+            if not setting.secret:
+                self.initial[field_name(setting)] = _shown(known.get(setting.name, setting.default))
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if "labels" in data and not isinstance(data["labels"] or {}, dict):
+            self.add_error("labels", "A JSON object.")
+        if not self.errors:
+            self._judge(self.backend_settings())
+        return data
+
+    def backend_settings(self) -> dict[str, Any]:
+        """Return the settings as they are to be stored."""
+        before, chosen = self.instance.settings or {}, {}
+        for setting in self.settings_known:
+            value = _read(setting, self.cleaned_data.get(field_name(setting)))
+            if setting.secret and not value:
+                value = before.get(setting.name)
+            if value is not None and value != setting.default and _shown(value) != _shown(setting.default):
+                chosen[setting.name] = value
+        return chosen
+
+    def _judge(self, chosen: dict[str, Any]) -> None:
+        """Let the backend say what is wrong, beside the field it names."""
+        try:
+            registry.parse_settings(self.kind, chosen)
+        except Invalid as error:
+            for sentence in (text for sentences in error.errors.values() for text in sentences):
+                named = f"{_PREFIX}{sentence.partition(':')[0]}"
+                self.add_error(named if named in self.fields else None, sentence)
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # Django's hook, which the stubs do not know
+        if not self.errors:
+            self.instance.settings = self.backend_settings()
+            self.instance.labels = self.cleaned_data["labels"] or {}
+
+
+def _field(setting: SettingField, *, is_set: bool) -> forms.Field:
+    shared: dict[str, Any] = {"label": setting.name.replace("_", " ").capitalize(), "help_text": setting.help, "required": False}
+    if setting.secret:
+        hint = "Set. Leave empty to keep it." if is_set else "Not set."
+        widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password", "placeholder": hint})
+        return forms.CharField(widget=widget, **shared)
+    if setting.type is bool:
+        return forms.BooleanField(**shared)
+    if setting.type is int:
+        return forms.IntegerField(**shared)
+    if setting.type is float:
+        return forms.FloatField(**shared)
+    if setting.type is list:
+        shared["help_text"] = f"{setting.help} One a line."
+        return forms.CharField(widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"}), **shared)
+    if setting.type is dict:
+        return forms.JSONField(widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"}), **shared)
+    return forms.CharField(widget=forms.TextInput(attrs={"size": 60, "spellcheck": "false"}), **shared)
+
+
+def _shown(value: Any) -> Any:
+    return "\n".join(value) if isinstance(value, (list, tuple)) else value
+
+
+def _read(setting: SettingField, value: Any) -> Any:
+    """Turn what the form field gave into what the backend declares; None for nothing written."""
+    if setting.type is list:
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+    return None if value == "" and setting.secret else value

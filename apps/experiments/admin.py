@@ -1,0 +1,102 @@
+"""Experiments and uploaded code, to look at. What is stuck is unstuck at its workload."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from apps.access.admin import GuardedAdmin
+from apps.access.admin.display import NOTHING, chip, document, related, size, time_of
+from apps.experiments.models import CodeUpload, Experiment
+
+
+class DeletedFilter(admin.SimpleListFilter):
+    title = "archive"
+    parameter_name = "deleted"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "In use"), ("yes", "Deleted")]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() in {"no", "yes"}:
+            return queryset.filter(archived_at__isnull=self.value() == "no")
+        return queryset
+
+
+@admin.register(Experiment)
+class ExperimentAdmin(GuardedAdmin):
+    list_display = (
+        "name", "state", "why", "kind", "project_shown", "owner_shown", "team_shown", "workload_shown", "created",
+    )  # fmt: skip
+    list_filter = ("workload__state", "kind", DeletedFilter, "workload__cluster")
+    search_fields = ("run__name", "run__owner__username", "run__team__name", "run__project__name")
+    search_help_text = "Name, person, team, project or a pasted id"
+    ordering = ("-run",)
+    fields = (
+        "run_shown", "state", "why", "kind", "project_shown", "owner_shown", "team_shown", "workload_shown",
+        "cluster_shown", "cloned_shown", "created", "deleted", "spec_shown",
+    )  # fmt: skip
+    run_shown = related("run")
+    project_shown = related("run.project", "project")
+    owner_shown = related("run.owner")
+    team_shown = related("run.team")
+    workload_shown = related("workload")
+    cluster_shown = related("workload.cluster")
+    cloned_shown = related("cloned_from", "cloned from")
+    deleted = time_of("archived_at", "deleted")
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).with_details().select_related("cloned_from__run")  # type: ignore[attr-defined, no-any-return]
+
+    @override
+    def view_on_site(self, experiment: Experiment) -> str:
+        return reverse("experiment", args=[experiment.pk])
+
+    @display(description="name", ordering="run__name")
+    def name(self, experiment: Experiment) -> str:
+        return experiment.run.name
+
+    @display(description="state", ordering="workload__state")
+    def state(self, experiment: Experiment) -> SafeString:
+        return chip(experiment.workload.state)
+
+    @display(description="why")
+    def why(self, experiment: Experiment) -> str | SafeString:
+        return experiment.workload.message or experiment.workload.reason or NOTHING
+
+    @display(description="created", ordering="run")
+    def created(self, experiment: Experiment) -> SafeString:
+        return time_of("created_at", "created")(self, experiment.run)
+
+    @display(description="specification")
+    def spec_shown(self, experiment: Experiment) -> SafeString:
+        return document(experiment.spec)
+
+
+@admin.register(CodeUpload)
+class CodeUploadAdmin(GuardedAdmin):
+    list_display = ("short_hash", "owner_shown", "format", "bytes", "created")
+    list_filter = ("format",)
+    list_select_related = ("owner",)
+    search_fields = ("=sha256", "owner__username")
+    search_help_text = "Hash, person or a pasted id"
+    ordering = ("-id",)
+    fields = ("id", "sha256", "owner_shown", "format", "bytes", "created")
+    owner_shown = related("owner")
+    created = time_of("created_at", "created")
+
+    @display(description="hash", ordering="sha256")
+    def short_hash(self, upload: CodeUpload) -> str:
+        return upload.sha256[:16]
+
+    @display(description="size", ordering="size_bytes")
+    def bytes(self, upload: CodeUpload) -> str:
+        return size(upload.size_bytes)

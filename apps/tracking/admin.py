@@ -1,0 +1,124 @@
+"""Projects, runs and their files, to look at."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from apps.access.admin import GuardedAdmin, LatestInline
+from apps.access.admin.display import chip, link, list_url, related, size, time_of
+from apps.tracking.models import Artifact, MetricSeries, Param, Project, Run, Tag
+
+
+class ArchivedFilter(admin.SimpleListFilter):
+    title = "archive"
+    parameter_name = "archived"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "In use"), ("yes", "Archived")]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() in {"no", "yes"}:
+            return queryset.filter(archived_at__isnull=self.value() == "no")
+        return queryset
+
+
+@admin.register(Project)
+class ProjectAdmin(GuardedAdmin):
+    list_display = ("name", "owner_shown", "team_shown", "visibility", "runs_shown", "created", "archived")
+    list_filter = (ArchivedFilter, "visibility")
+    list_select_related = ("owner", "team")
+    search_fields = ("name", "owner__username", "team__name")
+    search_help_text = "Name, person, team or a pasted id"
+    ordering = ("-id",)
+    fields = (
+        "id", "name", "description", "owner_shown", "team_shown", "visibility", "runs_shown", "created", "archived",
+    )  # fmt: skip
+    owner_shown = related("owner")
+    team_shown = related("team")
+    created = time_of("created_at", "created")
+    archived = time_of("archived_at", "archived")
+
+    @display(description="runs")
+    def runs_shown(self, project: Project) -> SafeString:
+        return link(list_url("tracking.run", project__id__exact=project.pk), "Show")
+
+
+class ParamInline(LatestInline):
+    model = Param
+    fields = ("key", "value")
+    ordering = ("key",)
+    show_change_link = False
+    verbose_name_plural = "parameters"
+
+
+class TagInline(LatestInline):
+    model = Tag
+    fields = ("key", "value")
+    ordering = ("key",)
+    show_change_link = False
+
+
+class SeriesInline(LatestInline):
+    model = MetricSeries
+    fields = ("key", "last_value", "last_step", "min_value", "max_value", "count")
+    ordering = ("key",)
+    show_change_link = False
+    verbose_name_plural = "metrics"
+
+
+class ArtifactInline(LatestInline):
+    model = Artifact
+    fields = ("path", "bytes", "content_type", "sha256")
+    ordering = ("path",)
+
+    @display(description="size")
+    def bytes(self, artifact: Artifact) -> str:
+        return size(artifact.size_bytes)
+
+
+@admin.register(Run)
+class RunAdmin(GuardedAdmin):
+    list_display = ("name", "status_shown", "project_shown", "owner_shown", "team_shown", "visibility", "created", "finished")
+    list_filter = ("status", ArchivedFilter, "visibility")
+    list_select_related = ("project", "owner", "team")
+    search_fields = ("name", "project__name", "owner__username", "team__name")
+    search_help_text = "Name, project, person, team or a pasted id"
+    ordering = ("-id",)
+    inlines = (ParamInline, SeriesInline, TagInline, ArtifactInline)
+    fields = (
+        "id", "name", "status_shown", "project_shown", "owner_shown", "team_shown", "visibility", "created", "finished",
+        "archived",
+    )  # fmt: skip
+    project_shown = related("project")
+    owner_shown = related("owner")
+    team_shown = related("team")
+    created = time_of("created_at", "created")
+    finished = time_of("finished_at", "finished")
+    archived = time_of("archived_at", "archived")
+
+    @display(description="status", ordering="status")
+    def status_shown(self, run: Run) -> SafeString:
+        return chip(run.status)
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(GuardedAdmin):
+    list_display = ("path", "run_shown", "owner_shown", "bytes", "content_type", "created")
+    list_select_related = ("run__owner",)
+    search_fields = ("path", "run__name", "=sha256")
+    search_help_text = "Path, name of the run, hash or a pasted id"
+    ordering = ("-id",)
+    fields = ("id", "path", "run_shown", "owner_shown", "bytes", "content_type", "sha256", "created")
+    run_shown = related("run")
+    owner_shown = related("run.owner")
+    created = time_of("created_at", "created")
+
+    @display(description="size", ordering="size_bytes")
+    def bytes(self, artifact: Artifact) -> str:
+        return size(artifact.size_bytes)

@@ -1,0 +1,160 @@
+"""The second origin: files that users made, behind signed links, without the platform's cookies.
+
+SECURITY: what is served here is hostile. It gets no cookie, no script and no other origin; a browser shows only what
+cannot hurt. The ticket only says who asked: his right to view is judged again for each request, and again every few
+seconds while a long file is sent.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, BinaryIO
+from urllib.parse import parse_qs, quote
+from uuid import UUID
+
+import orjson
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from apps.core import blobs
+from apps.core.errors import DomainError, Invalid, NotFound, Unready
+from apps.tracking import judging, media, tickets
+from apps.tracking.models import Artifact
+from apps.tracking.paths import clean_path
+from apps.tracking.ranges import UNSATISFIABLE, Range, requested
+from apps.tracking.tickets import Ticket
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+logger = structlog.get_logger(__name__)
+
+_ROUTE = re.compile(r"/artifacts/(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<path>.+)", re.DOTALL)
+_CHUNK = 256 << 10
+_JUDGED_AGAIN_SECONDS = 3.0
+_STALL_SECONDS = 30.0
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request of the content origin."""
+    del receive  # no request here has a body
+    try:
+        if scope["method"] not in {"GET", "HEAD"}:
+            await _refuse(send, 405, "method_not_allowed", "Files are read here.", {"Allow": "GET, HEAD"})
+            return
+        ticket = _ticket(scope)
+        artifact = await judging.in_thread(judging.artifact_of, ticket)
+        await _serve(scope, send, ticket, artifact)
+    except DomainError as error:
+        await _refuse(send, error.status, error.code, error.detail)
+    except (DatabaseError, InterfaceError):
+        away = Unready("The database cannot be reached. Try again.")
+        await _refuse(send, away.status, away.code, away.detail, {"Retry-After": "2"})
+
+
+def _ticket(scope: Scope) -> Ticket:
+    """Raises: NotFound, NotAuthenticated."""
+    match = _ROUTE.fullmatch(scope["path"])
+    if match is None:
+        raise NotFound
+    try:
+        path = clean_path(match["path"])
+    except Invalid:
+        raise NotFound from None
+    query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=10)
+    return tickets.read(query.get("ticket", [""])[0], run=UUID(match["run"]), path=path)
+
+
+async def _serve(scope: Scope, send: Send, ticket: Ticket, artifact: Artifact) -> None:
+    asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    etag = f'"{artifact.sha256}"'
+    headers = {**_common(), **_described(artifact, is_download=b"download=1" in scope["query_string"]), "ETag": etag}
+    if etag in [tag.strip().removeprefix("W/") for tag in asked.get("if-none-match", "").split(",")]:
+        await _head(send, 304, headers)
+        await send({"type": "http.response.body", "body": b""})
+        return
+    part = requested(asked, size=artifact.size_bytes, etag=etag)
+    if part is UNSATISFIABLE:
+        await _refuse(send, 416, "range", "There is no such part.", {"Content-Range": f"bytes */{artifact.size_bytes}"})
+        return
+    file = await _open(artifact)
+    try:
+        if part.is_partial:
+            headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{artifact.size_bytes}"
+        await _head(send, 206 if part.is_partial else 200, {**headers, "Content-Length": str(part.stop - part.start)})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await _stream(send, file, part, ticket)
+    finally:
+        file.close()
+
+
+async def _open(artifact: Artifact) -> BinaryIO:
+    try:
+        return await asyncio.to_thread(blobs.path_of(artifact.sha256).open, "rb")
+    except OSError as error:
+        logger.exception("blob_missing", artifact=str(artifact.pk), sha256=artifact.sha256)
+        raise NotFound from error
+
+
+async def _stream(send: Send, file: BinaryIO, part: Range, ticket: Ticket) -> None:
+    await asyncio.to_thread(file.seek, part.start)
+    left, judged_at = part.stop - part.start, time.monotonic()
+    while left > 0:
+        if time.monotonic() - judged_at > _JUDGED_AGAIN_SECONDS:
+            try:
+                await judging.in_thread(judging.artifact_of, ticket)
+            except DomainError:
+                return  # an answer without its end: the server cuts the connection, so the client sees a failure
+            judged_at = time.monotonic()
+        chunk = await asyncio.to_thread(file.read, min(_CHUNK, left))
+        if not chunk:
+            return
+        left -= len(chunk)
+        try:
+            await asyncio.wait_for(send({"type": "http.response.body", "body": chunk, "more_body": True}), _STALL_SECONDS)
+        except TimeoutError:
+            return  # the client has stopped taking anything
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _common() -> dict[str, str]:
+    policy = (
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self';"
+        f" base-uri 'none'; form-action 'none'; frame-ancestors {settings.FATHOM_URL}"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "cross-origin",  # the platform's pages show images from here
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "private, no-store",
+        "X-Robots-Tag": "noindex",
+    }
+
+
+def _described(artifact: Artifact, *, is_download: bool) -> dict[str, str]:
+    content_type, is_shown = media.served_as(artifact.content_type)
+    name = quote(artifact.path.rpartition("/")[2], safe="")
+    place = "inline" if is_shown and not is_download else "attachment"
+    return {
+        "Content-Type": content_type,
+        "Content-Disposition": f"{place}; filename*=UTF-8''{name}",
+        "Accept-Ranges": "bytes",
+    }
+
+
+async def _head(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+
+
+async def _refuse(send: Send, status: int, code: str, detail: str, extra: Mapping[str, str] | None = None) -> None:
+    body = orjson.dumps({"type": "about:blank", "title": detail, "status": status, "code": code, "detail": detail})
+    kind = {"Content-Type": "application/problem+json", "Content-Length": str(len(body))}
+    await _head(send, status, {**_common(), **kind, **(extra or {})})
+    await send({"type": "http.response.body", "body": body})

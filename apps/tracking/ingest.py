@@ -1,0 +1,208 @@
+"""Writing a batch: the same few statements for the native handler and for everybody else.
+
+`writing` is a generator that yields statements and is sent their rows, so that it knows nothing of sync or async.
+
+LOCKING: within a run always the batch's own row, then series, params, tags, each by name; so batches that come
+together wait for each other, and never in a circle.
+"""
+
+import hashlib
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from psycopg import AsyncConnection
+
+from apps.core import failpoints
+from apps.core.errors import IdempotencyMismatch, Invalid
+from apps.tracking.batches import Batch, array
+
+Rows = Sequence[tuple[Any, ...]]
+Statements = Generator[tuple[str, Mapping[str, Any]], Rows, "Outcome"]
+
+_LAST_STEP = (1 << 63) - 1
+
+_REMEMBER = """
+INSERT INTO tracking_metricbatch (id, run_id, fingerprint) VALUES (%(id)s, %(run)s, %(fingerprint)s)
+ON CONFLICT (id) DO NOTHING RETURNING id
+"""
+
+_RECALL = "SELECT fingerprint FROM tracking_metricbatch WHERE id = %(id)s"
+
+# An update that changes nothing: it locks the rows that are there and adds the others, in one pass by name.
+_LOCK = """
+INSERT INTO tracking_metricseries AS series (run_id, key, count)
+SELECT %(run)s::uuid, name, 0 FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS names (name, number) ORDER BY number
+ON CONFLICT (run_id, key) DO UPDATE SET count = series.count
+RETURNING key, last_step
+"""
+
+_MICROSECOND = "'epoch'::timestamptz + interval '1 microsecond' * "
+
+_POINTS = f"""
+WITH names AS (
+    SELECT name, number FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS names (name, number)
+), points AS MATERIALIZED (
+    SELECT number, value, step, coalesce(us, (extract(epoch FROM now()) * 1000000)::int8) AS us, arrival
+    FROM unnest(%(index)s::int8[], %(values)s::float8[], %(steps)s::int8[], %(times)s::int8[])
+        WITH ORDINALITY AS points (number, value, step, us, arrival)
+), summary AS (
+    SELECT number, count(*) AS count, max(ARRAY[step, us, arrival]) AS last,
+        min(nullif(value, 'NaN')) AS min_value, max(nullif(value, 'NaN')) AS max_value,
+        min(step) AS first_step, min(us) AS first_us, max(us) AS latest_us
+    FROM points GROUP BY number
+), series AS (
+    INSERT INTO tracking_metricseries AS old (
+        run_id, key, count, last_value, last_step, last_time, min_value, max_value, first_step, first_time, latest_time
+    )
+    SELECT %(run)s::uuid, name, count, value, last[1], {_MICROSECOND} last[2], min_value, max_value,
+        first_step, {_MICROSECOND} first_us, {_MICROSECOND} latest_us
+    FROM summary JOIN names USING (number) JOIN points ON points.arrival = summary.last[3]
+    ORDER BY names.number
+    ON CONFLICT (run_id, key) DO UPDATE SET
+        count = old.count + excluded.count,
+        last_value = CASE WHEN (old.last_step, old.last_time) > (excluded.last_step, excluded.last_time)
+            THEN old.last_value ELSE excluded.last_value END,
+        last_time = CASE WHEN (old.last_step, old.last_time) > (excluded.last_step, excluded.last_time)
+            THEN old.last_time ELSE excluded.last_time END,
+        last_step = greatest(old.last_step, excluded.last_step),
+        min_value = least(old.min_value, excluded.min_value),
+        max_value = greatest(old.max_value, excluded.max_value),
+        first_step = least(old.first_step, excluded.first_step),
+        first_time = least(old.first_time, excluded.first_time),
+        latest_time = greatest(old.latest_time, excluded.latest_time)
+    RETURNING id, key, count
+)
+INSERT INTO tracking_metricpoint (series_id, ordinal, step, time, value)
+SELECT series.id, series.count - summary.count - 1 + row_number() OVER (PARTITION BY number ORDER BY arrival),
+    step, {_MICROSECOND} us, value
+FROM points JOIN summary USING (number) JOIN names USING (number) JOIN series ON series.key = names.name
+ORDER BY number, arrival
+"""  # noqa: S608 -- built from constants
+
+_NAMES = """
+INSERT INTO {table} (run_id, key, value)
+SELECT %(run)s::uuid, name, value FROM unnest(%(names)s::text[], %(texts)s::text[])
+    WITH ORDINALITY AS given (name, value, number) ORDER BY number
+ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value
+"""
+_PARAMS = _NAMES.format(table="tracking_param")
+_TAGS = _NAMES.format(table="tracking_tag")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """By what a repeat is recognised. `fingerprint` is set where the id may serve for one request only."""
+
+    id: UUID
+    fingerprint: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch brought; `duplicate` when it had been accepted before, and nothing was added."""
+
+    metrics: int
+    params: int
+    tags: int
+    duplicate: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {"metrics": self.metrics, "params": self.params, "tags": self.tags, "duplicate": self.duplicate}
+
+
+def key_of(
+    run_id: UUID, batch: Batch, *, sender: object, idempotency_key: str | None = None, body: bytes = b""
+) -> Key | None:
+    """Return the key of a batch: its own id, else one made of the Idempotency-Key, else None (then every copy counts).
+
+    Raises: Invalid for an ill-formed Idempotency-Key.
+    """
+    if idempotency_key is not None and not (0 < len(idempotency_key) <= 255 and _is_printable(idempotency_key)):  # noqa: PLR2004
+        raise Invalid(errors={"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]})
+    if batch.id is not None:
+        return Key(_derived(run_id, "batch", batch.id))
+    if idempotency_key is None:
+        return None
+    return Key(_derived(run_id, "key", f"{sender}|{idempotency_key}"), hashlib.sha256(body).digest())
+
+
+def write(run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
+    """Write a batch in one transaction. Raises: Invalid, IdempotencyMismatch."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        statements = writing(run_id, batch, key)
+        try:
+            sql, values = next(statements)
+            while True:
+                cursor.execute(sql, values)
+                sql, values = statements.send(cursor.fetchall() if cursor.description else [])
+        except StopIteration as end:
+            outcome: Outcome = end.value
+        failpoints.hit("metrics.before_commit")
+    return outcome
+
+
+async def write_async(opened: AsyncConnection[Any], run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
+    """Do the same on a connection of the native handlers."""
+    async with opened.transaction():
+        statements = writing(run_id, batch, key)
+        try:
+            sql, values = next(statements)
+            while True:
+                cursor = await opened.execute(sql.encode(), values)
+                sql, values = statements.send(await cursor.fetchall() if cursor.description else [])
+        except StopIteration as end:
+            outcome: Outcome = end.value
+        failpoints.hit("metrics.before_commit")
+    return outcome
+
+
+def writing(run_id: UUID, batch: Batch, key: Key | None) -> Statements:
+    """Yield what is to be executed in one transaction; be sent the rows of each."""
+    outcome = Outcome(batch.size, len(batch.params), len(batch.tags))
+    if key is not None:
+        remembered = {"id": key.id, "run": run_id, "fingerprint": key.fingerprint}
+        if not (yield _REMEMBER, remembered):
+            if key.fingerprint is not None:
+                _check_fingerprint((yield _RECALL, {"id": key.id}), key.fingerprint)
+            return Outcome(outcome.metrics, outcome.params, outcome.tags, duplicate=True)
+    if batch.keys:
+        steps = batch.steps
+        if None in steps:
+            steps = _with_steps(batch, (yield _LOCK, {"run": run_id, "keys": list(batch.keys)}))
+        columns = {"index": array(batch.index), "steps": array(steps), "times": array(batch.times)}
+        yield _POINTS, {"run": run_id, "keys": list(batch.keys), "values": batch.values, **columns}
+    for sql, given in ((_PARAMS, batch.params), (_TAGS, batch.tags)):
+        if given:
+            yield sql, {"run": run_id, "names": list(given), "texts": list(given.values())}
+    return outcome
+
+
+def _with_steps(batch: Batch, rows: Rows) -> list[int]:
+    """Give each point without a step the one after the highest its series has, counting the batch so far."""
+    known = dict(rows)
+    highest = [-1 if known.get(key) is None else known[key] for key in batch.keys]
+    steps = []
+    for number, given in zip(batch.index, batch.steps, strict=True):
+        step = highest[number - 1] + 1 if given is None else given
+        highest[number - 1] = max(highest[number - 1], step)
+        steps.append(step)
+    if max(highest) > _LAST_STEP:
+        raise Invalid(errors={"metrics.step": ["A metric is at the highest step there is; give the step."]})
+    return steps
+
+
+def _check_fingerprint(rows: Rows, fingerprint: bytes) -> None:
+    if rows and rows[0][0] is not None and bytes(rows[0][0]) != fingerprint:
+        msg = "The key was already used for a request with another body."
+        raise IdempotencyMismatch(msg)
+
+
+def _derived(run_id: UUID, kind: str, value: object) -> UUID:
+    return UUID(bytes=hashlib.sha256(f"{run_id}|{kind}|{value}".encode()).digest()[:16])
+
+
+def _is_printable(key: str) -> bool:
+    return key.isascii() and key.isprintable()

@@ -1,0 +1,104 @@
+"""Judging for native handlers: the same functions that judge everywhere, run in two threads beside the event loop."""
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from django.db import close_old_connections
+
+from apps.access import policy
+from apps.accounts import services as accounts
+from apps.accounts import tokens
+from apps.accounts.models import ApiToken, User
+from apps.core.errors import NotAuthenticated, NotFound
+from apps.tracking.models import Artifact, Run
+from apps.tracking.tickets import Ticket
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# SECURITY: removed access must stop within a second, so a yes is believed for half of one. A no is never kept.
+VERDICT_SECONDS = 0.5
+_MOST_VERDICTS = 10_000
+
+_threads = ThreadPoolExecutor(2, thread_name_prefix="judge")
+_Verdict = tuple[float, int]  # good until (monotonic), who
+_verdicts: dict[tuple[str, UUID], _Verdict] = {}
+_pending: dict[tuple[str, UUID], "asyncio.Task[int]"] = {}
+
+
+async def may_log(token: str, run_id: UUID) -> int:
+    """Return the id of the user of `token`, who may write to the run. Raises: NotAuthenticated, NotFound, NotAllowed."""
+    key = (tokens.digest(token), run_id)
+    known = _verdicts.get(key)
+    if known is not None and known[0] > time.monotonic():
+        return known[1]
+    if key not in _pending:  # one question at a time: who comes meanwhile waits for the same answer
+        _pending[key] = asyncio.create_task(_ask(key, token))
+    return await asyncio.shield(_pending[key])
+
+
+async def in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run something that uses the ORM, with this request's context, and with a connection that is alive."""
+
+    def work() -> R:
+        close_old_connections()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_threads, context.run, work)
+
+
+def artifact_of(ticket: Ticket) -> Artifact:
+    """Return the artifact that a genuine ticket names, if its user may still view it.
+
+    Raises: NotAuthenticated when the user or his token has ended since, NotFound.
+    """
+    user = _user_of(ticket)
+    rows = Artifact.objects.visible_to(user, "view").filter(run_id=ticket.run, path=ticket.path, run__archived_at=None)
+    found = rows.first()
+    if found is None:
+        raise NotFound
+    result: Artifact = found
+    return result
+
+
+def _user_of(ticket: Ticket) -> User:
+    refusal = NotAuthenticated("Who opened this link may not any more.")
+    user = User.objects.filter(pk=ticket.user, is_active=True).first()
+    if user is None:
+        raise refusal
+    found: User = user
+    if ticket.token is not None:
+        found.token = ApiToken.objects.live().filter(pk=ticket.token, user=found).first()
+        if found.token is None:
+            raise refusal
+    return found
+
+
+async def _ask(key: tuple[str, UUID], token: str) -> int:
+    asked_at = time.monotonic()
+    try:
+        user = await in_thread(_judge, token, key[1])
+    finally:
+        _pending.pop(key, None)
+    if len(_verdicts) >= _MOST_VERDICTS:
+        _verdicts.clear()
+    _verdicts[key] = (asked_at + VERDICT_SECONDS, user)
+    return user
+
+
+def _judge(token: str, run_id: UUID) -> int:
+    user = accounts.authenticate_token(token)
+    run = Run.objects.visible_to(user, "view").live().filter(pk=run_id).first()
+    if run is None:
+        raise NotFound
+    policy.require(user, "log", run)
+    return int(user.pk)

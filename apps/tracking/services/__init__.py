@@ -1,0 +1,44 @@
+"""The front door of tracking: every write, and the reads that are more than a queryset."""
+
+from apps.tracking.batches import Batch
+from apps.tracking.curves import Curve, read_curves
+from apps.tracking.ingest import Outcome
+from apps.tracking.listing import Entry, Folder, list_folder
+from apps.tracking.previews import Preview, read_preview
+from apps.tracking.services.artifacts import artifact_link, delete_artifact, find_artifact, save_artifact
+from apps.tracking.services.projects import (
+    DEFAULT_PROJECT,
+    archive_project,
+    create_project,
+    find_project,
+    update_project,
+)
+from apps.tracking.services.runs import archive_run, create_run, finish_run, log_batch
+from apps.tracking.summaries import Summary, latest_metrics
+
+__all__ = [
+    "DEFAULT_PROJECT",
+    "Batch",
+    "Curve",
+    "Entry",
+    "Folder",
+    "Outcome",
+    "Preview",
+    "Summary",
+    "archive_project",
+    "archive_run",
+    "artifact_link",
+    "create_project",
+    "create_run",
+    "delete_artifact",
+    "find_artifact",
+    "find_project",
+    "finish_run",
+    "latest_metrics",
+    "list_folder",
+    "log_batch",
+    "read_curves",
+    "read_preview",
+    "save_artifact",
+    "update_project",
+]

@@ -1,0 +1,99 @@
+"""Writes on projects."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from apps.access import policy
+from apps.access.choices import Visibility
+from apps.access.principal import SYSTEM
+from apps.audit import services as audit
+from apps.core.errors import Conflict, Invalid
+from apps.teams.models import Team
+from apps.tracking.models import Project
+
+DEFAULT_PROJECT = "default"
+
+
+@transaction.atomic
+def create_project(  # noqa: PLR0913 -- what a project has
+    name: str, *, by: Any, description: str = "", team: Team | None = None, visibility: str = "", owner: Any = None
+) -> Project:
+    """Create a project. In a team it is the team's, and `by` must be at least a member. Audited.
+
+    Raises: NotAllowed, Invalid for a taken or ill-formed name.
+    """
+    policy.require_active(by, "project:create")
+    if team is not None:
+        policy.require(by, "submit", team)
+    chosen = visibility or (Visibility.TEAM if team else Visibility.PRIVATE)
+    project = Project(name=name.strip(), description=description, owner=owner or by, team=team, visibility=chosen)
+    _save(project)
+    audit.record("create", project, by=by)
+    return project
+
+
+@transaction.atomic
+def update_project(project: Project, *, by: Any, **changes: str) -> Project:
+    """Change name, description or visibility. Audited. Raises: NotAllowed, Invalid."""
+    policy.require(by, "edit", project)
+    before = {name: getattr(project, name) for name in changes}
+    for name, value in changes.items():
+        setattr(project, name, value)
+    _save(project)
+    audit.record("update", project, by=by, before=before, after=changes)
+    return project
+
+
+@transaction.atomic
+def archive_project(project: Project, *, by: Any) -> None:
+    """Take an empty project out of sight. Audited. Raises: NotAllowed, Conflict while it has runs."""
+    policy.require(by, "delete", project)
+    if project.runs.filter(archived_at=None).exists():
+        msg = "The project still has runs. Delete or move them first."
+        raise Conflict(msg)
+    if Project.objects.filter(pk=project.pk, archived_at=None).update(archived_at=Now()):
+        audit.record("archive", project, by=by)
+
+
+def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
+    """Return the project that a person means by an id or a name; "default" comes into being when it is first meant.
+
+    A name is looked for in the team if one is given, else among one's own, then among all one may submit to.
+    Raises: Invalid when there is none, or more than one.
+    """
+    own_name = Project.objects.filter(owner_id=by.pk, team=team, name=reference, archived_at=None)
+    if (own := own_name.first()) is not None:  # the common case, without the cost of the whole policy; still judged
+        policy.require(by, "view", own)
+        return own
+    rows: QuerySet[Project] = Project.objects.visible_to(by, "view").filter(archived_at=None)
+    try:
+        found = list(rows.filter(pk=UUID(reference)))
+    except ValueError:
+        named = rows.filter(name=reference)
+        found = list(named.filter(team=team)[:2] if team else named[:2])
+    if not found and reference == DEFAULT_PROJECT:
+        return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by, team=team)
+    if len(found) != 1:
+        said = (
+            "There is no such project, or you may not see it."
+            if not found
+            else "Several projects have this name; use the id."
+        )
+        raise Invalid(errors={"project": [said]})
+    return found[0]
+
+
+def _save(project: Project) -> None:
+    try:
+        project.full_clean(validate_unique=False, validate_constraints=False)
+        with transaction.atomic():
+            project.save()
+    except ValidationError as error:
+        raise Invalid(errors=error.message_dict) from error
+    except IntegrityError as error:
+        raise Invalid(errors={"name": ["A project of this name exists."]}) from error

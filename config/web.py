@@ -1,0 +1,137 @@
+"""The web process: `python -m config.web` serves the platform and, on a port of its own, what users have made.
+
+One process is the default. With FATHOM_WEB_WORKERS=N this one binds the ports and keeps N processes that share them.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import uvicorn
+import uvloop
+from typing_extensions import override
+
+from config.env import env_int, env_str
+
+_FDS = "FATHOM_WEB_FDS"  # set for the processes that share the sockets
+_GRACE_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """A server beside another in one event loop, so without signal handlers of its own."""
+
+    @contextlib.contextmanager
+    @override
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(app: str, *, websockets: bool) -> uvicorn.Config:
+    proxies = env_str("FATHOM_TRUSTED_PROXIES")
+    return uvicorn.Config(
+        app,
+        loop="none",  # uvloop is already running
+        http="httptools",
+        ws="websockets-sansio" if websockets else "none",
+        ws_max_size=1 << 16,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies or None,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        lifespan="on",
+    )
+
+
+async def serve(sockets: list[socket.socket]) -> None:
+    """Serve both ports until SIGTERM or SIGINT."""
+    # The platform's module sets Django up, so it is loaded first.
+    platform = _config("config.asgi:application", websockets=True)
+    content = _config("config.content:application", websockets=False)
+    servers = [_Server(platform), _Server(content)]
+
+    def stop() -> None:
+        for server in servers:
+            server.force_exit = server.should_exit  # the second signal does not wait
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await asyncio.gather(*(server.serve([bound]) for server, bound in zip(servers, sockets, strict=True)))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind and listen. Raises: OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    bound.listen(1024)
+    bound.set_inheritable(True)
+    return bound
+
+
+def _inherited() -> list[socket.socket] | None:
+    given = os.environ.get(_FDS)
+    return None if given is None else [socket.socket(fileno=int(fd)) for fd in given.split(",")]
+
+
+def _keep(count: int, sockets: list[socket.socket]) -> None:
+    """Keep `count` processes running until SIGTERM or SIGINT."""
+    fds = [bound.fileno() for bound in sockets]
+    environment = os.environ | {_FDS: ",".join(map(str, fds))}
+    is_over = False
+
+    def stop(*_: object) -> None:
+        nonlocal is_over
+        is_over = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    running: list[subprocess.Popen[bytes]] = []
+    while not is_over:
+        running = [process for process in running if process.poll() is None]
+        while len(running) < count:
+            command = [sys.executable, "-m", "config.web"]
+            running.append(subprocess.Popen(command, env=environment, pass_fds=fds))  # noqa: S603 -- ourselves
+        time.sleep(0.5)  # a signal ends it
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait(_GRACE_SECONDS + 5)
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+    sockets = _inherited()
+    workers = env_int("FATHOM_WEB_WORKERS", 1, low=1, high=64)
+    if sockets is None:
+        host = env_str("FATHOM_HOST", "127.0.0.1")
+        ports = (env_int("FATHOM_PORT", 8080, high=65535), env_int("FATHOM_CONTENT_PORT", 8081, high=65535))
+        try:
+            sockets = [bind(host, port) for port in ports]
+        except OSError as error:
+            reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+            sys.exit(f"Port {ports[0]} or {ports[1]} of {host} {reason}. Choose others with FATHOM_PORT and FATHOM_CONTENT_PORT.")
+        if workers > 1:
+            _keep(workers, sockets)
+            return
+    uvloop.run(serve(sockets))
+
+
+if __name__ == "__main__":
+    main()

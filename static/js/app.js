@@ -1,0 +1,14 @@
+// What every page does. Each module finds its own elements and does nothing where there are none.
+import { startClock } from "./clock.js";
+import { startCopying } from "./copy.js";
+import { startMenus } from "./menus.js";
+import { startPalette } from "./palette.js";
+import { startTheme } from "./theme.js";
+
+for (const element of document.querySelectorAll("[data-js]")) element.hidden = false;
+for (const element of document.querySelectorAll("[data-nojs]")) element.hidden = true;
+startTheme();
+startMenus();
+startPalette();
+startCopying();
+startClock();

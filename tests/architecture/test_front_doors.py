@@ -1,0 +1,42 @@
+"""Between apps only the front door is public; entry points of another app are its own business."""
+
+from collections.abc import Iterable
+
+from tests.architecture.source import Module, imports, modules, parsed
+
+FRONT_DOORS = {"services", "models", "querysets", "choices", "policies", "registry", "contract", "handlers"}
+GLUE = {"core", "audit", "access"}  # may be imported whole
+# What else an app offers to the apps above it. A line here is a decision, with its reason.
+ALSO_PUBLIC: dict[str, str] = {
+    "apps.compute.logs": "the log store: reading by offset is no write and belongs to no queryset",
+    "apps.compute.placement": "where something would run: a question, asked before there is anything to write",
+    "apps.compute.api": "attempts and events have no door of their own; the owner's door shows them in compute's form",
+}
+
+
+def violations(found: Iterable[Module]) -> list[str]:
+    wrong = []
+    for module in found:
+        if not module.app or module.app == "portal":  # the portal may link anywhere
+            continue
+        for line, name in imports(module):
+            parts = name.split(".")
+            if parts[0] != "apps" or len(parts) < 3 or parts[1] in {module.app, *GLUE}:
+                continue
+            if parts[2] not in FRONT_DOORS and ".".join(parts[:3]) not in ALSO_PUBLIC:
+                wrong.append(f"{module.path}:{line} imports {name}")
+    return wrong
+
+
+def test_no_private_module_of_another_app_is_imported() -> None:
+    assert violations(modules("apps")) == []
+
+
+def test_every_extra_door_is_used() -> None:
+    used = {".".join(name.split(".")[:3]) for module in modules("apps") for _, name in imports(module)}
+    assert set(ALSO_PUBLIC) <= used
+
+
+def test_the_rule_sees_a_private_import() -> None:
+    planted = parsed("apps/teams/services.py", "from apps.accounts.views import LoginView\nimport apps.core.ids\n")
+    assert violations([planted]) == ["apps/teams/services.py:1 imports apps.accounts.views.LoginView"]

@@ -1,0 +1,56 @@
+"""What is expected of a person at a row: computed from the declared policies and the roles in `world`."""
+
+from apps.access import policy
+from apps.access.decision import Role
+from apps.experiments.models import Experiment
+from apps.experiments.services import RUN_TOKEN_SCOPES
+from apps.tracking.models import Artifact, Run
+from tests.matrix.table import Row
+from tests.matrix.world import ROLES
+
+PEOPLE = ("alice", "bob", "charlie", "dana", "mia", "olaf", "sre")
+OUTSIDE = ("anonymous", "ivan")
+TOKENS = ("reader", "job", "stray")  # alice, reading only; the ended experiment's own; another run's
+OF_A_RUN = (Experiment, Run, Artifact)
+
+
+def expected_page(row: Row) -> dict[str, int]:
+    """A page knows sessions only: to it a token is nobody."""
+    if row.public:
+        return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
+    inside = {name: _by_role(row, ROLES[row.role][name]) if row.model else row.ok for name in PEOPLE}
+    return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside}
+
+
+def expected_api(row: Row) -> dict[str, int]:
+    if row.public:
+        return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
+    if row.model is None:
+        inside = dict.fromkeys(PEOPLE, row.ok)
+        tokens = dict.fromkeys(TOKENS, 403 if row.scope else row.ok)
+    else:
+        inside = {name: _by_role(row, ROLES[row.role][name]) for name in PEOPLE}
+        tokens = {"reader": _reading(row), "job": _own_job(row), "stray": 404}
+    return {**dict.fromkeys(OUTSIDE, 401), **inside, **tokens}
+
+
+def _by_role(row: Row, held: Role) -> int:
+    assert row.model is not None
+    if held is Role.NONE:
+        return 404
+    return row.ok if held >= policy.policy_for(row.model).minimum(row.action) else 403
+
+
+def _reading(row: Row) -> int:
+    assert row.model is not None
+    can_read = policy.policy_for(row.model).minimum(row.action) is Role.VIEWER
+    held = _by_role(row, ROLES[row.role]["alice"])
+    return held if can_read or held == 404 else 403
+
+
+def _own_job(row: Row) -> int:
+    """The token of the very run: it reaches that run only, and there only what its scopes name."""
+    assert row.model is not None
+    if row.model not in OF_A_RUN or row.role != "ended":
+        return 404
+    return row.ok if policy.policy_for(row.model).scope_of(row.action) in RUN_TOKEN_SCOPES else 403

@@ -1,0 +1,95 @@
+"""Route by person: one table, one expectation computed from the policies, for every page and API operation."""
+
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from tests.architecture.routes import routes
+from tests.matrix import asking
+from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS, expected_api, expected_page
+from tests.matrix.table import API, PAGES, Row
+from tests.matrix.world import NONE, ROLES, SECRET, World
+
+EVERYBODY = (*OUTSIDE, *PEOPLE, *TOKENS)
+LISTS = ("api-experiment-list", "api-run-list")
+
+
+def _id(row: Row) -> str:
+    return row.key
+
+
+def test_the_table_knows_every_route_and_no_other() -> None:
+    served = {f"{route.method} {route.name}" for route in routes() if route.door in {"page", "api"}}
+    assert {row.key for row in (*PAGES, *API)} == served
+
+
+def test_the_table_names_each_route_once() -> None:
+    keys = [row.key for row in (*PAGES, *API)]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("row", PAGES, ids=_id)
+def test_page(row: Row, world: World) -> None:
+    found = {name: asking.ask(asking.as_browser(world, name), row, world)[0] for name in EVERYBODY}
+    assert found == expected_page(row)
+
+
+@pytest.mark.parametrize("row", API, ids=_id)
+def test_operation_by_token(row: Row, world: World) -> None:
+    found = {name: asking.ask(asking.as_script(world, name), row, world)[0] for name in EVERYBODY}
+    assert found == expected_api(row)
+
+
+@pytest.mark.parametrize("row", API, ids=_id)
+def test_operation_by_session(row: Row, world: World) -> None:
+    people = (*OUTSIDE, *PEOPLE)
+    found = {name: asking.ask(asking.as_browser(world, name), row, world)[0] for name in people}
+    assert found == {name: code for name, code in expected_api(row).items() if name in people}
+
+
+HIDEABLE = [row for row in (*PAGES, *API) if row.model and ROLES[row.role]["charlie"] is NONE]
+
+
+@pytest.mark.parametrize("row", HIDEABLE, ids=_id)
+def test_what_may_not_be_seen_looks_like_what_does_not_exist(row: Row, world: World) -> None:
+    """charlie gets the same answer, byte for byte, for alice's object and for none; and nothing of hers is in it."""
+    client = asking.as_browser(world, "charlie")
+    hidden = asking.ask(client, row, world)
+    nothing = asking.ask(client, row, world, **{name: _other(name) for name in row.names(world)})
+    assert hidden[0] == nothing[0] == 404
+    assert asking.without_ids(hidden[1]) == asking.without_ids(nothing[1])
+    assert SECRET.encode() not in hidden[1]
+
+
+def _other(name: str) -> object:
+    return {"slug": "no-such-team", "ref": f"sha256:{'0' * 64}"}.get(name) or uuid4()
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("person", PEOPLE)
+def test_lists_hold_exactly_what_may_be_seen(name: str, person: str, world: World) -> None:
+    """Equality, not membership: nothing that may be seen is missing, nothing else is there."""
+    row = next(row for row in API if row.key == f"GET {name}")
+    _, body = asking.ask(asking.as_script(world, person), row, world)
+    visible = {pk for pk, role in world.experiments.items() if ROLES[role][person] is not NONE}
+    assert {found["id"] for found in orjson.loads(body)["results"]} == visible
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_narrow_tokens(name: str, world: World) -> None:
+    row = next(row for row in API if row.key == f"GET {name}")
+    found = {
+        token: {one["id"] for one in orjson.loads(asking.ask(asking.as_script(world, token), row, world)[1])["results"]}
+        for token in TOKENS
+    }
+    assert found == {"reader": set(world.experiments), "job": {str(world.ended.pk)}, "stray": {str(world.private.pk)}}
+
+
+@pytest.mark.parametrize("row", [row for row in PAGES if row.method == "GET" and not row.model], ids=_id)
+@pytest.mark.parametrize("person", ["charlie", "anonymous", "ivan"])
+def test_no_page_without_an_object_shows_alices(row: Row, person: str, world: World) -> None:
+    _, body = asking.ask(asking.as_browser(world, person), row, world)
+    shown = body.replace(f"public {SECRET}".encode(), b"") if person == "charlie" else body
+    assert str(world.ended.pk).encode() not in shown
+    assert str(world.private.pk).encode() not in shown

@@ -1,0 +1,141 @@
+"""Objects that exist and could leak, and what each person is to each of them.
+
+The roles are written down here by hand, from the story of tests/people.py, and not computed by the code under test.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F
+
+from apps.access.decision import Role
+from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
+from apps.accounts.models import ApiToken, User
+from apps.compute import logs
+from apps.compute.models import Attempt, Cluster, LogChunk, Workload
+from apps.core import blobs
+from apps.experiments.models import CodeUpload, Experiment
+from apps.experiments.services import RUN_TOKEN_SCOPES
+from apps.quotas.models import QuotaNode
+from apps.teams.models import Membership
+from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag
+from tests import people
+
+SECRET = "sesame-74b1"  # in names, logs, params and files of alice's objects: nobody else may read it
+NONE, VIEWER, EDITOR, MANAGER = Role.NONE, Role.VIEWER, Role.EDITOR, Role.MANAGER
+
+# Object -> person -> role. alice's tokens are judged as alice, and narrowed.
+ROLES: dict[str, dict[str, Role]] = {
+    "ended": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": EDITOR, "mia": MANAGER, "olaf": NONE},
+    "waiting": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": EDITOR, "mia": MANAGER, "olaf": NONE},
+    "private": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
+    "organization": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": VIEWER},
+    "public": {"alice": MANAGER, "bob": VIEWER, "charlie": VIEWER, "dana": VIEWER, "mia": MANAGER, "olaf": VIEWER},
+    "project": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "own": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
+    "team": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
+}
+EXPERIMENTS = ("ended", "waiting", "private", "organization", "public")
+for _roles in ROLES.values():
+    _roles["sre"] = MANAGER
+
+
+@dataclass
+class World:
+    """What exists. `ended` can be retried and deleted, `waiting` stopped; both are the team's and shared with dana."""
+
+    cast: people.Cast
+    cluster: Cluster
+    project: Project
+    ended: Experiment
+    waiting: Experiment
+    private: Experiment
+    organization: Experiment
+    public: Experiment
+    upload: CodeUpload
+    token: ApiToken
+    membership: Membership
+    artifact: Artifact
+    bearers: dict[str, str]
+
+    @property
+    def experiments(self) -> dict[str, str]:
+        """Experiment id -> its line of ROLES."""
+        return {str(getattr(self, name).pk): name for name in EXPERIMENTS}
+
+
+def make_world() -> World:
+    cast = people.make_cast()
+    alice = cast.alice
+    cluster = people.fake_cluster()
+    team = {"team": cast.team.slug, "visibility": "team", "name": f"work {SECRET}", "project": "default"}
+    ended, waiting = (people.submit(alice, **team) for _ in range(2))
+    other = {
+        name: people.submit(alice, **{**team, "visibility": name}) for name in ("private", "organization", "public")
+    }
+    for experiment in (ended, waiting):
+        people.share(experiment, cast.dana)
+    _end(ended)
+    artifact = _record(ended)
+    token, _ = accounts.issue_token(alice, by=alice, name=f"token {SECRET}")
+    sha = hashlib.sha256(SECRET.encode()).hexdigest()
+    upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
+    membership = Membership.objects.get(team=cast.team, user=cast.bob)
+    project = Project.objects.get(pk=ended.run.project_id)
+    bearers = _bearers(cast, ended, other["private"])
+    return World(
+        cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
+        artifact=artifact, bearers=bearers,
+    )  # fmt: skip
+
+
+def _end(experiment: Experiment) -> None:
+    """Let it fail with one attempt that has a log."""
+    workload = experiment.workload
+    for state in ("starting", "failed"):
+        Workload.objects.filter(pk=workload.pk).update(state=state, state_version=F("state_version") + 1, attempt_no=1)
+    attempt = Attempt.objects.create(
+        workload=workload, no=1, cluster=workload.cluster, handle=f"fth-{workload.pk.hex}-1", verdict="failed"
+    )
+    logs.append(attempt.pk, 0, f"line of {SECRET}\n".encode())
+    logs.end(attempt.pk)
+
+
+def _record(experiment: Experiment) -> Artifact:
+    run = experiment.run
+    Param.objects.create(run=run, key="param", value=SECRET)
+    Tag.objects.create(run=run, key="tag", value=SECRET)
+    series = MetricSeries.objects.create(run=run, key="loss", count=1, last_value=1.0, last_step=0)
+    MetricPoint.objects.create(series=series, ordinal=0, step=0, time=run.created_at, value=1.0)
+    blob = blobs.write([SECRET.encode()], limit=1 << 20)
+    return Artifact.objects.create(
+        run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
+    )
+
+
+def _bearers(cast: people.Cast, mine: Experiment, other: Experiment) -> dict[str, str]:
+    found = {name: accounts.issue_token(user, by=SYSTEM, name="api")[1] for name, user in cast.people.items()}
+    found["reader"] = accounts.issue_token(cast.alice, by=SYSTEM, name="read", scopes=["read"])[1]
+    for name, experiment in (("job", mine), ("stray", other)):
+        found[name] = accounts.issue_run_token(
+            cast.alice,
+            bound_to=f"run:{experiment.pk}",
+            purpose=f"test {experiment.pk}",
+            scopes=RUN_TOKEN_SCOPES,
+            expires_in=timedelta(hours=1),
+        )
+    return found
+
+
+def example_of(world: World, model: Any) -> Any:
+    """Return a row of `model` for its admin page."""
+    chosen = {
+        User: world.cast.alice,
+        LogChunk: LogChunk.objects.first(),
+        QuotaNode: QuotaNode.objects.filter(kind="user").first(),
+    }
+    return chosen.get(model) or model._default_manager.order_by("pk").first()

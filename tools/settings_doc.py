@@ -1,0 +1,205 @@
+"""Writes docs/operate/settings.md: every environment variable the platform reads, and every setting of its backends.
+
+Usage: python -m tools.settings_doc [--check]. Names, kinds and defaults are read from the code; the sentence about each
+stands below. A variable without a sentence, or a sentence without a variable, is an error.
+"""
+
+import ast
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs/operate/settings.md"
+
+_KINDS = {
+    "env_str": "text",
+    "env_bool": "1 or 0",
+    "env_int": "whole number",
+    "env_list": "list, separated by commas",
+    "env_path": "path",
+    "env_secret": "secret",
+}
+
+# Defaults that are put together from other settings.
+_SHOWN = {
+    "FATHOM_URL": "`http://<FATHOM_HOST>:<FATHOM_PORT>`",
+    "FATHOM_CONTENT_URL": "`http://localhost:<FATHOM_CONTENT_PORT>`",
+}
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Where things are": {
+        "FATHOM_HOME": "The data folder of an embedded installation. Created with mode 0700; back up all of it.",
+        "FATHOM_BLOB_ROOT": "The content-addressed store of code and artifacts. All web and worker processes need the same one.",
+        "FATHOM_JOBS_ROOT": "Where the local backend keeps a folder per attempt.",
+        "FATHOM_STATIC_ROOT": "Where `manage.py collectstatic` puts static files; production serves them from there.",
+    },
+    "Servers": {
+        "DATABASE_URL": "PostgreSQL: `postgresql://user:password@host:port/name`, options after `?`. Empty: the embedded one.",
+        "REDIS_URL": "Redis or Valkey: `redis://…` or `unix:///path`. Empty in production: everything works on polls alone.",
+        "FATHOM_DB_CONN_MAX_AGE": "Seconds for which a thread keeps its PostgreSQL connection.",
+    },
+    "Addresses": {
+        "FATHOM_HOST": "The address the web process binds.",
+        "FATHOM_PORT": "The port of the platform.",
+        "FATHOM_CONTENT_PORT": "The port of the content origin, from which users' files are served.",
+        "FATHOM_URL": "The public address of the platform, as browsers and jobs see it. `https://` turns on secure cookies and HSTS.",
+        "FATHOM_CONTENT_URL": "The public address of the content origin. Its host must differ from the platform's.",
+        "FATHOM_ALLOWED_HOSTS": "Further host names under which the platform answers.",
+    },
+    "Proxies": {
+        "FATHOM_BEHIND_TLS_PROXY": "Trust `X-Forwarded-Proto`. Only for a proxy that always sets it.",
+        "FATHOM_TRUSTED_PROXIES": "Addresses of proxies whose `X-Forwarded-For` is believed; empty: nobody's.",
+    },
+    "Secrets": {
+        "SECRET_KEY": "Signs sessions and links, and derives run tokens. The embedded one lies in `secret.key`.",
+        "SECRET_KEY_FALLBACKS": "Former keys whose signatures are still accepted.",
+        "FATHOM_DATA_KEY": "64 hexadecimal digits: the key of what is stored encrypted. The embedded one lies in `data.key`.",
+    },
+    "Limits": {
+        "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",
+        "FATHOM_CODE_LIMIT_BYTES": "Largest archive of code.",
+        "FATHOM_ARTIFACT_LIMIT_BYTES": "Largest artifact.",
+        "FATHOM_MAX_BODY_BYTES": "Largest body of any request.",
+    },
+    "Processes": {
+        "FATHOM_WEB_WORKERS": "Web processes that share the ports.",
+        "FATHOM_WEB_THREADS": "Threads for synchronous views in each web process; each holds one PostgreSQL connection.",
+        "FATHOM_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR.",
+        "FATHOM_DEBUG": "Django's debug pages. For development on one's own machine only; ignored in production.",
+    },
+    "Tests only": {
+        "FATHOM_FAILPOINTS": "Points at which a process kills itself: failpoints.md.",
+        "FATHOM_FAILPOINT_ONCE_DIR": "A folder that makes each failpoint fire once: failpoints.md.",
+    },
+}
+
+_HEAD = """# Settings
+
+Made by `python -m tools.settings_doc`; do not edit.
+
+Each setting is an environment variable, read once at start. A secret may also be given as a file: `NAME_FILE` names it.
+Without `DATABASE_URL` and `REDIS_URL`, commands find the servers of an embedded installation that is running through
+`run/env.json` in its data folder.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable as the code reads it."""
+
+    name: str
+    kind: str
+    default: str
+    path: str
+
+
+def variables() -> dict[str, Variable]:
+    """Find what `config` and `apps` read from the environment, by name; the first place counts."""
+    found: dict[str, Variable] = {}
+    for path in sorted([*(ROOT / "config").rglob("*.py"), *(ROOT / "apps").rglob("*.py")]):
+        relative = path.relative_to(ROOT).as_posix()
+        if relative in {"config/env.py", "config/settings/test.py"} or "/backends/" in relative:
+            continue
+        for variable in _read_in(ast.parse(path.read_text()), relative):
+            known = found.get(variable.name)
+            if known is None or relative == "config/settings/base.py":
+                found[variable.name] = variable
+    return found
+
+
+def _read_in(tree: ast.Module, path: str) -> Iterator[Variable]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        called = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
+        name = node.args[0]
+        if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+            continue
+        if called in _KINDS:
+            yield Variable(name.value, _KINDS[called], _default(called, node), path)
+        elif called == "os.environ.get" and name.value.startswith("FATHOM_"):
+            yield Variable(name.value, "text", "", path)
+
+
+def _default(called: str, node: ast.Call) -> str:
+    if called == "env_bool":
+        return "0"
+    given = node.args[1] if len(node.args) > 1 else None
+    if given is None:
+        return ""
+    for inner in ast.walk(given):  # what a running installation wrote down is not a default: show what stands behind it
+        if isinstance(inner, ast.Call) and ast.unparse(inner.func) == "_running.get":
+            given = inner.args[1]
+            break
+    if called == "env_int":
+        return _bytes(_number(given))
+    if isinstance(given, ast.JoinedStr):
+        return ""  # depends on other settings: _SHOWN says what comes out
+    text = ast.unparse(given).replace("'", "")
+    return text.replace("FATHOM_HOME / ", "FATHOM_HOME/").replace("REPOSITORY / ", "<repository>/")
+
+
+def _number(node: ast.expr) -> int:
+    """Compute a constant such as `5 * 1024**3`."""
+    match node:
+        case ast.Constant(value=int(value)):
+            return value
+        case ast.BinOp(left, ast.Mult(), right):
+            return _number(left) * _number(right)
+        case ast.BinOp(left, ast.Pow(), right):
+            return int(_number(left) ** _number(right))
+    sys.exit(f"not a number: {ast.unparse(node)}")
+
+
+def _bytes(number: int) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if number >= size and number % size == 0:
+            return f"{number} ({number // size} {unit})"
+    return str(number)
+
+
+def document() -> str:
+    """Build the page. Raises: SystemExit when code and sentences do not match."""
+    found = variables()
+    told = {name for section in SECTIONS.values() for name in section}
+    if told != set(found):
+        sys.exit(f"without a sentence: {sorted(set(found) - told)}; without a reader: {sorted(told - set(found))}")
+    parts = [_HEAD]
+    for title, section in SECTIONS.items():
+        parts.append(f"## {title}\n\n| name | kind | default | what it does |\n|---|---|---|---|")
+        for name, sentence in section.items():
+            variable = found[name]
+            default = f"`{variable.default}`" if variable.default else ""
+            default = _SHOWN.get(name, default)
+            parts.append(f"| `{name}` | {variable.kind} | {default} | {sentence} |")
+        parts.append("")
+    return "\n".join([*parts, *_backends()])
+
+
+def _backends() -> Iterator[str]:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+    from django.conf import settings  # noqa: PLC0415 -- only now is it said which
+    from django.utils.module_loading import import_string  # noqa: PLC0415 -- as above
+
+    yield "## Clusters\n\nA cluster's settings are a JSON object, edited in the admin and checked by its backend.\n"
+    for kind, path in sorted(settings.COMPUTE_BACKENDS.items()):
+        yield f"### {kind}\n\n| name | kind | default | what it does |\n|---|---|---|---|"
+        for field in import_string(path).settings_schema.fields():
+            default = f"`{field.default!r}`" if field.default not in ("", None) else ""
+            kind_of_field = "secret" if field.secret else field.type.__name__
+            yield f"| `{field.name}` | {kind_of_field} | {default} | {field.help} |"
+        yield ""
+
+
+def main(arguments: list[str]) -> None:
+    text = document()
+    if "--check" in arguments:
+        sys.exit(0 if TARGET.read_text() == text else "docs/operate/settings.md is out of date")
+    TARGET.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
