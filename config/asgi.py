@@ -9,12 +9,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 _django = get_wsgi_application()  # loads the apps, which everything below needs
 
 from apps.core import asyncdb  # noqa: E402 -- after the apps are loaded
+from apps.tracking import hot  # noqa: E402 -- as above
 from config import routing  # noqa: E402 -- as above
 from config.health import READYZ  # noqa: E402 -- as above
 from config.native import HEALTHZ, Native, Route  # noqa: E402 -- as above
 from config.threads import Receive, Scope, Send, ThreadedDjango  # noqa: E402 -- as above
 
-NATIVE_ROUTES: list[Route] = [HEALTHZ, READYZ]
+NATIVE_ROUTES: list[Route] = [HEALTHZ, READYZ, *(Route(*route) for route in hot.ROUTES)]
 
 _threads = ThreadedDjango(_django, threads=settings.FATHOM_WEB_THREADS, max_body=settings.FATHOM_MAX_BODY_BYTES)
 _http = Native(NATIVE_ROUTES, _threads)

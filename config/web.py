@@ -19,6 +19,7 @@ import uvloop
 from typing_extensions import override
 
 from config.env import env_int, env_str
+from config.listen import bind
 
 _FDS = "FATHOM_WEB_FDS"  # set for the processes that share the sockets
 _GRACE_SECONDS = 5
@@ -70,21 +71,6 @@ async def serve(sockets: list[socket.socket]) -> None:
     await asyncio.gather(*(server.serve([bound]) for server, bound in zip(servers, sockets, strict=True)))
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Bind and listen. Raises: OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    bound.listen(1024)
-    bound.set_inheritable(True)
-    return bound
-
-
 def _inherited() -> list[socket.socket] | None:
     given = os.environ.get(_FDS)
     return None if given is None else [socket.socket(fileno=int(fd)) for fd in given.split(",")]
@@ -92,7 +78,7 @@ def _inherited() -> list[socket.socket] | None:
 
 def _keep(count: int, sockets: list[socket.socket]) -> None:
     """Keep `count` processes running until SIGTERM or SIGINT."""
-    fds = [bound.fileno() for bound in sockets]
+    fds = [bound.fileno() for bound in sockets]  # Popen makes them inheritable
     environment = os.environ | {_FDS: ",".join(map(str, fds))}
     is_over = False
 

@@ -26,6 +26,8 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 class IdempotentMixin(APIView):
     """Honours `Idempotency-Key` on every unsafe method with a JSON body."""
 
+    metadata_class: Any = None  # OPTIONS would tell what the schema tells
+    shown_once: ClassVar[frozenset[str]] = frozenset()  # fields of an answer that are secret: a repeat gets them empty
     _record: IdempotencyRecord | None = None
 
     @override
@@ -37,8 +39,7 @@ class IdempotentMixin(APIView):
             if response.status_code >= 400:  # noqa: PLR2004 -- every HTTP error
                 transaction.set_rollback(True)
             elif self._record is not None and self._record.status is None:
-                data = orjson.loads(JSONRenderer().render(response.data)) if response.data is not None else None
-                idempotency.finish(self._record, response.status_code, data)
+                idempotency.finish(self._record, response.status_code, self._kept(response.data))
             failpoints.hit("api.before_commit")
         failpoints.hit("api.after_commit")
         return response
@@ -58,6 +59,11 @@ class IdempotentMixin(APIView):
             self._record = exc.record
             return Response(exc.record.response, status=exc.record.status, headers={"Idempotent-Replayed": "true"})
         return super().handle_exception(exc)
+
+    def _kept(self, answer: Any) -> Any:
+        """Return what is stored of an answer. SECURITY: a token is never readable in the database."""
+        data = None if answer is None else orjson.loads(JSONRenderer().render(answer))
+        return {**data, **dict.fromkeys(self.shown_once & data.keys(), "")} if isinstance(data, dict) else data
 
     def _wants_record(self, request: Any) -> bool:
         return "Idempotency-Key" in request.headers and StrictJSONParser in self.parser_classes

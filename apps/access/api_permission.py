@@ -20,7 +20,7 @@ class DeclaredPermission(BasePermission):
         if not (request.user and request.user.is_authenticated and request.user.is_active):
             return False
         action = getattr(view, "action", None)
-        if action is None:  # a method the view does not have: DRF answers 405 itself
+        if action in (None, "metadata"):  # a method the view does not have, or OPTIONS: DRF answers 405 itself
             return True
         if action not in view.policy_actions:
             msg = f"{type(view).__name__}.{action} declares no policy action"

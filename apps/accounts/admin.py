@@ -79,7 +79,8 @@ class UserAdmin(GuardedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         live = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=Now()))
         counted = Count("api_tokens", filter=live & Q(api_tokens__kind=TokenKind.PERSONAL))
-        return super().get_queryset(request).prefetch_related("groups").annotate(live_tokens=counted)
+        rows: QuerySet[Any] = super().get_queryset(request).prefetch_related("groups").annotate(live_tokens=counted)
+        return rows
 
     @override
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
@@ -135,13 +136,13 @@ class TokenQuestionFilter(admin.SimpleListFilter):
 
     @override
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        narrowed = {
-            "live": lambda: queryset.live(),
-            "forever": lambda: queryset.live().filter(expires_at=None),
-            "unused": lambda: queryset.live().filter(last_used_at=None),
+        narrowed: dict[str, dict[str, None]] = {
+            "live": {},
+            "forever": {"expires_at": None},
+            "unused": {"last_used_at": None},
         }
         asked = self.value()
-        return narrowed[asked]() if asked in narrowed else queryset
+        return queryset.live().filter(**narrowed[asked]) if asked in narrowed else queryset
 
 
 @admin.register(ApiToken)

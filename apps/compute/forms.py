@@ -88,23 +88,34 @@ class ClusterForm(ModelForm):
 
 
 def _field(setting: SettingField, *, is_set: bool) -> forms.Field:
-    shared: dict[str, Any] = {"label": setting.name.replace("_", " ").capitalize(), "help_text": setting.help, "required": False}
+    label = setting.name.replace("_", " ").capitalize()
     if setting.secret:
         hint = "Set. Leave empty to keep it." if is_set else "Not set."
         widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password", "placeholder": hint})
-        return forms.CharField(widget=widget, **shared)
-    if setting.type is bool:
-        return forms.BooleanField(**shared)
-    if setting.type is int:
-        return forms.IntegerField(**shared)
-    if setting.type is float:
-        return forms.FloatField(**shared)
-    if setting.type is list:
-        shared["help_text"] = f"{setting.help} One a line."
-        return forms.CharField(widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"}), **shared)
-    if setting.type is dict:
-        return forms.JSONField(widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"}), **shared)
-    return forms.CharField(widget=forms.TextInput(attrs={"size": 60, "spellcheck": "false"}), **shared)
+        return forms.CharField(label=label, help_text=setting.help, required=False, widget=widget)
+    told = f"{setting.help} One a line." if setting.type is list else setting.help
+    field, shape = _FIELDS.get(setting.type, (forms.CharField, _line))
+    shaped = {} if shape is None else {"widget": shape()}
+    made: forms.Field = field(label=label, help_text=told, required=False, **shaped)
+    return made
+
+
+def _line() -> forms.Widget:
+    return forms.TextInput(attrs={"size": 60, "spellcheck": "false"})
+
+
+def _lines() -> forms.Widget:
+    return forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"})
+
+
+# Type of a setting -> form field, and what it is written in unless the field knows best.
+_FIELDS: dict[type, tuple[type[forms.Field], Any]] = {
+    bool: (forms.BooleanField, None),
+    int: (forms.IntegerField, None),
+    float: (forms.FloatField, None),
+    list: (forms.CharField, _lines),
+    dict: (forms.JSONField, _lines),
+}
 
 
 def _shown(value: Any) -> Any:

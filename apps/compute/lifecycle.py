@@ -8,7 +8,7 @@ from django.db.models.functions import Greatest, Now
 
 from apps.accounts import services as accounts
 from apps.compute import handlers
-from apps.compute.choices import POLL_SECONDS, TERMINAL, TRANSITIONS, State
+from apps.compute.choices import POLL_SECONDS, TERMINAL, TRANSITIONS, DesiredState, State
 from apps.compute.models import Attempt, Workload, WorkloadEvent
 from apps.compute.times import later
 from apps.core import failpoints
@@ -81,9 +81,8 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     accounts.revoke_bound_tokens(workload.subject)
     attempt.refresh_from_db(fields=["exit_code", "started_at", "finished_at"])
     failpoints.hit("finish.before_commit")
-    again = verdict in (State.FAILED, State.LOST) and workload.retries_left > 0 and workload.desired_state == "run"
     told = {"reason": facts["reason"], "message": facts["message"], "actor": actor, "epoch": epoch}
-    if again and facts["reason"] != "TimedOut":
+    if _runs_again(workload, verdict, facts["reason"]):
         move(
             workload, State.QUEUED, **told, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None
         )
@@ -97,3 +96,10 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
         finished_at=attempt.finished_at,
         missing_since=None,
     )
+
+
+def _runs_again(workload: Workload, verdict: str, reason: str) -> bool:
+    """Say whether an ended attempt is followed by another: not when it was being stopped, was too slow, or was refused."""
+    is_wanted = workload.desired_state == DesiredState.RUN and workload.state != State.STOPPING
+    failed = verdict in (State.FAILED, State.LOST) and reason not in ("TimedOut", "Rejected")
+    return is_wanted and failed and workload.retries_left > 0

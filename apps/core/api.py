@@ -1,12 +1,15 @@
 """What every API view shares: strict JSON in, problem+json (RFC 9457) for errors, cursor pages."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import structlog
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, InterfaceError, OperationalError
+from django.db.models import QuerySet
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.pagination import CursorPagination
@@ -26,26 +29,48 @@ class ProblemRenderer(JSONRenderer):
     media_type = "application/problem+json"
 
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escaped backslash before "u0000" is text
+_DEEPEST = 64
+
+
 class StrictJSONParser(BaseParser):
-    """JSON by RFC 8259: no NaN, no NUL (PostgreSQL cannot store it), nesting bounded by the parser."""
+    """JSON by RFC 8259: no NaN, no NUL (PostgreSQL cannot store it), bounded in size and nesting."""
 
     media_type = "application/json"
 
     @override
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         try:
-            body = stream.read()
+            body = stream.read(limit + 1)
         except OSError as error:
             msg = "The body ended early."
             raise exceptions.ParseError(msg) from error
-        if b"\\u0000" in body:
+        if len(body) > limit:
+            msg = f"A JSON body may have at most {limit} bytes."
+            raise errors.TooLarge(msg)
+        if b"\\u0000" in body and _NUL.search(body):
             msg = "NUL characters are not accepted."
             raise exceptions.ParseError(msg)
         try:
-            return orjson.loads(body)
+            found = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             msg = f"Not valid JSON: {error}"
             raise exceptions.ParseError(msg) from error
+        if _is_too_deep(found):
+            msg = f"Not more than {_DEEPEST} levels of nesting are accepted."
+            raise exceptions.ParseError(msg)
+        return found
+
+
+def _is_too_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(_DEEPEST):
+        inside = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list)))
+        level = [value for values in inside for value in values if isinstance(value, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 class CursorPage(CursorPagination):
@@ -55,6 +80,13 @@ class CursorPage(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 200
     ordering = "-pk"
+
+    @override
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValueError, ValidationError, DataError) as error:  # a position that is no key of these rows
+            raise errors.Invalid(errors={"cursor": ["Not a cursor of this list."]}) from error
 
 
 def problem(error: errors.DomainError) -> dict[str, Any]:

@@ -54,7 +54,9 @@ class ExperimentAdmin(GuardedAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).with_details().select_related("cloned_from__run")  # type: ignore[attr-defined, no-any-return]
+        rows: Any = super().get_queryset(request)
+        detailed: QuerySet[Any] = rows.with_details().select_related("cloned_from__run")
+        return detailed
 
     @override
     def view_on_site(self, experiment: Experiment) -> str:

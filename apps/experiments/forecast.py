@@ -50,12 +50,19 @@ def _team(slug: str | None, by: Any) -> Team | None:
 
 
 def _needs(parsed: Parsed) -> dict[str, int]:
-    amounts = {"cpu": parsed.cpu_milli, "memory": parsed.memory_bytes, "gpu": parsed.gpu_milli, "disk": parsed.disk_bytes}
+    amounts = {
+        "cpu": parsed.cpu_milli,
+        "memory": parsed.memory_bytes,
+        "gpu": parsed.gpu_milli,
+        "disk": parsed.disk_bytes,
+    }
     return {resource: amount for resource, amount in amounts.items() if amount} | {EXPERIMENTS: 1}
 
 
 def _full(node_ids: list[int], needs: dict[str, int]) -> Full | None:
-    rows = QuotaLimit.objects.filter(node_id__in=node_ids, resource__in=needs, limit__isnull=False).select_related("node")
+    rows = QuotaLimit.objects.filter(node_id__in=node_ids, resource__in=needs, limit__isnull=False).select_related(
+        "node"
+    )
     for row in rows.order_by("node__depth", "resource"):
         if row.limit is not None and row.used + needs[row.resource] > row.limit:
             return Full(row.node_id, str(row.node), row.resource, row.used, row.limit, needs[row.resource])

@@ -18,6 +18,7 @@ from apps.tracking.models import Project
 ARCHIVES = {".zip": "application/zip", ".tar.gz": "application/gzip", ".tgz": "application/gzip"}
 _MAGIC = {"application/zip": b"PK\x03\x04", "application/gzip": b"\x1f\x8b"}
 _RESOURCES = ("cpu", "memory", "gpu", "disk")
+_USUAL = {"cpu": "1", "memory": "1Gi", "gpu": "0", "disk": ""}
 _PLAIN = ("name", "kind", "timeout", "grace", "priority", "retries", "visibility")
 _AREA = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
 
@@ -51,8 +52,10 @@ class SubmitForm(forms.Form):
         self._offer(by)
 
     def _offer(self, by: Any) -> None:
-        projects = Project.objects.visible_to(by, "submit").filter(archived_at=None).select_related("team")
-        named = [(str(row.pk), f"{row.name} · {row.team}" if row.team else row.name) for row in projects.order_by("name")]
+        rows = Project.objects.visible_to(by, "submit").filter(archived_at=None).select_related("team").order_by("name")
+        projects = list(rows)
+        self.project_names = {str(row.pk): row.name for row in projects}
+        named = [(str(row.pk), f"{row.name} · {row.team}" if row.team else row.name) for row in projects]
         teams = Team.objects.visible_to(by, "submit").order_by("name")
         clusters = Cluster.objects.visible_to(by, "view").filter(is_enabled=True).order_by("name")
         self._choose("project", [("", "default"), *named])
@@ -83,7 +86,10 @@ class SubmitForm(forms.Form):
             parts = path.split(".")
             name = parts[1] if parts[0] == "resources" and len(parts) > 1 else parts[0]
             name = {"code": "code_file", "Content-Type": "code_file", "sha256": "code_file"}.get(name, name)
-            said = [f"{'.'.join(parts[1:])}: {sentence}" if parts[0] in {"env", "tags"} else sentence for sentence in sentences]
+            said = [
+                f"{'.'.join(parts[1:])}: {sentence}" if parts[0] in {"env", "tags"} else sentence
+                for sentence in sentences
+            ]
             self.add_error(name if name in self.fields else None, said)
         if not refusal.errors:
             self.add_error(None, refusal.detail)
@@ -147,7 +153,7 @@ def initial_from(experiment: Experiment) -> dict[str, Any]:
     return {
         **{name: spec.get(name, "") for name in ("name", "kind", "timeout", "grace", "priority", "retries")},
         "command": shlex.join(command) if isinstance(command, list) else command,
-        **{name: spec.get("resources", {}).get(name, "") for name in _RESOURCES},
+        **{name: spec.get("resources", {}).get(name, usual) for name, usual in _USUAL.items()},
         "code_ref": spec.get("code", {}).get("upload", ""),
         "env": "\n".join(f"{key}={value}" for key, value in spec.get("env", {}).items()),
         "tags": "\n".join(f"{key}={value}" for key, value in spec.get("tags", {}).items()),

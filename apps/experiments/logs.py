@@ -9,6 +9,7 @@ from apps.experiments.models import Experiment
 
 LARGEST_PIECE = 1 << 20
 DEFAULT_PIECE = 256 << 10
+_LONGEST_CHARACTER = 4  # bytes of UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +34,36 @@ def attempt_of(experiment: Experiment, number: int | None) -> Attempt | None:
 
 
 def read_text(attempt: Attempt | None, *, offset: int, limit: int = DEFAULT_PIECE) -> LogText:
-    """Return log text from byte `offset` on; a negative offset counts from the end. Raises: Invalid for a bad limit."""
+    """Return log text from byte `offset` on; a negative offset counts from the end, and skips the character it falls into.
+
+    A limit below the longest character is taken as that, so that every call gets on. Raises: Invalid for a bad limit.
+    """
     if not 0 < limit <= LARGEST_PIECE:
         raise Invalid(errors={"limit": [f"Between 1 and {LARGEST_PIECE} bytes."]})
     if attempt is None:
         return LogText(0, 0, "", eof=False, attempt=0, total_bytes=0)
     start = max(0, attempt.log_bytes + offset) if offset < 0 else offset
-    piece = logs.read(attempt, offset=start, limit=limit)
-    data = whole_characters(piece.data, final=piece.eof)
-    end = piece.offset + len(data)
-    return LogText(piece.offset, end, data.decode(errors="replace"), piece.eof, attempt.no, piece.total)
+    piece = logs.read(attempt, offset=start, limit=max(limit, _LONGEST_CHARACTER))
+    cut = _inside_character(piece.data) if offset < 0 and start else 0
+    data = whole_characters(piece.data, final=piece.eof)[cut:]
+    begin = piece.offset + cut
+    return LogText(begin, begin + len(data), data.decode(errors="replace"), piece.eof, attempt.no, piece.total)
 
 
 def whole_characters(data: bytes, *, final: bool) -> bytes:
     """Leave out a UTF-8 character whose rest is still to come; bytes that are no UTF-8 stay."""
     if final:
         return data
-    for back in range(1, min(4, len(data)) + 1):
+    for back in range(1, min(_LONGEST_CHARACTER, len(data)) + 1):
         byte = data[-back]
         if byte & 0xC0 == 0x80:  # a continuation byte: look further back for its start
             continue
         length = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4 if byte & 0xF8 == 0xF0 else 1
-        kept = data[:-back] if length > back else data
-        return kept or data
+        return data[:-back] if length > back else data
     return data
+
+
+def _inside_character(data: bytes) -> int:
+    """Return how many bytes at the start belong to a character that began before them."""
+    head = data[: _LONGEST_CHARACTER - 1]
+    return next((at for at, byte in enumerate(head) if byte & 0xC0 != 0x80), len(head))

@@ -15,6 +15,7 @@ from apps.compute.models import Workload
 from apps.compute.services import WorkloadRequest
 from apps.core import blobs, failpoints
 from apps.core.errors import Conflict, Invalid
+from apps.core.locks import lock_row
 from apps.experiments import spec as specs
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.spec import Parsed
@@ -77,8 +78,8 @@ def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
         disk_bytes=parsed.disk_bytes,
         timeout_seconds=parsed.timeout_seconds,
         grace_seconds=parsed.grace_seconds,
-        retries=parsed.get("retries", 0),
-        priority=parsed.get("priority", 0),
+        retries=int(parsed.get("retries", 0)),  # JSON knows no integers: 2.0 is one
+        priority=int(parsed.get("priority", 0)),
         cluster=parsed.get("cluster", {}),
     )
 
@@ -131,6 +132,8 @@ def stop_experiment(experiment: Experiment, *, by: Any, reason: str = "") -> boo
 def retry_experiment(experiment: Experiment, *, by: Any) -> Experiment:
     """Run it once more, as a new attempt of the same experiment. Audited. Raises: NotAllowed, Conflict, NeverFits."""
     policy.require(by, "retry", experiment)
+    # LOCKING: a concurrent delete comes first, or not at all.
+    lock_row(Workload.objects.filter(pk=experiment.workload_id))
     _require_live(experiment)
     compute.request_retry(experiment.workload, by=by)
     audit.record("retry", experiment, by=by)
@@ -147,7 +150,7 @@ def clone_experiment(
     """
     policy.require(by, "clone", experiment)
     document = {key: value for key, value in experiment.spec.items() if key not in without} | dict(overrides or {})
-    if experiment.run.owner_id != by.pk and "code" in experiment.spec and "code" not in (overrides or {}):
+    if experiment.run.owner_id != by.pk and "code" in document and "code" not in (overrides or {}):
         _share_code(experiment, by)
     return submit_experiment(document, by=by, cloned_from=experiment)
 
@@ -167,7 +170,7 @@ def delete_experiment(experiment: Experiment, *, by: Any) -> None:
     Raises: NotAllowed, Conflict while it is active.
     """
     policy.require(by, "delete", experiment)
-    state = Workload.objects.values_list("state", flat=True).get(pk=experiment.workload_id)
+    state = lock_row(Workload.objects.filter(pk=experiment.workload_id)).state
     if state not in TERMINAL:
         msg = f"It is {state}. Stop it first."
         raise Conflict(msg, state=state)
@@ -177,7 +180,7 @@ def delete_experiment(experiment: Experiment, *, by: Any) -> None:
 
 
 def _require_live(experiment: Experiment) -> None:
-    if experiment.archived_at is not None:
+    if not Experiment.objects.live().filter(pk=experiment.pk).exists():
         msg = "It was deleted."
         raise Conflict(msg)
 
@@ -204,6 +207,6 @@ def follow_workload(workload: Workload, from_state: str) -> None:
     run_id = workload.subject.removeprefix("run:")
     status = _RUN_STATUS.get(State(workload.state))
     if status is not None:
-        Run.objects.filter(pk=run_id).update(status=status, finished_at=Now())
+        Run.objects.filter(pk=run_id).update(status=status, finished_at=workload.finished_at or Now())
     elif from_state in TERMINAL:
         Run.objects.filter(pk=run_id).update(status=RunStatus.RUNNING, finished_at=None)

@@ -10,6 +10,7 @@ import yaml
 _FLAGS = ("name", "kind", "timeout", "grace", "retries", "priority", "project", "team", "visibility")
 _ORDER = ("name", "kind", "command", "code", "resources", "env", "timeout", "grace", "retries", "priority")
 _FOLDER = "."
+_WIDTH = 60  # longer lines are broken before each option
 
 
 class _Dumper(yaml.SafeDumper):
@@ -34,20 +35,17 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 def as_cli(document: Mapping[str, Any], folder: str = _FOLDER) -> str:
     """Write the `fathom run` line that asks for the same; uploaded code becomes a folder, which the line has to name."""
-    words = ["fathom", "run"]
-    for flag in _FLAGS:
-        if document.get(flag) is not None:
-            words += [f"--{flag}", str(document[flag])]
-    for resource, amount in document.get("resources", {}).items():
-        words += [f"--{resource}", str(amount)]
+    options = [(f"--{flag}", str(document[flag])) for flag in _FLAGS if document.get(flag) is not None]
+    options += [(f"--{resource}", str(amount)) for resource, amount in document.get("resources", {}).items()]
     for flag, field in (("--env", "env"), ("--tag", "tags")):
-        for key, value in document.get(field, {}).items():
-            words += [flag, f"{key}={value}"]
+        options += [(flag, f"{key}={value}") for key, value in document.get(field, {}).items()]
     if document.get("code"):
-        words += ["--code", folder]
+        options.append(("--code", folder))
     if name := document.get("cluster", {}).get("name"):
-        words += ["--cluster", name]
-    return _folded([*words, "--", *_command(document)])
+        options.append(("--cluster", name))
+    parts = ["fathom run", *map(shlex.join, options), f"-- {shlex.join(_command(document))}"]
+    line = " ".join(parts)
+    return line if len(line) <= _WIDTH else " \\\n  ".join(parts)
 
 
 def _command(document: Mapping[str, Any]) -> list[str]:
@@ -70,16 +68,3 @@ def as_python(document: Mapping[str, Any]) -> str:
 def _ordered(document: Mapping[str, Any]) -> dict[str, Any]:
     known = [key for key in _ORDER if key in document]
     return {key: document[key] for key in [*known, *(key for key in document if key not in _ORDER)]}
-
-
-def _folded(words: list[str]) -> str:
-    """Break before each option, so that a long line can be read."""
-    lines: list[str] = []
-    line = ""
-    for word in map(shlex.quote, words):
-        if word.startswith("--") and len(line) > 40:  # noqa: PLR2004 -- a readable length
-            lines.append(line)
-            line = f"  {word}"
-        else:
-            line = f"{line} {word}" if line else word
-    return " \\\n".join([*lines, line])

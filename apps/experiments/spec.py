@@ -3,13 +3,13 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from apps.core.errors import Invalid
 from apps.experiments.units import duration, quantity
@@ -45,8 +45,14 @@ def schema() -> dict[str, Any]:
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(schema())
+def _validator() -> Any:
+    return validators.extend(Draft202012Validator, {"pattern": _pattern})(schema())
+
+
+def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[ValidationError]:
+    """Judge a `pattern` as JSON Schema means it: its `$` is the very end, Python's also matches before a last newline."""
+    if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
+        yield ValidationError(f"{value[:100]!r} is not of the form {pattern}")
 
 
 def parse(document: Any) -> Parsed:
@@ -118,13 +124,13 @@ def _command(document: Mapping[str, Any]) -> tuple[str, ...]:
     if document.get("kind", "shell") == "shell":
         return ("/bin/sh", "-c", command)
     words = shlex.split(command)  # ValueError: "No closing quotation"
-    if not words:
-        msg = "there is no word in it"
+    if not words or not words[0]:
+        msg = "there is no word in it" if not words else "the first word must not be empty"
         raise ValueError(msg)
     return tuple(words)
 
 
-def _grace(value: str | int) -> int:
+def _grace(value: str | float) -> int:
     seconds = duration(value)
     if seconds > _LONGEST_GRACE:
         msg = f"at most {_LONGEST_GRACE} seconds"

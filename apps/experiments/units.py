@@ -1,9 +1,11 @@
 """Quantities and durations, parsed exactly: integers in base units, rounded up, never through a float."""
 
+import math
 import re
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 
 LARGEST = 1 << 53
+_EXACT = Context(prec=100)  # more digits than a quantity may have, so that no product is rounded
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", re.ASCII)
 _DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.ASCII)
@@ -26,7 +28,8 @@ def quantity(value: str | float | int, *, unit: int) -> int:  # noqa: PYI041 -- 
     if match is None:
         msg = f"{value!r} is not a quantity; write 2, 0.5, 500m, 512Mi or 4Gi"
         raise ValueError(msg)
-    amount = (Decimal(match[1]) * _FACTORS[match[2] or ""] * unit).to_integral_value(ROUND_CEILING)
+    exact = _EXACT.multiply(Decimal(match[1]), _FACTORS[match[2] or ""] * unit)
+    amount = exact.to_integral_value(ROUND_CEILING)
     if amount > LARGEST:
         msg = f"{value!r} is too large"
         raise ValueError(msg)
@@ -43,10 +46,13 @@ def _plain(value: object) -> str:
         return ""
 
 
-def duration(value: str | int) -> int:
-    """Return seconds: 90, "90s", "1h30m", "2d". Raises: ValueError for anything else, zero, or more than a year."""
-    if isinstance(value, int):
-        seconds = value
+def duration(value: str | float) -> int:
+    """Return seconds: 90, 90.0, "90s", "1h30m", "2d". Raises: ValueError for anything else, zero, or more than a year."""
+    if not isinstance(value, str):
+        if not math.isfinite(value) or value != int(value):
+            msg = f"{value!r} is not a whole number of seconds"
+            raise ValueError(msg)
+        seconds = int(value)
     else:
         match = _DURATION.fullmatch(value)
         if match is None or not value:

@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 from typing_extensions import override
 
+from apps.access.admin.display import EMPTY
 from apps.access.admin.guarded import is_operator
 from apps.accounts import services as accounts
 from apps.core.errors import DomainError
@@ -44,7 +45,7 @@ class OperatorAdminSite(AdminSite):
     site_header = "Fathom operations"
     site_title = "Fathom operations"
     index_title = "Operations"
-    empty_value_display = "–"
+    empty_value_display = EMPTY
     login_form = OperatorLoginForm
 
     @override
@@ -64,4 +65,4 @@ class OperatorAdminSite(AdminSite):
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """List the apps in the order in which operators need them."""
         apps = super().get_app_list(request, app_label)
-        return sorted(apps, key=lambda app: (_ORDER.index(app["app_label"]) if app["app_label"] in _ORDER else 99))
+        return sorted(apps, key=lambda app: _ORDER.index(app["app_label"]) if app["app_label"] in _ORDER else 99)

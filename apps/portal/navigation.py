@@ -57,7 +57,12 @@ def _experiments(text: str, user: Any) -> list[Entry]:
     rows = Experiment.objects.visible_to(user, "view").live().with_details()
     found: Iterable[Experiment] = rows.filter(run__name__icontains=text).order_by("-pk")[:_EACH]
     return [
-        Entry(row.run.name, reverse("experiment", args=[row.pk]), "flask", f"{row.workload.state} · {row.run.project.name}")
+        Entry(
+            row.run.name,
+            reverse("experiment", args=[row.pk]),
+            "flask",
+            f"{row.workload.state} · {row.run.project.name}",
+        )
         for row in found
     ]
 
@@ -65,7 +70,9 @@ def _experiments(text: str, user: Any) -> list[Entry]:
 def _projects(text: str, user: Any) -> list[Entry]:
     rows = Project.objects.visible_to(user, "view").filter(archived_at=None, name__icontains=text)
     target = reverse("experiment-list")
-    return [Entry(row.name, f"{target}?project={row.pk}", "folder", "experiments of this project") for row in rows[:_EACH]]
+    return [
+        Entry(row.name, f"{target}?project={row.pk}", "folder", "experiments of this project") for row in rows[:_EACH]
+    ]
 
 
 def _teams(text: str, user: Any) -> list[Entry]:

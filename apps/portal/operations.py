@@ -68,7 +68,7 @@ class Overview:
 def overview(by: Any) -> Overview:
     """Collect the front page's numbers, of what `by` may see."""
     workloads = Workload.objects.visible_to(by, "view")
-    counts: dict[str, int] = {state: 0 for state in ACTIVE}
+    counts: dict[str, int] = dict.fromkeys(ACTIVE, 0)
     counts |= dict(workloads.active().order_by().values_list("state").annotate(number=Count("pk")))
     pressed = under_pressure(QuotaLimit.objects.visible_to(by, "view")).select_related("node")
     ended_badly = workloads.ended_badly(_DAY)

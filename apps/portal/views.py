@@ -31,7 +31,9 @@ class HomeView(GuardedView):
         context = {"active": list(active), "recent": list(recent), "places": _places(self.user)}
         if request.headers.get("HX-Target") == "active-work":
             return render(request, "portal/_partials/active.html", context)
-        context["nodes"] = [node for node in bars.nodes_of(self.user) if node.kind in {"user", "team"} and node.bars][:4]
+        context["nodes"] = [node for node in bars.nodes_of(self.user) if node.kind in {"user", "team"} and node.bars][
+            :4
+        ]
         return render(request, "portal/home.html", context)
 
 
@@ -45,7 +47,10 @@ class UsageView(GuardedView):
     policy_action: ClassVar[str] = ""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        context = {"nodes": [node for node in bars.nodes_of(self.user) if node.bars], "queue": usage.waiting_of(self.user)}
+        context = {
+            "nodes": [node for node in bars.nodes_of(self.user) if node.bars],
+            "queue": usage.waiting_of(self.user),
+        }
         return render(request, "quotas/usage.html", context)
 
 
@@ -70,14 +75,18 @@ class PreferencesView(GuardedView):
         response = redirect(safe_next(request, "/"))
         for name, allowed in _CHOICES.items():
             if (value := request.POST.get(name, "")) in allowed:
-                response.set_cookie(f"fathom_{name}", value, max_age=_A_YEAR, samesite="Lax", secure=request.is_secure())
+                response.set_cookie(
+                    f"fathom_{name}", value, max_age=_A_YEAR, samesite="Lax", secure=request.is_secure()
+                )
         return response
 
 
 def safe_next(request: HttpRequest, default: str) -> str:
     """Return where the form asked to go on, if that is a page of ours."""
     wanted = request.POST.get("next", "")
-    mine = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    mine = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
     return wanted if mine else default
 
 

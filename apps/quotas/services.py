@@ -40,6 +40,12 @@ class Full:
         have = f"{self.node} uses {in_units(self.resource, self.used)} of {in_units(self.resource, self.limit)}"
         return f"waiting: {have} {words(self.resource)}, and this needs {in_units(self.resource, self.need)}"
 
+    @property
+    def message_behind(self) -> str:
+        """What those are told who wait for the same, further back. Changes with the limit only."""
+        most = f"{in_units(self.resource, self.limit)} {words(self.resource)}"
+        return f"waiting behind earlier work: {self.node} may use {most}, and what comes first does not fit yet"
+
 
 def platform_node() -> QuotaNode:
     return ensure_node(NodeKind.PLATFORM, "platform", name="platform")
@@ -56,7 +62,7 @@ def ensure_node(
 @transaction.atomic
 def _create_node(kind: NodeKind, key: str, name: str, parent: QuotaNode | None, limits: Amounts | None) -> QuotaNode:
     node, created = QuotaNode.objects.get_or_create(
-        key=key, defaults={"kind": kind, "name": name, "parent": parent, "depth": DEPTH[kind], "path": []}
+        key=key, defaults={"kind": kind, "name": name[:150], "parent": parent, "depth": DEPTH[kind], "path": []}
     )
     if created:
         node.path = [*(parent.path if parent else []), node.pk]

@@ -34,7 +34,8 @@ class OrganizationAdmin(GuardedAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(number_of_teams=Count("teams"))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(number_of_teams=Count("teams"))
+        return rows
 
     @override
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
@@ -86,7 +87,8 @@ class MembershipInline(Inline):
         return is_operator(request)
 
     @override
-    def has_add_permission(self, request: HttpRequest, obj: Model | None) -> bool:  # type: ignore[override]  # Django gives inlines the parent as well
+    # Django gives inlines the parent as well.
+    def has_add_permission(self, request: HttpRequest, obj: Model | None) -> bool:  # type: ignore[override]
         return is_operator(request)
 
     @override
@@ -115,7 +117,8 @@ class TeamAdmin(GuardedAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(members=Count("memberships"))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(members=Count("memberships"))
+        return rows
 
     @override
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:

@@ -84,7 +84,16 @@ class ArtifactInline(LatestInline):
 
 @admin.register(Run)
 class RunAdmin(GuardedAdmin):
-    list_display = ("name", "status_shown", "project_shown", "owner_shown", "team_shown", "visibility", "created", "finished")
+    list_display = (
+        "name",
+        "status_shown",
+        "project_shown",
+        "owner_shown",
+        "team_shown",
+        "visibility",
+        "created",
+        "finished",
+    )
     list_filter = ("status", ArchivedFilter, "visibility")
     list_select_related = ("project", "owner", "team")
     search_fields = ("name", "project__name", "owner__username", "team__name")

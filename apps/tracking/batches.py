@@ -2,7 +2,7 @@
 
 A batch is a JSON object with any of
 - `batch_id`: a UUID; the same id twice for one run adds nothing;
-- `metrics`: rows `[{"key", "value", "step"?, "time"?}]` or columns `{"key": [], "value": [], "step"?: [], "time"?: []}`;
+- `metrics`: rows `[{"key", "value", "step"?, "time"?}]`, or columns of the same names, `{"key": [], "value": [], …}`;
 - `params`, `tags`: name to text, number or boolean; the last value written wins.
 
 A value is a number, or one of the texts "NaN", "Infinity", "-Infinity". Without a step a point gets the step after the
@@ -177,7 +177,9 @@ def _columns_of_rows(rows: list[Any], problems: Problems) -> dict[str, list[Any]
         wrong = next(number for number, row in enumerate(rows) if not unknown.isdisjoint(row))
         problems[f"metrics[{wrong}]"] = [f"Unknown: {', '.join(sorted(map(str, unknown)))[:100]}."]
         return {}
-    return {field: [row.get(field) for row in rows] for field in _FIELDS if field in fields or field in {"key", "value"}}
+    return {
+        field: [row.get(field) for row in rows] for field in _FIELDS if field in fields or field in {"key", "value"}
+    }
 
 
 def _check_keys(keys: list[Any], problems: Problems) -> None:
@@ -245,7 +247,9 @@ def _values(column: list[Any], problems: Problems) -> str:
         # What only Python can bring here: non-finite floats, and whole numbers beyond 64 bits.
         return array([_wire(value) for value in column]) if "null" in text else text
     except TypeError:
-        _check_each("value", column, lambda v: isinstance(v, (float, str)) or abs(v) < 2**1023, "Out of range.", problems)
+        _check_each(
+            "value", column, lambda v: isinstance(v, (float, str)) or abs(v) < 2**1023, "Out of range.", problems
+        )
         return "{}" if problems else array([_wire(value) for value in column])
 
 

@@ -116,7 +116,9 @@ async def _stream(send: Send, file: BinaryIO, part: Range, ticket: Ticket) -> No
             return
         left -= len(chunk)
         try:
-            await asyncio.wait_for(send({"type": "http.response.body", "body": chunk, "more_body": True}), _STALL_SECONDS)
+            await asyncio.wait_for(
+                send({"type": "http.response.body", "body": chunk, "more_body": True}), _STALL_SECONDS
+            )
         except TimeoutError:
             return  # the client has stopped taking anything
     await send({"type": "http.response.body", "body": b""})

@@ -66,10 +66,8 @@ class Curve:
     downsampled: bool
 
 
-def read_curves(
-    run: Run, *, keys: Sequence[str] = (), points: int = DEFAULT_POINTS, x: str = "step"
-) -> list[Curve]:
-    """Return the curves of a run's metrics, by key; of all (at most MOST_KEYS) when none is named. At most four queries.
+def read_curves(run: Run, *, keys: Sequence[str] = (), points: int = DEFAULT_POINTS, x: str = "step") -> list[Curve]:
+    """Return the curves of a run's metrics, by key; of all (at most MOST_KEYS) when none is named. Three queries.
 
     The caller has judged that the run may be viewed. Raises: Invalid for an unknown x, too many keys or points.
     """

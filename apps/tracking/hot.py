@@ -57,7 +57,7 @@ async def log_batch(scope: Scope, receive: Receive, send: Send, run_id: str) -> 
 
 
 async def _log(headers: Mapping[str, str], receive: Receive, run_id: str) -> Outcome:
-    """Judge, read, check, write: in the order of the view, so that both refuse the same request with the same reason."""
+    """Judge, read, check, write: in the order of the view, so that both give the same reason for a refusal."""
     value = bearer(headers.get("authorization", "").encode("latin-1"))
     if value is None:
         msg = "Authentication credentials were not provided."

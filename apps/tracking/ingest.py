@@ -182,8 +182,8 @@ def writing(run_id: UUID, batch: Batch, key: Key | None) -> Statements:
 
 def _with_steps(batch: Batch, rows: Rows) -> list[int]:
     """Give each point without a step the one after the highest its series has, counting the batch so far."""
-    known = dict(rows)
-    highest = [-1 if known.get(key) is None else known[key] for key in batch.keys]
+    known = {key: -1 if step is None else step for key, step in rows}
+    highest: list[int] = [known[key] for key in batch.keys]
     steps = []
     for number, given in zip(batch.index, batch.steps, strict=True):
         step = highest[number - 1] + 1 if given is None else given

@@ -32,7 +32,7 @@ _pending: dict[tuple[str, UUID], "asyncio.Task[int]"] = {}
 
 
 async def may_log(token: str, run_id: UUID) -> int:
-    """Return the id of the user of `token`, who may write to the run. Raises: NotAuthenticated, NotFound, NotAllowed."""
+    """Return the id of the user of `token`, who may log to the run. Raises: NotAuthenticated, NotFound, NotAllowed."""
     key = (tokens.digest(token), run_id)
     known = _verdicts.get(key)
     if known is not None and known[0] > time.monotonic():

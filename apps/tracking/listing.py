@@ -66,7 +66,13 @@ def _children(files: QuerySet[Artifact], skipped: int) -> Any:
     """Group files by the next part of their path; compared by bytes, whatever the database's language."""
     rest = Substr("path", skipped + 1)
     name = Func(rest, Value("/"), Value(1), function="split_part", output_field=TextField())
-    is_dir = Func(StrIndex(rest, Value("/")), Value(0), arg_joiner=" > ", template="(%(expressions)s)", output_field=BooleanField())
+    is_dir = Func(
+        StrIndex(rest, Value("/")),
+        Value(0),
+        arg_joiner=" > ",
+        template="(%(expressions)s)",
+        output_field=BooleanField(),
+    )
     named = files.annotate(name=Collate(name, "C"), is_dir=is_dir).values("name", "is_dir")
     return named.annotate(
         size=Sum("size_bytes"),

@@ -5,7 +5,9 @@ import mimetypes
 _IMAGES = frozenset(
     {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp", "image/x-icon", "image/svg+xml"}
 )
-_AS_TEXT = frozenset({"application/x-yaml", "application/yaml", "application/toml", "application/xml", "application/x-sh"})
+_AS_TEXT = frozenset(
+    {"application/x-yaml", "application/yaml", "application/toml", "application/xml", "application/x-sh"}
+)
 _KNOWN = {
     ".md": "text/markdown",
     ".yaml": "text/plain",

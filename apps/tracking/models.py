@@ -1,4 +1,4 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from typing_extensions import override
@@ -16,7 +16,7 @@ class Project(Owned):
     description = models.TextField(blank=True)
     archived_at = models.DateTimeField(null=True, editable=False)
 
-    objects = ProjectQuerySet["Project"].as_manager()
+    objects: ClassVar[Any] = ProjectQuerySet["Project"].as_manager()
 
     class Meta(Owned.Meta):
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -54,7 +54,7 @@ class Run(Owned):
     finished_at = models.DateTimeField(null=True, editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)
 
-    objects = RunQuerySet["Run"].as_manager()
+    objects: ClassVar[Any] = RunQuerySet["Run"].as_manager()
 
     class Meta(Owned.Meta):
         indexes: ClassVar[list[models.Index]] = [

@@ -9,7 +9,7 @@ _LONGEST_PART = 255
 
 
 def clean_path(text: str) -> str:
-    """Return the path in its one spelling (NFC). Raises: Invalid for anything that could leave a folder or hide in it."""
+    """Return the path in its one spelling (NFC). Raises: Invalid for what could leave a folder or hide in it."""
     path = unicodedata.normalize("NFC", text)
     sentence = _problem(path)
     if sentence:

@@ -20,7 +20,10 @@ class Preview:
 
 
 def read_preview(artifact: Artifact) -> Preview:
-    """Read the first 64 KiB. What is no text, whatever its type says, is "other". Raises: NotFound when the bytes are lost."""
+    """Read the first 64 KiB. What is no text, whatever its type says, is "other".
+
+    Raises: NotFound when the bytes are lost.
+    """
     kind = media.kind_of(artifact.content_type)
     if kind == "image":
         return Preview(kind, "", truncated=False)

@@ -29,8 +29,8 @@ class RunQuerySet(GuardedQuerySet[M_co]):
         return self.select_related("project", "owner", "team").annotate(experiment_pk=F("experiment__pk"))
 
     def with_records(self) -> Self:
-        """Fetch params, tags and metric summaries with each row: three queries, however many rows."""
-        shown = (Prefetch(name, _first_of(self.model, name)) for name in ("params", "tags", "series"))
+        """Fetch params, tags and metric summaries as `shown_…` lists: three queries, however many rows."""
+        shown = (Prefetch(name, _first_of(self.model, name), to_attr=f"shown_{name}") for name in ("params", "tags", "series"))
         return self.prefetch_related(*shown)
 
 

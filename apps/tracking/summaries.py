@@ -24,12 +24,13 @@ class Summary:
 
 def latest_metrics(run: Run) -> list[Summary]:
     """Return the summaries by key: one query, or none when the run was read `with_records`."""
-    fetched = getattr(run, "_prefetched_objects_cache", {})
-    rows = run.series.all() if "series" in fetched else run.series.order_by("key")[:SHOWN_PER_RUN]
-    return [summary_of(row) for row in rows]
+    rows = getattr(run, "shown_series", None)
+    if rows is None:
+        rows = run.series.order_by("key")[:SHOWN_PER_RUN]
+    return [_summary_of(row) for row in rows]
 
 
-def summary_of(row: MetricSeries) -> Summary:
+def _summary_of(row: MetricSeries) -> Summary:
     return Summary(row.key, row.last_value, row.last_step, row.last_time, row.min_value, row.max_value, row.count)
 
 

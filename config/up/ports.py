@@ -6,7 +6,7 @@ import socket
 import psutil
 
 from config.embedded.errors import StartError
-from config.web import bind
+from config.listen import bind
 
 
 def bind_ports(host: str, port: int, content_port: int) -> list[socket.socket]:

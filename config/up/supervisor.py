@@ -1,14 +1,13 @@
 """Keeps PostgreSQL, Valkey, web and worker running, and stops them in the right order."""
 
-import hashlib
 import os
 import select
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -16,11 +15,12 @@ import orjson
 from config.embedded.errors import StartError
 from config.embedded.postgres import Postgres
 from config.embedded.valkey import Valkey
-from config.env import REPOSITORY, env_str
+from config.env import REPOSITORY
 from config.up.children import Child, Leash, PidFiles, Relay, how_it_ended
 from config.up.home import Home, open_home, write_private
 from config.up.output import Console
 from config.up.ports import bind_ports
+from config.up.preparation import Mark, Preparation, Prepared
 
 if TYPE_CHECKING:
     from config.up.main import Options
@@ -51,30 +51,35 @@ class Supervisor:
         self._relay = Relay(self._console)
         self._children: list[Child] = []  # in the order of their start
         self._servers: list[Postgres | Valkey] = []
-        self._prepared: dict[str, str] | None = None
-        self._report = b""
-        self._woken = self._wake_on_signals()
+        self._sample: subprocess.Popen[bytes] | None = None
+        self._preparation: Preparation | None = None
+        self._prepared: Prepared | None = None
+        self._wake_on_signals()
         self._leash = Leash(self._environment(), REPOSITORY)
+        # Somebody else's database may change behind our back, so what we remember counts for our own only.
+        self._is_embedded = any(isinstance(server, Postgres) for server in self._servers)
+        self._mark = Mark(options.home / "pg" if self._is_embedded else options.home)
 
     # --- start --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start everything and wait until the platform answers. Raises: StartError."""
-        is_migrated = self._migrated_mark().exists() and self._migrated_mark().read_text() == _fingerprint()
         # Loading Django takes longer than starting the servers, so both happen at once; nobody asks for the database
         # before he has loaded.
-        self._add("web", partial(self._start_python, "config.web", fds=self._socket_fds(), extra=self._socket_names()))
-        prepare, reports = self._start_prepare()
+        self._add("web", partial(self._leash.start, "config.web", fds=self._socket_fds(), extra=self._socket_names()))
+        is_known = self._mark.is_current and self._is_embedded
+        if not is_known:
+            self._preparation = Preparation(self._start_preparation)
         self._start_servers()
-        if is_migrated:
-            self._add_worker()
-        self._await_prepare(prepare, reports)
-        self._migrated_mark().write_text(_fingerprint())
-        if not is_migrated:
-            self._add_worker()
+        if not is_known:
+            self._await_preparation()
+        if self._options.worker:
+            self._add("worker", partial(self._leash.start, "config.worker"))
         self._await_ready()
         self.is_starting = False
         self._announce()
+        if is_known and (self._options.sample or not self._mark.has_admin):
+            self._preparation = Preparation(self._start_preparation)
 
     def _environment(self) -> dict[str, str]:
         options = self._options
@@ -118,9 +123,12 @@ class Supervisor:
                 server.wait(child.process)
 
     def _add(
-        self, name: str, start: "partial[subprocess.Popen[bytes]] | object", stop_signal: signal.Signals = signal.SIGTERM
+        self,
+        name: str,
+        start: Callable[[], subprocess.Popen[bytes]],
+        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Child:
-        child = Child(name, start, stop_signal)  # type: ignore[arg-type]  # a function without arguments
+        child = Child(name, start, stop_signal)
         self._children.append(child)
         self._begin(child)
         return child
@@ -131,38 +139,30 @@ class Supervisor:
             self._pids.write(child.name, child.process.pid)
             self._relay.add(child.name, child.process)
 
-    def _add_worker(self) -> None:
-        if self._options.worker:
-            self._add("worker", partial(self._start_python, "config.worker"))
-
-    def _start_python(
-        self, module: str, *arguments: str, fds: tuple[int, ...] = (), extra: dict[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
-        return self._leash.start(module, *arguments, fds=fds, extra=extra)
-
-    def _start_prepare(self) -> tuple[subprocess.Popen[bytes], int]:
-        ours, theirs = os.pipe()
-        arguments = [str(theirs), *(["--sample"] if self._options.sample else [])]
-        process = self._start_python("config.up.prepare", *arguments, fds=(theirs,))
-        os.close(theirs)
+    def _start_preparation(self, module: str, reports: int) -> subprocess.Popen[bytes]:
+        arguments = [str(reports), *(["--sample"] if self._options.sample else [])]
+        process = self._leash.start(module, *arguments, fds=(reports,))
         self._pids.write("prepare", process.pid)
         self._relay.add("prepare", process)
-        return process, ours
+        return process
 
-    def _await_prepare(self, process: subprocess.Popen[bytes], reports: int) -> None:
+    def _await_preparation(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while process.poll() is None:
-            self._turn(0.05)
+        while self._prepared is None:
+            self._turn(_PROBE_SECONDS)
+            self._look_at_preparation()
             if time.monotonic() > deadline:
-                process.kill()
-        self._relay.turn(0)
-        self._pids.forget("prepare")
-        with os.fdopen(reports, "rb") as pipe:
-            report = pipe.read()
-        if process.returncode != 0 or not report:
-            msg = f"Preparing the database {how_it_ended(process.returncode)}; the reason is above, and in {self._options.home / 'log'}."
-            raise StartError(msg)
-        self._prepared = orjson.loads(report)
+                msg = f"The database was not ready within {_START_SECONDS:.0f} s; the reason may be in {self._options.home / 'log'}."
+                raise StartError(msg)
+
+    def _look_at_preparation(self) -> None:
+        if self._preparation is None:
+            return
+        self._prepared = self._preparation.result()
+        if self._prepared is not None:
+            self._preparation = None
+            self._pids.forget("prepare")
+            self._mark.write(self._prepared)
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -188,19 +188,22 @@ class Supervisor:
             return False
 
     def _announce(self) -> None:
-        options, prepared = self._options, self._prepared or {}
+        options = self._options
         took = time.monotonic() - self._began
         self._console.say(f"Fathom is ready: {options.url}/ ({took:.1f} s)", strong=True)
-        if prepared.get("setup_path"):
-            self._console.say(f"There is no admin yet. Make one within 24 hours: {options.url}{prepared['setup_path']}")
         if options.host not in {"127.0.0.1", "localhost", "::1"} and options.url.startswith("http://"):
             self._console.say("Other machines can reach this, and nothing is encrypted: put a TLS proxy in front.")
-        if prepared.get("demo_token"):
-            self._start_sample(prepared["demo_token"])
+
+    def _tell(self, prepared: Prepared) -> None:
+        if prepared.setup_path:
+            link = f"{self._options.url}{prepared.setup_path}"
+            self._console.say(f"There is no admin yet. Make the first one within 24 hours: {link}", strong=True)
+        if prepared.demo_token:
+            self._start_sample(prepared.demo_token)
 
     def _start_sample(self, token: str) -> None:
-        # Not restarted: it ends by itself.
-        process = self._start_python(
+        # Not one of the children: it ends by itself.
+        process = self._leash.start(
             "fathom",
             *("run", "-f", "examples/digits/spec.yaml"),
             extra={"FATHOM_URL": self._options.url, "FATHOM_TOKEN": token, "FATHOM_CONFIG": os.devnull},
@@ -215,6 +218,10 @@ class Supervisor:
         """Restart what dies until somebody asks to stop."""
         while not self.stop_asked:
             self._turn(1.0)
+            self._look_at_preparation()
+            if self._prepared is not None:
+                self._tell(self._prepared)
+                self._prepared = None
 
     def _turn(self, seconds: float) -> None:
         due = [child.restart_at - time.monotonic() for child in self._children if child.restart_at is not None]
@@ -277,24 +284,10 @@ class Supervisor:
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
-    def _wake_on_signals(self) -> int:
+    def _wake_on_signals(self) -> None:
         ours, theirs = os.pipe()
         for fd in (ours, theirs):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # so that a death ends the wait
         self._relay.wake_on(ours)
-        return ours
-
-    def _migrated_mark(self) -> Path:
-        # Beside the tables that it speaks of. Only a hint that the worker may start early: migrations are always checked.
-        return self._options.home / "pg" / "migrated"
-
-
-def _fingerprint() -> str:
-    """Return what tells one set of migrations from another."""
-    digest = hashlib.sha256(env_str("DATABASE_URL").encode())
-    for path in sorted((REPOSITORY / "apps").glob("*/migrations/*.py")):
-        digest.update(str(path.relative_to(REPOSITORY)).encode() + path.read_bytes())
-    digest.update((REPOSITORY / "requirements.txt").read_bytes() if (REPOSITORY / "requirements.txt").exists() else b"")
-    return digest.hexdigest()

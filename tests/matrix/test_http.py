@@ -11,6 +11,8 @@ from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS, expected_api, expected_
 from tests.matrix.table import API, PAGES, Row
 from tests.matrix.world import NONE, ROLES, SECRET, World
 
+pytestmark = pytest.mark.django_db  # the database is set up for tests that carry the mark
+
 EVERYBODY = (*OUTSIDE, *PEOPLE, *TOKENS)
 LISTS = ("api-experiment-list", "api-run-list")
 

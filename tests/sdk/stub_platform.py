@@ -289,9 +289,9 @@ class StubPlatform:
             return Answer(204)
         return Answer(200, project if id_ else page([project]))
 
-    def _clusters(self, _request: Recorded) -> Answer:
+    def _clusters(self, _request: Recorded, name: str = "") -> Answer:
         cluster = {"name": "local", "kind": "local", "state": "ok", "message": "", "isolation": "sandbox", "labels": {}}
-        return Answer(200, page([cluster]))
+        return Answer(200, cluster if name else page([cluster]))
 
     def _usage(self, _request: Recorded) -> Answer:
         resources = {"cpu": {"used": 2500, "limit": 8000}, "memory": {"used": 1 << 30, "limit": None}}

@@ -73,6 +73,7 @@ OPERATIONS = [
     Operation("PUT /api/v2/runs/{}/artifacts/{}", "artifacts put", lambda c: c.runs.put_artifact(ID, __file__, "a/b")),
     Operation("DELETE /api/v2/runs/{}/artifacts/{}", "artifacts delete", lambda c: c.runs.delete_artifact(ID, "a/b")),
     Operation("GET /api/v2/clusters/", "clusters", lambda c: list(c.clusters.list())),
+    Operation("GET /api/v2/clusters/{}/", "clusters", lambda c: c.clusters.get("local")),
     Operation("GET /api/v2/usage/", "usage", lambda c: c.usage()),
     Operation("GET /api/v2/spec-schema/", "- for editors and forms, not for people", lambda c: c.spec_schema()),
     Operation("GET /api/v2/schema/", "- for generators, not for people", lambda c: c.api_schema()),

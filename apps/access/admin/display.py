@@ -1,4 +1,4 @@
-"""How the admin writes a state, a time, a quantity, a link. Each returns escaped HTML without inline style or script."""
+"""How the admin writes a state, a time, a quantity, a link: escaped HTML, without inline style or script."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -11,11 +11,12 @@ from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
+EMPTY = "\N{EN DASH}"
 Column = Callable[[Any, Any], SafeString]
 
-NOTHING = mark_safe('<span class="quiet" aria-label="none">–</span>')  # noqa: S308 -- a constant
+NOTHING = format_html('<span class="quiet">{}</span>', EMPTY)
 
 # States of other things than workloads, each drawn like the workload state it resembles.
 _LOOKS = {

@@ -45,7 +45,8 @@ class LatestInline(Inline):
         return True  # the page it stands on was judged
 
     @override
-    def has_add_permission(self, request: HttpRequest, obj: Model | None) -> bool:  # type: ignore[override]  # Django gives inlines the parent as well
+    # Django gives inlines the parent as well.
+    def has_add_permission(self, request: HttpRequest, obj: Model | None) -> bool:  # type: ignore[override]
         return False
 
     @override

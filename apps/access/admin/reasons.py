@@ -1,4 +1,4 @@
-"""Named actions of operators: chosen on a list or on an object's page, confirmed with a reason on a page of their own."""
+"""Named actions of operators: chosen on a list or a page, confirmed with a reason on a page of their own."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,9 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from apps.accounts.api import views
+from apps.accounts.api import schema, views
+
+__all__ = ["schema", "urlpatterns"]  # importing the schema extension registers it
 
 router = SimpleRouter()
 router.register("tokens", views.TokenViewSet, basename="api-token")

@@ -54,6 +54,7 @@ class TokenViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     model = ApiToken
     queryset = ApiToken.objects.none()
     serializer_class = TokenSerializer
+    shown_once = frozenset({"token"})
     policy_actions: ClassVar = {"list": "view", "retrieve": "view", "create": "create", "destroy": "revoke"}
 
     @extend_schema(operation_id="tokens_create", request=NewTokenSerializer, responses={201: IssuedTokenSerializer})

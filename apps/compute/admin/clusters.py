@@ -63,7 +63,15 @@ class ClusterAdmin(GuardedAdmin):
     search_fields = ("name", "kind", "message")
     ordering = ("name",)
     checked = time_of("checked_at", "checked")
-    readonly_fields = ("kind_shown", "state_shown", "message", "warnings_shown", "isolation", "capacity_shown", "checked")
+    readonly_fields = (
+        "kind_shown",
+        "state_shown",
+        "message",
+        "warnings_shown",
+        "isolation",
+        "capacity_shown",
+        "checked",
+    )
     actions = (
         "check_now",
         Reasoned(
@@ -87,7 +95,8 @@ class ClusterAdmin(GuardedAdmin):
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         active = Count("workloads", filter=Q(workloads__state__in=ACTIVE))
-        return super().get_queryset(request).annotate(active_workloads=active)
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(active_workloads=active)
+        return rows
 
     @override
     def add_view(
@@ -166,7 +175,7 @@ class ClusterAdmin(GuardedAdmin):
 def partial_form(form: Any, kind: str) -> Any:
     """Bind the form to a kind of cluster: the admin makes forms without knowing of it."""
 
-    class KindForm(form):  # type: ignore[misc] -- a form class made by Django at run time
+    class KindForm(form):  # type: ignore[misc]  # a form class made by Django at run time
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, kind=kind, **kwargs)
 

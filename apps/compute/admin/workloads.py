@@ -35,17 +35,17 @@ class QuestionFilter(admin.SimpleListFilter):
         ]
 
     @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Any] | None:
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         asked = self.value()
         if asked == "stuck":
-            return queryset.stuck(STUCK_AFTER)  # type: ignore[no-any-return]
+            return queryset.stuck(STUCK_AFTER)
         if asked == "quota":
-            return queryset.waiting_for("QuotaFull")  # type: ignore[no-any-return]
+            return queryset.waiting_for("QuotaFull")
         if asked == "cluster":
-            return queryset.waiting_for("Drained")  # type: ignore[no-any-return]
+            return queryset.waiting_for("Drained")
         if asked == "bad":
-            return queryset.ended_badly(timedelta(days=1))  # type: ignore[no-any-return]
-        return queryset  # type: ignore[no-any-return]
+            return queryset.ended_badly(timedelta(days=1))
+        return queryset
 
 
 class ActiveFilter(admin.SimpleListFilter):
@@ -97,7 +97,16 @@ class EventInline(LatestInline):
 class WorkloadAdmin(GuardedAdmin):
     """State is written by reconcile alone: here it is read, and two wishes can be recorded."""
 
-    list_display = ("label", "state_shown", "why", "for_so_long", "user_shown", "team_shown", "cluster_shown", "priority")
+    list_display = (
+        "label",
+        "state_shown",
+        "why",
+        "for_so_long",
+        "user_shown",
+        "team_shown",
+        "cluster_shown",
+        "priority",
+    )
     list_filter = (QuestionFilter, "state", ActiveFilter, "cluster")
     list_select_related = ("user", "team", "cluster")
     search_fields = ("label", "user__username", "team__name", "=subject", "=attempts__handle")

@@ -1,10 +1,11 @@
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.compute.models import Attempt, Cluster, WorkloadEvent
 
 
 class ClusterSerializer(serializers.ModelSerializer[Cluster]):
-    is_isolated = serializers.BooleanField(source="isolates_tenants", help_text="False: its jobs are not kept apart.")
+    isolation = serializers.SerializerMethodField(help_text='"isolated", or "single-tenant": its jobs are not kept apart.')
 
     class Meta:
         model = Cluster
@@ -14,12 +15,16 @@ class ClusterSerializer(serializers.ModelSerializer[Cluster]):
             "state",
             "message",
             "warnings",
-            "is_isolated",
+            "isolation",
             "is_drained",
             "labels",
             "capacity",
             "checked_at",
         )
+
+    @extend_schema_field(str)
+    def get_isolation(self, cluster: Cluster) -> str:
+        return "isolated" if cluster.isolates_tenants else "single-tenant"
 
 
 class EventSerializer(serializers.ModelSerializer[WorkloadEvent]):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest, Now
 
 from apps.compute import services
 from apps.compute.choices import DesiredState, State
@@ -39,6 +39,12 @@ class Pass:
     seen: set[UUID] = field(default_factory=set)
     nodes: dict[UUID, int] = field(default_factory=dict)  # cluster -> its quota node
     admitted: int = 0
+    blocked: list[tuple[Q, UUID | None, str, str]] = field(default_factory=list)
+
+    def block(self, behind: Q, message: str, reason: str, *, ahead: UUID | None = None) -> None:
+        """Pass over what `behind` describes in this walk; all of it but `ahead` will be told `message`."""
+        self.full |= behind
+        self.blocked.append((behind, ahead, message, reason))
 
 
 def admit(owner: str, start: Start) -> None:
@@ -62,20 +68,26 @@ def admit(owner: str, start: Start) -> None:
                 continue  # another worker has it
             if turn.full and workload.state == State.QUEUED:
                 break  # ask anew: the rest of the page may be behind it
+    told = Q()
+    for behind, ahead, message, reason in turn.blocked:
+        _explain(Workload.objects.filter(behind).exclude(told).exclude(pk=ahead), message, reason)
+        told |= behind
 
 
 def _try(workload: Workload, turn: Pass) -> None:
     if workload.desired_state == DesiredState.STOP:
-        transition(workload, State.STOPPED, actor="reconcile", reason="Stopped", message=workload.stop_cause)
+        ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
+        facts = {"reason": "Stopped", "message": workload.stop_cause, "finished_at": ended}
+        transition(workload, State.STOPPED, actor="reconcile", **facts)
         return
     if not workload.cluster.is_open:
-        turn.full |= Q(cluster_id=workload.cluster_id)
-        _explain(workload, f"waiting: the cluster {workload.cluster} takes no new work", "Drained")
+        closed = f"waiting: the cluster {workload.cluster} takes no new work"
+        turn.block(Q(cluster_id=workload.cluster_id), closed, "Drained")
         return
     result = _reserve(workload, turn)
     if isinstance(result, quotas.Full):
-        turn.full |= _behind(result)
-        _explain(workload, result.message, "QuotaFull")
+        _explain(Workload.objects.filter(pk=workload.pk), result.message, "QuotaFull")
+        turn.block(_behind(result), result.message_behind, "QuotaFull", ahead=workload.pk)
         return
     failpoints.hit("quota.after_commit")
     turn.admitted += 1
@@ -120,7 +132,7 @@ def _clusters_of(node_id: int) -> list[UUID]:
     return [UUID(key.partition(":")[2])]
 
 
-def _explain(workload: Workload, message: str, reason: str) -> None:
-    """Say why it waits, if that changed; look again with the next turn that anything ends."""
-    rows = Workload.objects.filter(pk=workload.pk, state=State.QUEUED)
-    rows.exclude(message=message).update(message=message, reason=reason)
+def _explain(rows: QuerySet[Workload], message: str, reason: str) -> None:
+    """Say why they wait, where that changed; look again with the next turn that anything ends."""
+    queued = rows.filter(state=State.QUEUED, desired_state=DesiredState.RUN)
+    queued.exclude(message=message).update(message=message, reason=reason)

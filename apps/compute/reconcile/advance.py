@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from django.db.models import Case, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -93,16 +94,15 @@ def _end(workload: Workload, attempt: Attempt, verdict: str, seen: Observation) 
 
 
 def _missing(workload: Workload, attempt: Attempt) -> None:
-    """It is not there. Never started: start it. Started: convict only after a second look."""
+    """It is not there. Never started: start it, or see that it never starts. Started: convict only after a second look."""
     if attempt.submitted_at is None:
-        start(workload, attempt)
+        step = _stop if workload.desired_state == DesiredState.STOP else start
+        step(workload, attempt)
         return
-    since = workload.missing_since
-    if since is None:
-        Workload.objects.filter(pk=workload.pk).update(
-            missing_since=Now(), next_reconcile_at=later(MISSING_TWICE.total_seconds())
-        )
-    elif timezone.now() - since >= MISSING_TWICE:
+    rows = Workload.objects.filter(pk=workload.pk, lease_epoch=workload.lease_epoch)
+    if workload.missing_since is None:
+        rows.update(missing_since=Now(), next_reconcile_at=later(MISSING_TWICE.total_seconds()))
+    elif rows.filter(missing_since__lte=later(-MISSING_TWICE.total_seconds())).exists():  # by the clock that wrote it
         gone = f"the cluster {attempt.cluster} no longer knows it: its process vanished without a verdict"
         stopped = workload.desired_state == DesiredState.STOP
         seen = Observation(Phase.MISSING, "Stopped" if stopped else "Vanished", gone)
@@ -120,7 +120,8 @@ def _stop(workload: Workload, attempt: Attempt) -> None:
     if workload.state == State.STOPPING:
         _wait(workload, workload.message)
         return
-    transition(workload, State.STOPPING, actor=_ACTOR, reason="Stopping", message=cause, epoch=workload.lease_epoch)
+    facts = {"reason": "Stopping", "message": cause, "missing_since": None}
+    transition(workload, State.STOPPING, actor=_ACTOR, epoch=workload.lease_epoch, **facts)
 
 
 def _is_overdue(workload: Workload, attempt: Attempt) -> bool:
@@ -148,7 +149,9 @@ def _wait(workload: Workload, message: str) -> None:
     quiet = (timezone.now() - workload.state_changed_at).total_seconds()
     pause = min(30.0, max(POLL_SECONDS[workload.state], quiet / 60))
     rows = Workload.objects.filter(pk=workload.pk, lease_epoch=workload.lease_epoch)
-    rows.update(message=message, missing_since=None, next_reconcile_at=later(pause), lease_until=None)
+    # A stop that was asked for since this workload was read must not wait for the pause to pass.
+    unasked = When(desired_state=workload.desired_state, then=later(pause))
+    rows.update(message=message, missing_since=None, next_reconcile_at=Case(unasked, default=Now()), lease_until=None)
 
 
 def push_back(workload: Workload, seconds: float) -> None:

@@ -14,10 +14,10 @@ LEASE_SECONDS = 15
 _CLAIM = """
     UPDATE compute_workload SET lease_owner = %(owner)s, lease_epoch = lease_epoch + 1,
            lease_until = now() + make_interval(secs => %(seconds)s)
-     WHERE id IN (SELECT id FROM compute_workload
+     WHERE id = ANY(ARRAY(SELECT id FROM compute_workload
                    WHERE state <> 'queued' AND next_reconcile_at <= now() + make_interval(secs => %(early)s)
                      AND (lease_until IS NULL OR lease_until < now()) AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
-                   ORDER BY next_reconcile_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED)
+                   ORDER BY next_reconcile_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED))
     RETURNING *
 """
 

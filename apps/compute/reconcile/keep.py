@@ -1,6 +1,7 @@
 """The slow loops: health of the clusters, sweep of what nobody owns, audit of the books, purge of the old."""
 
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.db.models import Exists, OuterRef
@@ -11,8 +12,10 @@ from apps.accounts.models import LoginFailure
 from apps.compute import registry, services
 from apps.compute.backends.base import Inventory, Unavailable
 from apps.compute.choices import ClusterState
+from apps.compute.contract import BackendHealth
 from apps.compute.models import Attempt, Cluster
 from apps.core import failpoints
+from apps.core.errors import Invalid
 from apps.quotas import services as quotas
 from apps.quotas.models import Reservation
 
@@ -27,7 +30,7 @@ def check_health() -> str:
     """Ask every enabled cluster how it is, and write its answer and capacity down."""
     bad = []
     for cluster in Cluster.objects.filter(is_enabled=True):
-        health = registry.connect(cluster.kind, cluster.settings).health()
+        health = _health_of(cluster)
         Cluster.objects.filter(pk=cluster.pk).update(
             state=ClusterState.OK if health.ok else ClusterState.DOWN,
             message=health.message,
@@ -42,28 +45,37 @@ def check_health() -> str:
     return f"down: {', '.join(bad)}" if bad else ""
 
 
+def _health_of(cluster: Cluster) -> BackendHealth:
+    try:
+        return registry.connect(cluster.kind, cluster.settings).health()
+    except Invalid as error:
+        return BackendHealth(ok=False, message=f"its settings are not understood: {error.detail}")
+
+
 def sweep() -> str:
     """Remove from the backends what no attempt owns, after two sweeps have found it so. A failed listing convicts nobody."""
     removed = 0
     for cluster in Cluster.objects.filter(is_enabled=True):
-        backend = registry.connect(cluster.kind, cluster.settings)
-        if not isinstance(backend, Inventory):
-            continue
         try:
-            names = set(backend.list_names())
-        except Unavailable as error:
+            backend = registry.connect(cluster.kind, cluster.settings)
+            if isinstance(backend, Inventory):
+                removed += _sweep(cluster, backend)
+        except (Unavailable, Invalid) as error:
             logger.warning("sweep_skipped", cluster=cluster.name, error=str(error))
-            continue
-        owned = set(Attempt.objects.filter(handle__in=names, removed_at=None).values_list("handle", flat=True))
-        ownerless = names - owned
-        for name in ownerless & _suspects.get(cluster.name, set()):
-            failpoints.hit("sweep.before_delete")
-            logger.warning("orphan_removed", cluster=cluster.name, name=name)
-            backend.stop(name, grace=timedelta(0))
-            backend.remove(name)
-            removed += 1
-        _suspects[cluster.name] = ownerless
     return f"removed {removed}" if removed else ""
+
+
+def _sweep(cluster: Cluster, backend: Any) -> int:
+    names = set(backend.list_names())
+    owned = set(Attempt.objects.filter(handle__in=names, removed_at=None).values_list("handle", flat=True))
+    before, _suspects[cluster.name] = _suspects.get(cluster.name, set()), names - owned
+    convicted = before & _suspects[cluster.name]
+    for name in convicted:
+        failpoints.hit("sweep.before_delete")
+        logger.warning("orphan_removed", cluster=cluster.name, name=name)
+        backend.stop(name, grace=timedelta(0))
+        backend.remove(name)
+    return len(convicted)
 
 
 def audit_books() -> str:

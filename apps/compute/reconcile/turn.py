@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from apps.compute import registry
 from apps.compute.backends.base import Unavailable
-from apps.compute.choices import TERMINAL
+from apps.compute.choices import TERMINAL, State
 from apps.compute.contract import Observation, Phase
 from apps.compute.models import Attempt, Cluster, Workload
 from apps.compute.reconcile.admit import admit
 from apps.compute.reconcile.advance import advance, push_back, start
 from apps.compute.reconcile.claim import claim_due, release_lease
 from apps.compute.reconcile.finalize import finalize
-from apps.core.errors import Stale
+from apps.core.errors import Invalid, Stale
 
 logger = structlog.get_logger(__name__)
 
 BATCH = 100
 _BACK_OFF_SECONDS = 1.0
+_BUG_PAUSE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _look(workloads: list[Workload]) -> list[tuple[Workload, Attempt]]:
         for workload, attempt in pairs:
             if not _guarded(advance, workload, attempt, seen[attempt.handle]):
                 continue
-            if workload.is_finished:
+            if workload.is_finished or workload.state == State.QUEUED:  # ended, perhaps to run again
                 _guarded(finalize, workload)
             else:
                 present.append((workload, attempt))
@@ -102,7 +103,7 @@ def observe(cluster: Cluster, handles: Collection[str]) -> dict[str, Observation
     """Ask the cluster's backend once for all; what it fails to answer is UNKNOWN."""
     try:
         seen = registry.connect(cluster.kind, cluster.settings).observe(handles)
-    except Unavailable as error:
+    except (Unavailable, Invalid) as error:  # Invalid: its settings are no longer understood
         seen = {handle: Observation(Phase.UNKNOWN, "Unavailable", str(error)) for handle in handles}
     return {handle: seen.get(handle, Observation(Phase.UNKNOWN)) for handle in handles}
 
@@ -116,5 +117,11 @@ def _guarded(step: Callable[..., None], workload: Workload, *rest: object) -> bo
     except Unavailable as error:
         logger.warning("backend_unavailable", workload=str(workload.pk), error=str(error))
         push_back(workload, _BACK_OFF_SECONDS)
+        return False
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: nobody's trouble alone
+    except Exception:  # the outermost level of the loop over workloads: a bug met by one must not hold up the others
+        logger.exception("step_failed", workload=str(workload.pk), step=step.__name__)
+        push_back(workload, _BUG_PAUSE_SECONDS)
         return False
     return True

@@ -8,7 +8,7 @@ from apps.compute.choices import ACTIVE, State
 from apps.experiments.models import CodeUpload, Experiment
 
 
-class ProjectRefSerializer(serializers.Serializer[Any]):
+class ExperimentProjectSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
 
@@ -22,7 +22,7 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
     reason = serializers.CharField(source="workload.reason")
     message = serializers.CharField(source="workload.message")
     desired_state = serializers.ChoiceField(choices=[("run", "Run"), ("stop", "Stop")], source="workload.desired_state")
-    project = ProjectRefSerializer(source="run.project")
+    project = ExperimentProjectSerializer(source="run.project")
     owner = serializers.CharField(source="run.owner.username")
     team = serializers.CharField(source="run.team.slug", default=None, allow_null=True)
     visibility = serializers.CharField(source="run.visibility")

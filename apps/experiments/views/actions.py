@@ -6,6 +6,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from typing_extensions import override
 
 from apps.access.views import GuardedView
 from apps.core.errors import Conflict, NeverFits
@@ -15,8 +16,6 @@ from apps.experiments.models import Experiment
 
 class ActionView(GuardedView):
     """Find it, act, say so, go back. What its state forbids is said on its page; what the policy forbids is a 403."""
-
-    success: ClassVar[str]
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         experiment: Experiment = self.find(Experiment.objects.live().with_details(), pk=pk)
@@ -38,6 +37,7 @@ class ActionView(GuardedView):
 class StopView(ActionView):
     policy_action: ClassVar[str] = "stop"
 
+    @override
     def act(self, experiment: Experiment) -> str:
         reason = self.request.POST.get("reason", "").replace("\x00", "").strip()[:200]
         news = services.stop_experiment(experiment, by=self.user, reason=reason)
@@ -47,6 +47,7 @@ class StopView(ActionView):
 class RetryView(ActionView):
     policy_action: ClassVar[str] = "retry"
 
+    @override
     def act(self, experiment: Experiment) -> str:
         services.retry_experiment(experiment, by=self.user)
         return f"{experiment} is queued for a new attempt."
@@ -55,9 +56,11 @@ class RetryView(ActionView):
 class DeleteView(ActionView):
     policy_action: ClassVar[str] = "delete"
 
+    @override
     def act(self, experiment: Experiment) -> str:
         services.delete_experiment(experiment, by=self.user)
         return f"{experiment} is deleted. Its log and artifacts stay in the records."
 
+    @override
     def onward(self, experiment: Experiment) -> HttpResponse:  # noqa: ARG002 -- it has no page any more
         return redirect("experiment-list")

@@ -52,17 +52,30 @@ class Columns:
     def count(self) -> int:
         return 2 + len(self.names) + len(self.metrics) + len(self.params)
 
-    def fill(self, rows: Sequence[Experiment]) -> None:
-        """Fetch what the chosen columns show beyond the row itself: one query each, however many rows."""
+    def lines(self, rows: Sequence[Experiment]) -> list["Line"]:
+        """Add what the chosen columns show beyond the rows themselves: one query each, however many rows."""
         runs = [row.run for row in rows]
         wanted = [("tags", "tags" in self.names), ("series", self.metrics), ("params", self.params)]
         if needed := [name for name, is_wanted in wanted if is_wanted]:
             prefetch_related_objects(runs, *needed)
-        for row in rows:
-            last = {series.key: series.last_value for series in row.run.series.all()} if self.metrics else {}
-            given = {param.key: param.value for param in row.run.params.all()} if self.params else {}
-            row.measured = [last.get(key) for key in self.metrics]  # type: ignore[attr-defined] -- for the template
-            row.given = [given.get(key, "–") for key in self.params]  # type: ignore[attr-defined] -- for the template
+        return [Line(row, self._measured(row), self._given(row)) for row in rows]
+
+    def _measured(self, row: Experiment) -> list[float | None]:
+        last = {series.key: series.last_value for series in row.run.series.all()} if self.metrics else {}
+        return [last.get(key) for key in self.metrics]
+
+    def _given(self, row: Experiment) -> list[str]:
+        given = {param.key: param.value for param in row.run.params.all()} if self.params else {}
+        return [given.get(key, "–") for key in self.params]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table, with the values of the measured columns."""
+
+    experiment: Experiment
+    measured: list[float | None]
+    given: list[str]
 
 
 def _keys(text: str) -> list[str]:

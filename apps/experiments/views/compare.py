@@ -37,7 +37,11 @@ class CompareView(GuardedView):
         place = {pk: number for number, pk in enumerate(chosen)}
         experiments = sorted(rows.prefetch_related("run__params", "run__series"), key=lambda row: place[row.pk])
         show_all = request.GET.get("all") == "1"
-        sections = [("Setup", _setup(experiments)), ("Parameters", _params(experiments)), ("Metrics, last value", _metrics(experiments))]
+        sections = [
+            ("Setup", _setup(experiments)),
+            ("Parameters", _params(experiments)),
+            ("Metrics, last value", _metrics(experiments)),
+        ]
         context = {
             "experiments": experiments,
             "sections": [(title, [line for line in lines if show_all or line.differs]) for title, lines in sections],
@@ -57,7 +61,9 @@ def _uuid(text: str) -> UUID | None:
 
 
 _SETUP: dict[str, Callable[[Experiment], Any]] = {
-    "command": lambda row: row.workload.template["command"][-1] if row.kind == "shell" else " ".join(row.workload.template["command"]),
+    "command": lambda row: (
+        row.workload.template["command"][-1] if row.kind == "shell" else " ".join(row.workload.template["command"])
+    ),
     "kind": lambda row: row.kind,
     "code": lambda row: row.spec.get("code", {}).get("upload", "–")[:19],
     "cpu": lambda row: row.spec.get("resources", {}).get("cpu", 1),
@@ -79,7 +85,9 @@ def _params(rows: Sequence[Experiment]) -> list[Line]:
 
 
 def _metrics(rows: Sequence[Experiment]) -> list[Line]:
-    return _table([{series.key: f"{series.last_value:.6g}" for series in row.run.series.all() if series.count} for row in rows])
+    return _table(
+        [{series.key: f"{series.last_value:.6g}" for series in row.run.series.all() if series.count} for row in rows]
+    )
 
 
 def _table(given: Sequence[dict[str, str]]) -> list[Line]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from typing_extensions import override
 
 from apps.access import policy
 from apps.access.views import GuardedView
@@ -79,14 +80,16 @@ class RunPage(GuardedView):
 class OverviewView(RunPage):
     template: ClassVar[str] = "experiments/overview.html"
 
+    @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
+        spec = {**experiment.spec, "project": experiment.run.project.name}
         return {
             "params": experiment.run.params.order_by("key")[:_MOST],
             "series": experiment.run.series.order_by("key")[:_MOST],
             "tags": experiment.run.tags.order_by("key")[:_MOST],
-            "yaml": snippets.as_yaml(experiment.spec),
-            "cli": snippets.as_cli(experiment.spec),
-            "python": snippets.as_python(experiment.spec),
+            "yaml": snippets.as_yaml(spec),
+            "cli": snippets.as_cli(spec),
+            "python": snippets.as_python(spec),
             "command": _command(experiment.spec),
         }
 
@@ -100,6 +103,7 @@ class MetricsView(RunPage):
     tab: ClassVar[str] = "experiment-metrics"
     template: ClassVar[str] = "experiments/metrics.html"
 
+    @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
         return {"series": list(experiment.run.series.order_by("key")[:_MOST])}
 
@@ -109,18 +113,24 @@ class LogsView(RunPage):
     tab: ClassVar[str] = "experiment-logs"
     template: ClassVar[str] = "experiments/logs.html"
 
+    @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
         asked = self.request.GET.get("attempt", "")
         number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 8 else None  # noqa: PLR2004 -- digits
         attempt = logs.attempt_of(experiment, number)
         piece = logs.read_text(attempt, offset=-_TAIL_BYTES, limit=_TAIL_BYTES)
-        return {"piece": piece, "attempt": attempt, "attempts": list(experiment.workload.attempts.order_by("no")[:_MOST])}
+        return {
+            "piece": piece,
+            "attempt": attempt,
+            "attempts": list(experiment.workload.attempts.order_by("no")[:_MOST]),
+        }
 
 
 class EventsView(RunPage):
     tab: ClassVar[str] = "experiment-events"
     template: ClassVar[str] = "experiments/events.html"
 
+    @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
         return {"events": experiment.workload.events.order_by("-seq")[:_MOST]}
 
@@ -134,7 +144,12 @@ class StatusView(GuardedView):
         experiment: Experiment = self.find(Experiment.objects.live().with_details(), pk=pk)
         workload = experiment.workload
         shown = request.GET.get("shown", "")
-        context = {"experiment": experiment, "workload": workload, "run": experiment.run, "is_active": workload.state in ACTIVE}
+        context = {
+            "experiment": experiment,
+            "workload": workload,
+            "run": experiment.run,
+            "is_active": workload.state in ACTIVE,
+        }
         if shown != f"{workload.state}-{workload.desired_state}":
             context |= {"acts": acts_on(experiment, self.user), "news": True}
         return render(request, "experiments/_partials/status.html", context)

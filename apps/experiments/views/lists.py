@@ -1,5 +1,6 @@
 """The experiment table, and what is done to several rows at once."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -33,19 +34,19 @@ class ExperimentListView(GuardedView):
         visible = Experiment.objects.visible_to(self.user, "view").live().with_details()
         problems: dict[str, list[str]] = {}
         try:
-            visible = ExperimentFilter.read(request.GET).apply(visible)
+            page = Page(ExperimentFilter.read(request.GET).apply(visible), request.GET)
         except Invalid as refusal:
             problems = refusal.errors
-            visible = visible.none()
-        page = Page(visible, request.GET)
-        columns.fill(page.rows)
+            page = Page(visible.none(), request.GET)
         context = {
-            "rows": page.rows,
+            "lines": columns.lines(page.rows),
             "page": page,
             "columns": columns,
             "problems": problems,
             "is_live": any(row.workload.state in ACTIVE for row in page.rows),
-            "filtered": any(request.GET.get(name) for name in ("state", "kind", "project", "team", "owner", "q", "tag")),
+            "filtered": any(
+                request.GET.get(name) for name in ("state", "kind", "project", "team", "owner", "q", "tag")
+            ),
         }
         if request.headers.get("HX-Target") == "rows":
             return render(request, "experiments/_partials/rows.html", context)
@@ -71,7 +72,7 @@ class Page:
     """One page of a list ordered by the time-ordered key: `after` goes on to older rows, `before` back to newer ones."""
 
     def __init__(self, queryset: Any, query: QueryDict) -> None:
-        self.size = int(query["limit"]) if query.get("limit") in map(str, PAGE_SIZES) else PAGE_SIZES[1]
+        self.size = next((size for size in PAGE_SIZES if str(size) == query.get("limit")), PAGE_SIZES[1])
         before, after = _position(query.get("before")), _position(query.get("after"))
         if before is not None:
             found = list(queryset.filter(pk__gt=before).order_by("pk")[: self.size + 1])
@@ -99,6 +100,12 @@ def _position(text: str | None) -> UUID | None:
         return None
 
 
+_BULK: dict[str, tuple[Callable[..., object], str]] = {
+    "stop": (services.stop_experiment, "asked to stop"),
+    "delete": (services.delete_experiment, "deleted"),
+}
+
+
 class BulkView(GuardedView):
     """Stop or delete the chosen rows, each through its service: what is refused is counted and said."""
 
@@ -115,13 +122,10 @@ class BulkView(GuardedView):
         return redirect(back)
 
     def _apply(self, request: HttpRequest, rows: list[Experiment]) -> None:
-        act, done_word = {
-            "stop": (services.stop_experiment, "asked to stop"),
-            "delete": (services.delete_experiment, "deleted"),
-        }.get(request.POST.get("action", ""), (None, ""))
-        if act is None or not rows:
+        if (request.POST.get("action") or "") not in _BULK or not rows:
             messages.warning(request, "Nothing was chosen.")
             return
+        act, done_word = _BULK[request.POST["action"]]
         refused: list[str] = []
         for row in rows:
             try:

@@ -1,10 +1,10 @@
 """The submit form, its live preview, and the form for a copy."""
 
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
 from apps.access.views import GuardedView
@@ -20,7 +20,9 @@ class SubmitView(GuardedView):
     policy_action: ClassVar[str] = ""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        given = {name: request.GET[name] for name in ("project", "team", "kind", "name", "command") if name in request.GET}
+        given = {
+            name: request.GET[name] for name in ("project", "team", "kind", "name", "command") if name in request.GET
+        }
         return form_page(self, SubmitForm(by=self.user, initial={"kind": "shell", **given}))
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -50,7 +52,9 @@ class PreviewView(GuardedView):
     policy_action: ClassVar[str] = ""
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        return render(request, "experiments/_partials/preview.html", preview(SubmitForm(request.POST, by=self.user), self.user))
+        return render(
+            request, "experiments/_partials/preview.html", preview(SubmitForm(request.POST, by=self.user), self.user)
+        )
 
 
 def _bound(request: HttpRequest) -> tuple[Any, Any]:
@@ -77,8 +81,15 @@ def _keep_code(form: SubmitForm, user: Any) -> None:
         return
     file = form.cleaned_data["code_file"]
     upload, _ = services.upload_code(file.chunks(), by=user, sha256="", content_type=content_type)
-    form.data["code_ref"] = str(upload)
+    _retype(form, code_ref=str(upload))
     form.full_clean()
+
+
+def _retype(form: SubmitForm, **values: str) -> None:
+    """Change what the form shows when it comes back."""
+    data = cast("QueryDict", form.data)
+    for name, value in values.items():
+        data[name] = value
 
 
 def _make_project(form: SubmitForm, user: Any) -> None:
@@ -89,9 +100,11 @@ def _make_project(form: SubmitForm, user: Any) -> None:
     try:
         project = tracking.create_project(name, by=user, team=team)
     except Invalid as refusal:
-        raise Invalid(errors={"new_project": [text for texts in refusal.errors.values() for text in texts]}) from refusal
+        raise Invalid(
+            errors={"new_project": [text for texts in refusal.errors.values() for text in texts]}
+        ) from refusal
     form.cleaned_data["project"] = str(project.pk)
-    form.data["project"], form.data["new_project"] = str(project.pk), ""
+    _retype(form, project=str(project.pk), new_project="")
 
 
 def _submit(form: SubmitForm, user: Any) -> Experiment:
@@ -107,9 +120,8 @@ def _submit(form: SubmitForm, user: Any) -> Experiment:
 
 def form_page(view: GuardedView, form: SubmitForm, status: int = HTTPStatus.OK) -> HttpResponse:
     if form.source is not None and not form.is_bound:
-        known = {value for value, _ in form.fields["project"].choices}  # type: ignore[attr-defined] -- a choice field
-        if form.initial["project"] not in known:
-            form.initial["project"] = ""
+        if form.initial["project"] not in form.project_names:
+            form.initial["project"] = ""  # he may see it, but not submit to it
     context = preview(form, view.user) | {"form": form, "source": form.source, "code": _code(form, view.user)}
     return render(view.request, "experiments/form.html", context, status=status)
 
@@ -132,6 +144,7 @@ def preview(form: SubmitForm, user: Any) -> dict[str, Any]:
 
 
 def _with_names(document: dict[str, Any], form: SubmitForm) -> dict[str, Any]:
-    """Write a new project's name where its id will be, once it exists."""
+    """Write the project's name for its id: it reads better, and a new project has no id yet."""
     new = str(form.cleaned_data.get("new_project", "")).strip()
-    return {**document, "project": new} if new else document
+    name = new or form.project_names.get(str(document.get("project")), "")
+    return {**document, "project": name} if name else document

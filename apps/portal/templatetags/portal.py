@@ -42,7 +42,10 @@ def ago(moment: datetime | None) -> SafeString | str:
         return "–"
     exact = moment.astimezone(UTC)
     return format_html(
-        '<time datetime="{}" title="{}" data-ago>{}</time>', exact.isoformat(), f"{exact:%Y-%m-%d %H:%M:%S} UTC", age(moment)
+        '<time datetime="{}" title="{}" data-ago>{}</time>',
+        exact.isoformat(),
+        f"{exact:%Y-%m-%d %H:%M:%S} UTC",
+        age(moment),
     )
 
 
@@ -73,7 +76,8 @@ def length(span: timedelta) -> str:
     seconds = max(0.0, span.total_seconds())
     if seconds < _LONG_WHILE:
         return f"{seconds:.1f}s"
-    rest, parts = int(seconds), []
+    rest = int(seconds)
+    parts: list[str] = []
     for letter, size in _STEPS:
         count, rest = divmod(rest, size)
         if count or parts:

@@ -37,7 +37,9 @@ PROJECT_FILTERS = [
 CURVE_FILTERS = [
     OpenApiParameter("key", OpenApiTypes.STR, many=True, description="Default: all."),
     OpenApiParameter("points", {"type": "integer", "minimum": curves.FEWEST_POINTS, "maximum": curves.MOST_POINTS}),
-    OpenApiParameter("x", OpenApiTypes.STR, enum=["step", "time"], description="What a down-sampled curve is cut along."),
+    OpenApiParameter(
+        "x", OpenApiTypes.STR, enum=["step", "time"], description="What a down-sampled curve is cut along."
+    ),
 ]
 FOLDER_FILTERS = [
     OpenApiParameter("path", OpenApiTypes.STR, description="A folder. Default: the top."),

@@ -71,7 +71,9 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     params = serializers.SerializerMethodField()
     tags = serializers.SerializerMethodField()
     metrics = serializers.SerializerMethodField()
-    experiment = serializers.UUIDField(source="experiment_pk", allow_null=True, help_text="Null: no job stands behind it.")
+    experiment = serializers.UUIDField(
+        source="experiment_pk", allow_null=True, help_text="Null: no job stands behind it."
+    )
 
     class Meta:
         model = Run
@@ -93,12 +95,12 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         read_only_fields = fields
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
-    def get_params(self, run: Run) -> dict[str, str]:
-        return {row.key: row.value for row in run.params.all()}
+    def get_params(self, run: Any) -> dict[str, str]:
+        return {row.key: row.value for row in run.shown_params}
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
-    def get_tags(self, run: Run) -> dict[str, str]:
-        return {row.key: row.value for row in run.tags.all()}
+    def get_tags(self, run: Any) -> dict[str, str]:
+        return {row.key: row.value for row in run.shown_tags}
 
     @extend_schema_field(serializers.DictField(child=MetricSummarySerializer()))
     def get_metrics(self, run: Run) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def _team(slug: str | None, by: Any) -> Team | None:
     team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
     if team is None:
         raise Invalid(errors={"team": ["There is no such team, or you are not in it."]})
-    return cast("Team", team)
+    return team
 
 
 def find_run(request: Request, run_id: str) -> Run:
@@ -306,7 +306,7 @@ class ArtifactView(GuardedAPI):
     """One file of a run. The bytes travel raw, as a stream: they are never held in memory."""
 
     policy_actions: ClassVar = {"retrieve": "run:view", "update": "run:log", "destroy": "run:delete"}
-    parser_classes: ClassVar[Any] = []
+    parser_classes = ()
 
     @extend_schema(
         operation_id="runs_artifacts_download",
@@ -343,7 +343,9 @@ class ArtifactView(GuardedAPI):
         shown = _shown(listing.entry_of(artifact), run, request.user)
         return Response(shown, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
-    @extend_schema(operation_id="runs_artifacts_destroy", parameters=[documents.ID, documents.PATH], responses={204: None})
+    @extend_schema(
+        operation_id="runs_artifacts_destroy", parameters=[documents.ID, documents.PATH], responses={204: None}
+    )
     def destroy(self, request: Request, id: str, path: str) -> Response:  # noqa: A002 -- the name in the URL
         """Take a file out of its run."""
         artifact = services.find_artifact(find_run(request, id), path)

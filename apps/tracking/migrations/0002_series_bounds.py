@@ -4,30 +4,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('tracking', '0001_initial'),
+        ("tracking", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='metricbatch',
-            name='fingerprint',
+            model_name="metricbatch",
+            name="fingerprint",
             field=models.BinaryField(max_length=32, null=True),
         ),
         migrations.AddField(
-            model_name='metricseries',
-            name='first_step',
+            model_name="metricseries",
+            name="first_step",
             field=models.BigIntegerField(null=True),
         ),
         migrations.AddField(
-            model_name='metricseries',
-            name='first_time',
+            model_name="metricseries",
+            name="first_time",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='metricseries',
-            name='latest_time',
+            model_name="metricseries",
+            name="latest_time",
             field=models.DateTimeField(null=True),
         ),
     ]

@@ -30,7 +30,7 @@ def save_artifact(  # noqa: PLR0913 -- what an upload says of itself
     """Keep a file under its path, replacing what was there; the second result says whether the path is new.
 
     `sha256` and `size_bytes`, where given, are checked against what arrives.
-    Raises: NotAllowed, Invalid, TooLarge, Conflict when a folder has this path, or a file the path of one of its folders.
+    Raises: NotAllowed, Invalid, TooLarge, Conflict when a folder has this path, or one of its folders is a file.
     """
     policy.require(by, "log", run)
     name = clean_path(path)

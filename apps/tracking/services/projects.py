@@ -74,10 +74,14 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
     try:
         found = list(rows.filter(pk=UUID(reference)))
     except ValueError:
-        named = rows.filter(name=reference)
-        found = list(named.filter(team=team)[:2] if team else named[:2])
+        named: QuerySet[Project] = Project.objects.visible_to(by, "submit").filter(archived_at=None, name=reference)
+        if team is not None:
+            named = named.filter(team=team)
+        elif reference == DEFAULT_PROJECT:  # SECURITY: one's own, never what somebody else has called so
+            named = named.none()
+        found = list(named[:2])
     if not found and reference == DEFAULT_PROJECT:
-        return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by, team=team)
+        return _default_project(by, team)
     if len(found) != 1:
         said = (
             "There is no such project, or you may not see it."
@@ -86,6 +90,17 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
         )
         raise Invalid(errors={"project": [said]})
     return found[0]
+
+
+def _default_project(by: Any, team: Team | None) -> Project:
+    try:
+        return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by, team=team)
+    except Invalid:  # made meanwhile by another request
+        same = Project.objects.filter(team=team, name=DEFAULT_PROJECT, archived_at=None)
+        made = (same.filter(owner_id=by.pk) if team is None else same).first()
+        if made is None:
+            raise
+        return made
 
 
 def _save(project: Project) -> None:

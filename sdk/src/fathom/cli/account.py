@@ -143,11 +143,12 @@ def teams(state: State, slug: str | None, output: str) -> None:
 
 
 @click.command()
+@click.argument("name", required=False)
 @output_option
 @pass_state
-def clusters(state: State, output: str) -> None:
-    """List the places where jobs run."""
-    found = list(state.client.clusters.list())
+def clusters(state: State, name: str | None, output: str) -> None:
+    """List the places where jobs run, or show the one called NAME."""
+    found = [state.client.clusters.get(name)] if name else list(state.client.clusters.list())
     rows = [
         [
             clean(item.name),

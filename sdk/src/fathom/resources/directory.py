@@ -82,3 +82,6 @@ class ClustersApi:
 
     def list(self) -> Listing[Cluster]:
         return Listing(self._transport, path("clusters"), Cluster.from_json)
+
+    def get(self, name: str) -> Cluster:
+        return Cluster.from_json(self._transport.request("GET", path("clusters", name)).json())

@@ -1,0 +1,83 @@
+"""The operator, the others, and a browser for each of them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
+from apps.accounts.models import User
+from apps.compute.backends.base import SettingField
+from apps.compute.backends.fake.backend import FakeBackend
+from apps.compute.backends.fake.settings import FakeSettings
+
+PASSWORD = "correct horse battery"  # noqa: S105 -- of people who exist for one test
+
+
+@pytest.fixture
+def sre(db: None) -> User:  # noqa: ARG001 -- the database
+    return accounts.create_user("sre", by=SYSTEM, password=PASSWORD, is_admin=True)
+
+
+@pytest.fixture
+def alice(db: None) -> User:  # noqa: ARG001 -- the database
+    return accounts.create_user("alice", by=SYSTEM, password=PASSWORD)
+
+
+@pytest.fixture
+def halfway(db: None) -> User:  # noqa: ARG001 -- the database
+    """Somebody with Django's staff flag and nothing else."""
+    user = accounts.create_user("halfway", by=SYSTEM, password=PASSWORD)
+    user.is_staff = True
+    user.save(update_fields=["is_staff"])
+    return user
+
+
+@pytest.fixture
+def browser_of() -> Callable[[User | None], Client]:
+    def make(user: User | None) -> Client:
+        client = Client(REMOTE_ADDR="192.0.2.9")
+        if user is not None:
+            client.force_login(user)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def browser(sre: User, browser_of: Callable[[User | None], Client]) -> Client:
+    """The operator's browser."""
+    return browser_of(sre)
+
+
+class SecretiveSettings(FakeSettings):
+    """A cluster that needs a password."""
+
+    __slots__ = ()
+
+    @classmethod
+    def fields(cls) -> tuple[SettingField, ...]:
+        return (SettingField("address", str, "", "Where it is."), SettingField("password", str, "", "Its key.", secret=True))
+
+    @classmethod
+    def parse(cls, raw: Any) -> Any:
+        if raw.get("address", "x") == "nowhere":
+            msg = "address: there is no such place"
+            raise ValueError(msg)
+        return FakeSettings.parse({})
+
+
+class SecretiveBackend(FakeBackend):
+    settings_schema = SecretiveSettings
+
+
+@pytest.fixture
+def secretive(settings: Any) -> Iterator[str]:
+    """The name of a kind of cluster that has a secret setting."""
+    settings.COMPUTE_BACKENDS = {
+        **settings.COMPUTE_BACKENDS,
+        "secretive": f"{SecretiveBackend.__module__}.SecretiveBackend",
+    }
+    return "secretive"

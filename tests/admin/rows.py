@@ -1,0 +1,61 @@
+"""Rows of every model that the admin shows, each with owner, team and cluster of its own, so that a list cannot hide
+a query per row behind one that they share."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
+from apps.accounts.models import ApiToken, LoginFailure, User
+from apps.compute import services as compute
+from apps.compute.lifecycle import transition
+from apps.compute.models import Attempt, Cluster, Loop, Workload
+from apps.experiments import services as experiments
+from apps.experiments.models import CodeUpload, Experiment
+from apps.quotas import services as quotas
+from apps.teams import services as teams
+from apps.tracking.models import Artifact, MetricSeries, Param, Tag
+
+
+def make_row(no: int) -> Experiment:
+    """Add one row of everything."""
+    organization = teams.create_organization(slug=f"org-{no}", name=f"Org {no}", by=SYSTEM)
+    team = teams.create_team(organization, slug=f"team-{no}", name=f"Team {no}", by=SYSTEM)
+    user = accounts.create_user(f"user-{no}", by=SYSTEM)
+    teams.set_member(team, user, role="member", by=SYSTEM)
+    accounts.issue_token(user, by=user, name=f"token-{no}")
+    cluster = compute.save_cluster(Cluster(name=f"cluster-{no}", kind="fake", settings={}), by=SYSTEM)
+    experiment = submit(user, team=team.slug, cluster=cluster.name, name=f"job-{no}")
+    start(experiment.workload)
+    run = experiment.run
+    Artifact.objects.create(run=run, path=f"model-{no}.bin", sha256="ab" * 32, size_bytes=2048)
+    Param.objects.create(run=run, key="lr", value="0.1")
+    Tag.objects.create(run=run, key="purpose", value="test")
+    MetricSeries.objects.create(run=run, key="loss", count=3)
+    CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
+    LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
+    Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
+    return experiment
+
+
+def submit(by: User, *, cluster: str, **spec: Any) -> Experiment:
+    return experiments.submit_experiment({"command": "true", "cluster": {"name": cluster}, **spec}, by=by)
+
+
+def start(workload: Workload) -> Attempt:
+    """Do what admission does: hold the quota, make the attempt, go to `starting`."""
+    handle = f"fth-{workload.pk.hex}-1"
+    quotas.reserve(handle, workload.quota_node, [compute.cluster_node(workload.cluster).pk], workload.amounts)
+    transition(workload, "starting", actor="reconcile", reason="Admitted", attempt_no=1)
+    return Attempt.objects.create(workload=workload, no=1, cluster=workload.cluster, handle=handle)
+
+
+def age(workload: Workload, **ago: timedelta) -> None:
+    """Set times of a workload back: `state_changed_at=timedelta(minutes=20)`."""
+    Workload.objects.filter(pk=workload.pk).update(**{field: timezone.now() - span for field, span in ago.items()})
+
+
+def token_of(username: str) -> ApiToken:
+    return ApiToken.objects.get(user__username=username)

@@ -1,0 +1,154 @@
+"""Who may open what: every page of every registered admin, and every kind of person."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.admin import site
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Model
+from django.test import Client
+from django.urls import NoReverseMatch, reverse
+
+from apps.access.admin import GuardedAdmin
+from apps.accounts.models import LoginFailure, User
+from apps.audit.models import AuditEvent
+from tests.admin.conftest import PASSWORD
+from tests.admin.rows import make_row
+
+PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label_lower)  # noqa: SLF001 -- documented API
+LABELS = [page.opts.label_lower for page in PAGES]
+EXPECTED = [
+    "accounts.apitoken", "accounts.loginfailure", "accounts.user", "audit.auditevent", "compute.attempt",
+    "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent", "experiments.codeupload",
+    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.organization", "teams.team",
+    "tracking.artifact", "tracking.project", "tracking.run",
+]  # fmt: skip
+CAN_ADD = {"accounts.user", "compute.cluster", "teams.organization", "teams.team"}
+CAN_CHANGE = {"compute.cluster", "quotas.quotanode", "teams.team"}
+MODELS = {page.opts.label_lower: page.model for page in PAGES}
+
+
+def url_of(label: str, view: str, *args: object) -> str:
+    return reverse(f"admin:{label.replace('.', '_')}_{view}", args=args)
+
+
+def a_row(label: str) -> Model:
+    found = MODELS[label]._base_manager.order_by("pk").last()  # noqa: SLF001 -- whatever its manager is called
+    assert found is not None, f"no row of {label} to look at"
+    return found
+
+
+def urls_of(label: str) -> dict[str, str]:
+    pk = a_row(label).pk
+    return {
+        "list": url_of(label, "changelist"),
+        "page": url_of(label, "change", pk),
+        "history": url_of(label, "history", pk),
+        "add": url_of(label, "add"),
+        "delete": url_of(label, "delete", pk),
+    }
+
+
+def test_these_are_registered_and_no_others() -> None:
+    assert LABELS == EXPECTED
+    assert not site.is_registered(Group)
+    assert not site.is_registered(Permission)
+    assert all(isinstance(page, GuardedAdmin) for page in PAGES)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_operator_opens_every_page(label: str, browser: Client) -> None:
+    make_row(1)
+    asked = urls_of(label)
+    statuses = {view: browser.get(url).status_code for view, url in asked.items()}
+    add = 200 if label in CAN_ADD else 403
+    assert statuses == {"list": 200, "page": 200, "history": 200, "add": add, "delete": 403}
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("who", ["alice", "halfway", "anonymous"])
+def test_others_are_sent_to_the_login_page(
+    label: str, who: str, request: pytest.FixtureRequest, browser_of: Callable[[User | None], Client], db: None
+) -> None:
+    make_row(1)
+    browser = browser_of(None if who == "anonymous" else request.getfixturevalue(who))
+    for url in urls_of(label).values():
+        answer = browser.get(url)
+        assert (answer.status_code, answer["Location"]) == (302, f"/admin/login/?next={url}")
+        assert browser.post(url).status_code == 302
+
+
+@pytest.mark.parametrize("url", ["/admin/", "/admin/compute/", "/admin/autocomplete/", "/admin/jsi18n/", "/admin/nowhere/"])
+def test_pages_of_the_site_itself_are_closed_to_others(
+    url: str, alice: User, browser_of: Callable[[User | None], Client]
+) -> None:
+    assert browser_of(alice).get(url).status_code == 302
+    assert browser_of(None).get(url).status_code == 302
+
+
+@pytest.mark.parametrize("label", [label for label in LABELS if label not in CAN_CHANGE])
+def test_what_is_read_only_takes_no_post(label: str, browser: Client) -> None:
+    make_row(1)
+    row = a_row(label)
+    before = MODELS[label]._base_manager.filter(pk=row.pk).values().get()  # noqa: SLF001 -- as above
+    fields = {field.name: "1" for field in MODELS[label]._meta.concrete_fields}
+    assert browser.post(url_of(label, "change", row.pk), fields).status_code == 403
+    assert MODELS[label]._base_manager.filter(pk=row.pk).values().get() == before  # noqa: SLF001 -- as above
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_nothing_is_deleted(label: str, browser: Client) -> None:
+    make_row(1)
+    row = a_row(label)
+    assert browser.post(url_of(label, "delete", row.pk), {"post": "yes"}).status_code == 403
+    browser.post(url_of(label, "changelist"), {"action": "delete_selected", "_selected_action": str(row.pk), "post": "yes"})
+    assert MODELS[label]._base_manager.filter(pk=row.pk).exists()  # noqa: SLF001 -- as above
+
+
+def log_in(client: Client, name: str, password: str = PASSWORD) -> Any:
+    return client.post("/admin/login/?next=/admin/compute/workload/", {"username": name, "password": password})
+
+
+def test_login_lets_an_operator_in(sre: User, client: Client) -> None:
+    answer = log_in(client, "sre")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/compute/workload/")
+    assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize("who", ["alice", "halfway"])
+def test_login_refuses_a_right_password_of_somebody_else(who: str, request: pytest.FixtureRequest, client: Client) -> None:
+    request.getfixturevalue(who)
+    answer = log_in(client, who)
+    assert answer.status_code == 200
+    assert "may not operate the platform" in answer.text
+    assert client.get("/admin/").status_code == 302
+
+
+def test_login_counts_failures_and_slows_down(sre: User, client: Client) -> None:
+    for _ in range(10):
+        assert "The name or the password is wrong." in log_in(client, "sre", "wrong").text
+    assert LoginFailure.objects.filter(username="sre").count() == 10
+    assert "Too many failed logins" in log_in(client, "sre").text
+    assert client.get("/admin/").status_code == 302
+
+
+def test_logout_needs_a_post_and_ends_the_session(browser: Client) -> None:
+    assert browser.get("/admin/logout/").status_code == 405
+    assert browser.post("/admin/logout/").status_code in {200, 302}
+    assert browser.get("/admin/").status_code == 302
+
+
+def test_passwords_are_not_changed_behind_the_services(browser: Client) -> None:
+    for name in ("password_change", "password_change_done"):
+        with pytest.raises(NoReverseMatch):
+            reverse(f"admin:{name}")
+    assert browser.get("/admin/password_change/").status_code == 404
+
+
+def test_audit_rows_are_read_only_in_the_database_too(browser: Client) -> None:
+    make_row(1)
+    event = AuditEvent.objects.latest("pk")
+    assert browser.post(url_of("audit.auditevent", "change", event.pk), {"reason": "rewritten"}).status_code == 403
+    event.refresh_from_db()
+    assert event.reason == ""
