@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command that the arguments name."""
     # This stands before every other import: an older Python would fail there with a riddle instead of a sentence.
     if sys.version_info < MINIMUM:
-        sys.exit("Fathom needs Python 3.11 or newer; this is Python {}.{}.".format(*sys.version_info))  # noqa: UP032 -- must parse everywhere
+        sys.exit("Fathom needs Python 3.11 or newer; this is Python {}.{}.".format(*sys.version_info))
     if sys.argv[1:2] == ["up"]:
         from config.up.main import main as up  # noqa: PLC0415 -- after the check above, and without loading Django
 

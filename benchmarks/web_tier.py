@@ -43,10 +43,10 @@ FORMS: dict[str, tuple[list[str], dict[str, str]]] = {
 
 
 def configure() -> None:
-    import django  # noqa: PLC0415 -- only the servers need it
-    from django.conf import settings  # noqa: PLC0415 -- as above
+    import django
+    from django.conf import settings
 
-    from config.env import database_from_url  # noqa: PLC0415 -- as above
+    from config.env import database_from_url
 
     if settings.configured:
         return
@@ -64,8 +64,8 @@ def configure() -> None:
 
 
 def view(_: object) -> object:
-    from django.db import connection  # noqa: PLC0415 -- only the servers need it
-    from django.http import HttpResponse  # noqa: PLC0415, TID251 -- a view
+    from django.db import connection
+    from django.http import HttpResponse
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_class WHERE oid = %s", [1259])
@@ -81,31 +81,33 @@ def __getattr__(name: str) -> object:
     if name not in {"asgi", "wsgi", "threads", "own_threads", "urlpatterns"}:
         raise AttributeError(name)
     if name == "urlpatterns":
-        from django.urls import path  # noqa: PLC0415 -- only the servers need it
+        from django.urls import path
 
         return [path("", view)]
     configure()
     if name == "asgi":
-        from django.core.asgi import get_asgi_application  # noqa: PLC0415 -- as above
+        from django.core.asgi import get_asgi_application
 
         return get_asgi_application()
-    from django.core.wsgi import get_wsgi_application  # noqa: PLC0415 -- as above
+    from django.core.wsgi import get_wsgi_application
 
     if name == "threads":
-        from a2wsgi import WSGIMiddleware  # noqa: PLC0415 -- as above
+        from a2wsgi import WSGIMiddleware
 
         return WSGIMiddleware(get_wsgi_application(), workers=8)
     if name == "own_threads":
-        from config.threads import ThreadedDjango  # noqa: PLC0415 -- as above
+        from config.threads import ThreadedDjango
 
         return ThreadedDjango(get_wsgi_application(), threads=8)
     return get_wsgi_application()
 
 
 def _floor() -> object:
-    from psycopg_pool import AsyncConnectionPool  # noqa: PLC0415 -- only the floor needs it
+    from psycopg_pool import AsyncConnectionPool
 
-    pool = AsyncConnectionPool(os.environ["DATABASE_URL"], min_size=8, max_size=8, open=False, kwargs={"autocommit": True})
+    pool = AsyncConnectionPool(
+        os.environ["DATABASE_URL"], min_size=8, max_size=8, open=False, kwargs={"autocommit": True}
+    )
 
     async def app(scope: dict[str, object], _receive: object, send: object) -> None:
         if scope["type"] != "http":
@@ -125,7 +127,7 @@ def _floor() -> object:
 
 @contextlib.contextmanager
 def database() -> Iterator[str]:
-    from config.embedded.postgres import Postgres  # noqa: PLC0415 -- not in the servers
+    from config.embedded.postgres import Postgres
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -150,7 +152,7 @@ def server(form: str, url: str) -> Iterator[int]:
     arguments, extra = FORMS[form]
     environment = os.environ | {"DATABASE_URL": url, "PYTHONPATH": str(Path(__file__).parent)} | extra
     command = [sys.executable, *[part.format(port=port) for part in arguments]]
-    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent)  # noqa: S603 -- ourselves
+    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent)
     try:
         until = time.monotonic() + 20
         while time.monotonic() < until:
@@ -188,7 +190,7 @@ async def _load(port: int, duration: float) -> tuple[float, float]:
 
 
 def main(rounds: int, duration: float) -> None:
-    import uvloop  # noqa: PLC0415 -- not in the servers that do without
+    import uvloop
 
     rates: dict[str, list[float]] = {form: [] for form in FORMS}
     waits: dict[str, list[float]] = {form: [] for form in FORMS}
@@ -203,11 +205,13 @@ def main(rounds: int, duration: float) -> None:
                 rates[form].append(rate)
                 waits[form].append(wait)
     best = max(statistics.median(found) for form, found in rates.items() if not form.startswith("floor"))
-    print(f"| form | requests/s | of the best | p50 ms | answers with 500 |\n|---|---|---|---|---|   (load {os.getloadavg()[0]:.1f})")
+    print(
+        f"| form | requests/s | of the best | p50 ms | answers with 500 |\n|---|---|---|---|---|   (load {os.getloadavg()[0]:.1f})"
+    )
     for form in FORMS:
         rate = statistics.median(rates[form])
         print(f"| {form} | {rate:.0f} | {rate / best:.2f} | {statistics.median(waits[form]):.1f} | {failures[form]} |")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, float(sys.argv[2]) if len(sys.argv) > 2 else 4.0)  # noqa: PLR2004
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, float(sys.argv[2]) if len(sys.argv) > 2 else 4.0)

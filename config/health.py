@@ -38,7 +38,9 @@ async def readyz(scope: Scope, receive: Receive, send: Send, **_: Any) -> None:
 async def _database() -> bool:
     try:
         # The newest table of the platform: a database without its migrations is of no use either.
-        rows = await asyncio.wait_for(asyncdb.fetch("SELECT to_regclass('django_session') IS NOT NULL"), _PATIENCE_SECONDS)
+        rows = await asyncio.wait_for(
+            asyncdb.fetch("SELECT to_regclass('django_session') IS NOT NULL"), _PATIENCE_SECONDS
+        )
     except (psycopg.Error, PoolTimeout, TimeoutError, OSError):
         return False
     return bool(rows[0][0])

@@ -25,6 +25,7 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 logger = structlog.get_logger(__name__)
 
 _IN_MEMORY = 1 << 20
+_CHUNK = 1 << 16
 _SPOOLED = 16 << 20  # larger bodies are not stored twice
 _STALL_SECONDS = 30.0  # a client that neither sends nor takes anything for so long is gone
 _MOST_WAITING = 512  # requests beyond this are refused: they would only be answered after their clients have given up
@@ -59,7 +60,7 @@ class ThreadedDjango:
                 await self._answer_small(scope, receive, send)
             else:
                 async with self._large:
-                    await self._answer(scope, receive, send, _LargeBody(receive, length))
+                    await self._answer(scope, receive, send, io.BufferedReader(_LargeBody(receive, length), _CHUNK))
         except ClientGoneError:
             logger.debug("client_gone", path=scope["path"])
         finally:
@@ -172,17 +173,17 @@ class _LargeBody(io.RawIOBase):
 
     def _next(self) -> bytes:
         step = asyncio.run_coroutine_threadsafe(_receive_some(self._receive), self._loop)
-        try:
-            body, has_more = step.result()
-        except TimeoutError as error:
-            raise ClientGoneError from error
+        body, has_more = step.result()
         if not has_more:
             self._left = min(self._left, len(body))
         return body
 
 
 async def _receive_some(receive: Receive) -> tuple[bytes, bool]:
-    message = await asyncio.wait_for(receive(), _STALL_SECONDS)
+    try:
+        message = await asyncio.wait_for(receive(), _STALL_SECONDS)
+    except TimeoutError as error:
+        raise ClientGoneError from error
     if message["type"] == "http.disconnect":
         raise ClientGoneError
     return message.get("body", b""), message.get("more_body", False)
@@ -201,17 +202,16 @@ async def _read_body(receive: Receive, limit: int) -> tuple[IO[bytes], int]:
     try:
         while True:
             size += len(first)
-            if size > limit:
-                raise ValueError(size)
             spool.write(first)
-            if not has_more:
+            if not has_more or size > limit:
                 break
             first, has_more = await _receive_some(receive)
-    except (OSError, ValueError, TimeoutError) as error:
+    except OSError:
         spool.close()
-        if isinstance(error, TimeoutError):
-            raise ClientGoneError from error
         raise
+    if size > limit:
+        spool.close()
+        raise ValueError(size)
     spool.seek(0)
     return spool, size
 

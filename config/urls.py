@@ -11,3 +11,7 @@ urlpatterns = [
     path("", include("apps.teams.urls")),
     path("", include("apps.experiments.urls")),
 ]
+
+handler400 = "apps.portal.failures.bad_request"
+handler404 = "apps.portal.failures.not_found"
+handler500 = "apps.portal.failures.server_error"

@@ -112,7 +112,9 @@ def main() -> None:
             sockets = [bind(host, port) for port in ports]
         except OSError as error:
             reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-            sys.exit(f"Port {ports[0]} or {ports[1]} of {host} {reason}. Choose others with FATHOM_PORT and FATHOM_CONTENT_PORT.")
+            sys.exit(
+                f"Port {ports[0]} or {ports[1]} of {host} {reason}. Choose others with FATHOM_PORT and FATHOM_CONTENT_PORT."
+            )
         if workers > 1:
             _keep(workers, sockets)
             return

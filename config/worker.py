@@ -9,7 +9,7 @@ import sys
 # Checks are made by `manage.py check` and by the tests; here they would load every page and the whole API.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
-from config.celery import app  # noqa: E402 -- after the line above
+from config.celery import app
 
 
 def main() -> None:

@@ -54,9 +54,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_TRUSTED_PROXIES": "Addresses of proxies whose `X-Forwarded-For` is believed; empty: nobody's.",
     },
     "Secrets": {
-        "SECRET_KEY": "Signs sessions and links, and derives run tokens. The embedded one lies in `secret.key`.",
+        "SECRET_KEY": "Signs sessions and forms; at least 50 random characters. The embedded one lies in `secret.key`.",
         "SECRET_KEY_FALLBACKS": "Former keys whose signatures are still accepted.",
-        "FATHOM_DATA_KEY": "64 hexadecimal digits: the key of what is stored encrypted. The embedded one lies in `data.key`.",
+        "FATHOM_DATA_KEY": "64 hexadecimal digits. Run tokens are derived from it and links to files signed with it. The embedded one lies in `data.key`.",
     },
     "Limits": {
         "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",

@@ -83,9 +83,7 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     failpoints.hit("finish.before_commit")
     told = {"reason": facts["reason"], "message": facts["message"], "actor": actor, "epoch": epoch}
     if _runs_again(workload, verdict, facts["reason"]):
-        move(
-            workload, State.QUEUED, **told, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None
-        )
+        move(workload, State.QUEUED, **told, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None)
         return
     move(
         workload,

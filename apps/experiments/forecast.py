@@ -1,4 +1,4 @@
-"""What would become of a request if it were made now: it fits, it waits, or it never fits. A guess; admission decides."""
+"""What would become of a request if it were made now: a guess, for admission decides later."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -34,7 +34,7 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 
 def as_cli(document: Mapping[str, Any], folder: str = _FOLDER) -> str:
-    """Write the `fathom run` line that asks for the same; uploaded code becomes a folder, which the line has to name."""
+    """Write the `fathom run` line that asks for the same; for uploaded code it names a folder."""
     options = [(f"--{flag}", str(document[flag])) for flag in _FLAGS if document.get(flag) is not None]
     options += [(f"--{resource}", str(amount)) for resource, amount in document.get("resources", {}).items()]
     for flag, field in (("--env", "env"), ("--tag", "tags")):
@@ -62,7 +62,8 @@ def _command(document: Mapping[str, Any]) -> list[str]:
 def as_python(document: Mapping[str, Any]) -> str:
     """Write the SDK call that asks for the same."""
     spec = pprint.pformat(_ordered(document), sort_dicts=False, width=88)
-    return f"import fathom\n\nspec = {spec}\n\nwith fathom.Client() as client:\n    experiment = client.experiments.create(spec)\n"
+    call = "with fathom.Client() as client:\n    experiment = client.experiments.create(spec)"
+    return f"import fathom\n\nspec = {spec}\n\n{call}\n"
 
 
 def _ordered(document: Mapping[str, Any]) -> dict[str, Any]:

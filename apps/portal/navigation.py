@@ -1,6 +1,5 @@
 """Where the palette can take one, and what it finds."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +37,7 @@ _ACTIONS = (
 
 
 def find(text: str, *, user: Any) -> list[Group]:
-    """Return what the person may see or do that matches `text`; without text, the actions and the newest experiments."""
+    """Return what the person may see or do that matches `text`; without text, actions and the newest experiments."""
     wanted = text.replace("\x00", "").strip()[:200]
     groups = [
         Group("Go to", _actions(wanted)),
@@ -55,7 +54,7 @@ def _actions(text: str) -> list[Entry]:
 
 def _experiments(text: str, user: Any) -> list[Entry]:
     rows = Experiment.objects.visible_to(user, "view").live().with_details()
-    found: Iterable[Experiment] = rows.filter(run__name__icontains=text).order_by("-pk")[:_EACH]
+    found = rows.filter(run__name__icontains=text).order_by("-pk")[:_EACH]
     return [
         Entry(
             row.run.name,

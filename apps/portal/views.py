@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.access.views import GuardedView
@@ -30,11 +31,18 @@ class HomeView(GuardedView):
         recent = own.exclude(workload__state__in=ACTIVE).order_by("-pk")[:_SHOWN]
         context = {"active": list(active), "recent": list(recent), "places": _places(self.user)}
         if request.headers.get("HX-Target") == "active-work":
-            return render(request, "portal/_partials/active.html", context)
+            return _fragment(request, "portal/_partials/active.html", context)
         context["nodes"] = [node for node in bars.nodes_of(self.user) if node.kind in {"user", "team"} and node.bars][
             :4
         ]
-        return render(request, "portal/home.html", context)
+        return _fragment(request, "portal/home.html", context)
+
+
+def _fragment(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Render a page, or the part of it that htmx asked for under the same address."""
+    response = render(request, template, context)
+    patch_vary_headers(response, ["HX-Request", "HX-Target"])
+    return response
 
 
 def _places(user: Any) -> dict[str, int]:
@@ -63,7 +71,7 @@ class SearchView(GuardedView):
         text = request.GET.get("q", "")
         context = {"groups": navigation.find(text, user=self.user), "text": text}
         partial = bool(request.headers.get("HX-Request"))
-        return render(request, "portal/_partials/results.html" if partial else "portal/search.html", context)
+        return _fragment(request, "portal/_partials/results.html" if partial else "portal/search.html", context)
 
 
 class PreferencesView(GuardedView):

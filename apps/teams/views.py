@@ -27,7 +27,7 @@ class TeamListView(GuardedView):
 class TeamView(GuardedView):
     policy_action: ClassVar[str] = "view"
 
-    def get(self, request: HttpRequest, slug: str) -> HttpResponse:
+    def get(self, request: HttpRequest, slug: str) -> HttpResponse:  # noqa: ARG002 -- Django passes it
         return team_page(self, self.find(Team.objects.select_related("organization"), slug=slug), MemberForm())
 
 

@@ -5,8 +5,9 @@ arrive, with the lowest and highest value of all its points, so that no spike is
 parts of their own, so a curve begins and ends where it really does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -19,38 +20,31 @@ MOST_POINTS = 10_000
 DEFAULT_POINTS = 1_000
 MOST_KEYS = 200
 MOST_ROWS = 200_000  # of one answer: with many series each gets fewer points
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_X = {
-    "step": ("step", "step::float8", "series.first_step::float8", "series.last_step::float8"),
-    "time": (
-        "time",
-        "date_part('epoch', time)",
-        "date_part('epoch', series.first_time)",
-        "date_part('epoch', series.latest_time)",
-    ),
-}
+# Per x axis: the column, and the number by which it is measured.
+_X = {"step": ("step", "step::float8"), "time": ("time", "date_part('epoch', time)")}
 
 _WHOLE = """
 SELECT series_id, step, floor(date_part('epoch', time) * 1000)::int8, value, nullif(value, 'NaN'), nullif(value, 'NaN')
 FROM tracking_metricpoint WHERE series_id = ANY(%(series)s) ORDER BY series_id, {column}, ordinal
 """
 
-_PARTS = """
-WITH bounds AS MATERIALIZED (
-    SELECT id, {low} AS low, {high} AS high, greatest({high} - {low}, 1e-6) / %(inner)s AS width
-    FROM tracking_metricseries AS series WHERE id = ANY(%(series)s)
-), parts AS MATERIALIZED (
-    SELECT bounds.id, CASE WHEN x <= low THEN 0 WHEN x >= high THEN %(inner)s + 1
-            ELSE 1 + least(floor((x - low) / width), %(inner)s - 1) END::int4 AS part,
-        min(nullif(value, 'NaN')) AS lowest, max(nullif(value, 'NaN')) AS highest, max(ordinal) AS ordinal
-    FROM bounds CROSS JOIN LATERAL (
-        SELECT {x} AS x, value, ordinal FROM tracking_metricpoint WHERE series_id = bounds.id
-    ) AS points
-    GROUP BY bounds.id, part
-)
-SELECT parts.id, step, floor(date_part('epoch', time) * 1000)::int8, value, lowest, highest
-FROM parts JOIN tracking_metricpoint AS points ON points.series_id = parts.id AND points.ordinal = parts.ordinal
-ORDER BY parts.id, part
+# width_bucket answers 0 below its range and count + 1 from its end on: the parts of the first and the last x.
+_PART = """
+SELECT {series} AS series, width_bucket({x}, {low!r}, {high!r}, {count}) AS part, max(ordinal) AS ordinal,
+    min(nullif(value, 'NaN')) AS lowest, max(nullif(value, 'NaN')) AS highest
+FROM tracking_metricpoint WHERE series_id = {series} GROUP BY part
+"""
+
+# LIMIT keeps the planner from reading all points a second time for the thousand that are shown.
+_SHOWN = """
+SELECT series, step, floor(date_part('epoch', time) * 1000)::int8, value, lowest, highest FROM ({parts}) AS parts
+CROSS JOIN LATERAL (
+    SELECT step, time, value FROM tracking_metricpoint AS points
+    WHERE points.series_id = parts.series AND points.ordinal = parts.ordinal LIMIT 1
+) AS shown
+ORDER BY series, part
 """
 
 Point = tuple[int, int, float, float | None, float | None]
@@ -78,19 +72,32 @@ def read_curves(run: Run, *, keys: Sequence[str] = (), points: int = DEFAULT_POI
     if len(keys) > MOST_KEYS:
         raise Invalid(errors={"key": [f"At most {MOST_KEYS}."]})
     rows = MetricSeries.objects.filter(run=run, **({"key__in": keys} if keys else {})).order_by("key")
-    known = list(rows.values_list("id", "key", "count")[:MOST_KEYS])
+    known = list(rows[:MOST_KEYS])
     limit = max(FEWEST_POINTS, min(points, MOST_ROWS // max(1, len(known))))
-    found = _read(_WHOLE, x, [number for number, _, count in known if count <= limit])
-    found |= _read(_PARTS, x, [number for number, _, count in known if count > limit], inner=limit - 2)
-    return [Curve(key, found.get(number, []), count, downsampled=count > limit) for number, key, count in known]
+    small = [row.pk for row in known if row.count <= limit]
+    found = _rows(_WHOLE.format(column=_X[x][0]), {"series": small}) if small else {}
+    if parts := [_part(row, x, limit - 2) for row in known if row.count > limit]:
+        found |= _rows(_SHOWN.format(parts=" UNION ALL ".join(parts)), None)
+    return [Curve(row.key, found.get(row.pk, []), row.count, downsampled=row.count > limit) for row in known]
 
 
-def _read(sql: str, x: str, series: list[int], **values: Any) -> dict[int, list[Point]]:
-    if not series:
-        return {}
-    column, expression, low, high = _X[x]
+def _part(row: MetricSeries, x: str, count: int) -> str:
+    """Return the SQL that cuts one series; made of numbers only."""
+    low, high = (row.first_step, row.last_step) if x == "step" else (_seconds(row.first_time), _seconds(row.latest_time))
+    begin = float(low or 0) + (0.5 if x == "step" else 1e-6)  # behind the first x, before the next that there can be
+    end = float(high or 0)
+    if end <= begin:  # one x, or several that a float cannot tell apart
+        end = begin + max(1.0, abs(begin) * 1e-9)
+    return _PART.format(series=int(row.pk), x=_X[x][1], low=begin, high=end, count=count)
+
+
+def _seconds(time: datetime | None) -> float:
+    return 0.0 if time is None else (time - _EPOCH) / timedelta(seconds=1)
+
+
+def _rows(sql: str, values: Mapping[str, Any] | None) -> dict[int, list[Point]]:
     with connection.cursor() as cursor:
-        cursor.execute(sql.format(column=column, x=expression, low=low, high=high), {"series": series, **values})
+        cursor.execute(sql, values)
         rows = cursor.fetchall()
     curves: dict[int, list[Point]] = {}
     for number, *point in rows:

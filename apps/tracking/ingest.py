@@ -8,7 +8,8 @@ together wait for each other, and never in a circle.
 
 import hashlib
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -41,13 +42,19 @@ RETURNING key, last_step
 
 _MICROSECOND = "'epoch'::timestamptz + interval '1 microsecond' * "
 
+# With an id this statement also remembers the batch, and does nothing when it is known; then it is whole in itself.
 _POINTS = f"""
-WITH names AS (
+WITH fresh AS (
+    INSERT INTO tracking_metricbatch (id, run_id, fingerprint)
+    SELECT %(id)s::uuid, %(run)s::uuid, %(fingerprint)s::bytea WHERE %(id)s::uuid IS NOT NULL
+    ON CONFLICT (id) DO NOTHING RETURNING id
+), names AS (
     SELECT name, number FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS names (name, number)
 ), points AS MATERIALIZED (
     SELECT number, value, step, coalesce(us, (extract(epoch FROM now()) * 1000000)::int8) AS us, arrival
     FROM unnest(%(index)s::int8[], %(values)s::float8[], %(steps)s::int8[], %(times)s::int8[])
         WITH ORDINALITY AS points (number, value, step, us, arrival)
+    WHERE %(id)s::uuid IS NULL OR EXISTS (SELECT FROM fresh)
 ), summary AS (
     SELECT number, count(*) AS count, max(ARRAY[step, us, arrival]) AS last,
         min(nullif(value, 'NaN')) AS min_value, max(nullif(value, 'NaN')) AS max_value,
@@ -74,12 +81,15 @@ WITH names AS (
         first_time = least(old.first_time, excluded.first_time),
         latest_time = greatest(old.latest_time, excluded.latest_time)
     RETURNING id, key, count
+), written AS (
+    INSERT INTO tracking_metricpoint (series_id, ordinal, step, time, value)
+    SELECT series.id, series.count - summary.count - 1 + row_number() OVER (PARTITION BY number ORDER BY arrival),
+        step, {_MICROSECOND} us, value
+    FROM points JOIN summary USING (number) JOIN names USING (number) JOIN series ON series.key = names.name
+    ORDER BY number, arrival
+    RETURNING 1
 )
-INSERT INTO tracking_metricpoint (series_id, ordinal, step, time, value)
-SELECT series.id, series.count - summary.count - 1 + row_number() OVER (PARTITION BY number ORDER BY arrival),
-    step, {_MICROSECOND} us, value
-FROM points JOIN summary USING (number) JOIN names USING (number) JOIN series ON series.key = names.name
-ORDER BY number, arrival
+SELECT count(*) FROM written
 """  # noqa: S608 -- built from constants
 
 _NAMES = """
@@ -145,8 +155,8 @@ def write(run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
 
 
 async def write_async(opened: AsyncConnection[Any], run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
-    """Do the same on a connection of the native handlers."""
-    async with opened.transaction():
+    """Do the same on a connection of the native handlers, which commits each statement that stands alone."""
+    async with nullcontext() if is_single(batch) else opened.transaction():
         statements = writing(run_id, batch, key)
         try:
             sql, values = next(statements)
@@ -159,25 +169,45 @@ async def write_async(opened: AsyncConnection[Any], run_id: UUID, batch: Batch, 
     return outcome
 
 
+def is_single(batch: Batch) -> bool:
+    """Tell whether one statement writes the batch: it has points only, each with its step. Nearly all are so."""
+    return bool(batch.keys) and not batch.params and not batch.tags and None not in batch.steps
+
+
 def writing(run_id: UUID, batch: Batch, key: Key | None) -> Statements:
     """Yield what is to be executed in one transaction; be sent the rows of each."""
     outcome = Outcome(batch.size, len(batch.params), len(batch.tags))
-    if key is not None:
-        remembered = {"id": key.id, "run": run_id, "fingerprint": key.fingerprint}
-        if not (yield _REMEMBER, remembered):
-            if key.fingerprint is not None:
-                _check_fingerprint((yield _RECALL, {"id": key.id}), key.fingerprint)
-            return Outcome(outcome.metrics, outcome.params, outcome.tags, duplicate=True)
+    memory = {"run": run_id, "id": key and key.id, "fingerprint": key and key.fingerprint}
+    if is_single(batch):
+        if (yield _POINTS, _columns(batch, batch.steps, memory))[0][0] == batch.size:
+            return outcome
+        return (yield from _repeated(outcome, key))
+    if key is not None and not (yield _REMEMBER, memory):
+        return (yield from _repeated(outcome, key))
     if batch.keys:
         steps = batch.steps
         if None in steps:
             steps = _with_steps(batch, (yield _LOCK, {"run": run_id, "keys": list(batch.keys)}))
-        columns = {"index": array(batch.index), "steps": array(steps), "times": array(batch.times)}
-        yield _POINTS, {"run": run_id, "keys": list(batch.keys), "values": batch.values, **columns}
+        yield _POINTS, _columns(batch, steps, {"run": run_id, "id": None, "fingerprint": None})
     for sql, given in ((_PARAMS, batch.params), (_TAGS, batch.tags)):
         if given:
             yield sql, {"run": run_id, "names": list(given), "texts": list(given.values())}
     return outcome
+
+
+def _columns(batch: Batch, steps: Sequence[int | None], memory: Mapping[str, Any]) -> dict[str, Any]:
+    arrays = {"index": array(batch.index), "steps": array(steps), "times": array(batch.times), "values": batch.values}
+    return {"keys": list(batch.keys), **arrays, **memory}
+
+
+def _repeated(outcome: Outcome, key: Key | None) -> Statements:
+    """Answer a batch that is known. Raises: IdempotencyMismatch when its key was used for another one."""
+    if key is not None and key.fingerprint is not None:
+        rows = yield _RECALL, {"id": key.id}
+        if rows and rows[0][0] is not None and bytes(rows[0][0]) != key.fingerprint:
+            msg = "The key was already used for a request with another body."
+            raise IdempotencyMismatch(msg)
+    return replace(outcome, duplicate=True)
 
 
 def _with_steps(batch: Batch, rows: Rows) -> list[int]:
@@ -192,12 +222,6 @@ def _with_steps(batch: Batch, rows: Rows) -> list[int]:
     if max(highest) > _LAST_STEP:
         raise Invalid(errors={"metrics.step": ["A metric is at the highest step there is; give the step."]})
     return steps
-
-
-def _check_fingerprint(rows: Rows, fingerprint: bytes) -> None:
-    if rows and rows[0][0] is not None and bytes(rows[0][0]) != fingerprint:
-        msg = "The key was already used for a request with another body."
-        raise IdempotencyMismatch(msg)
 
 
 def _derived(run_id: UUID, kind: str, value: object) -> UUID:

@@ -118,7 +118,7 @@ def _working_stage() -> str:
     probe = shutil.which("true") or "/bin/true"
     trial = Confinement(Account(os.getuid(), os.getgid()), stage, (Path("/usr"),))
     try:
-        subprocess.run([probe], check=True, preexec_fn=trial.enter(on_parent_death=None))  # noqa: S603, PLW1509 -- one thread
+        subprocess.run([probe], check=True, preexec_fn=trial.enter(on_parent_death=None))  # noqa: S603 -- one thread
     except (OSError, subprocess.SubprocessError):
         return ""
     return stage

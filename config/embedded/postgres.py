@@ -158,7 +158,7 @@ class Postgres:
             stderr=subprocess.STDOUT,
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-            preexec_fn=self._where.enter(on_parent_death=signal.SIGKILL),  # noqa: PLW1509 -- started from the one main thread
+            preexec_fn=self._where.enter(on_parent_death=signal.SIGKILL),
             check=False,
         )
         said = done.stdout.decode(errors="replace")

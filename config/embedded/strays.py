@@ -3,12 +3,13 @@
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+
+_HAS_PROC = Path("/proc/self/cwd").exists()
 
 
 def living_in(folder: Path) -> list[int]:
@@ -22,7 +23,7 @@ def living_in(folder: Path) -> list[int]:
 
 def _is_there(pid: int, folder: Path, wanted: os.stat_result) -> bool:
     try:
-        if sys.platform == "linux":
+        if _HAS_PROC:
             found = Path(f"/proc/{pid}/cwd").stat()  # follows the link, so mount namespaces do not matter
             return (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)
         return Path(psutil.Process(pid).cwd()) == folder

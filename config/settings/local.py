@@ -15,6 +15,6 @@ FATHOM_DATA_KEY = FATHOM_DATA_KEY or secrets.token_hex(32)
 ALLOWED_HOSTS = [*dict.fromkeys([*ALLOWED_HOSTS, "127.0.0.1", "localhost", "[::1]"])]
 
 # Static files are served from where they lie: nothing to collect on a laptop.
-STATIC_ROOT = None
+STATIC_ROOT = None  # type: ignore[assignment]  # Django knows None, base.py a folder
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

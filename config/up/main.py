@@ -32,9 +32,13 @@ class Options:
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line. Exits with a sentence when it cannot be understood."""
     parser = argparse.ArgumentParser(prog="manage.py up", description="Start the whole platform on this machine.")
-    parser.add_argument("--home", type=Path, default=env_path("FATHOM_HOME", REPOSITORY / ".fathom"), help="data folder")
+    parser.add_argument(
+        "--home", type=Path, default=env_path("FATHOM_HOME", REPOSITORY / ".fathom"), help="data folder"
+    )
     parser.add_argument("--host", default=env_str("FATHOM_HOST", "127.0.0.1"), help="address to listen on")
-    parser.add_argument("--port", type=int, default=env_int("FATHOM_PORT", 8080, high=65535), help="the platform's port")
+    parser.add_argument(
+        "--port", type=int, default=env_int("FATHOM_PORT", 8080, high=65535), help="the platform's port"
+    )
     parser.add_argument(
         "--content-port",
         type=int,

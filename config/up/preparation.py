@@ -1,5 +1,6 @@
 """The child that prepares the database, seen from the supervisor; and what is remembered so that it can mostly be left out."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -32,10 +33,8 @@ class Mark:
         self._path = folder / "prepared.json"
         self._fingerprint = _fingerprint()
         self._known: dict[str, object] = {}
-        try:
+        with contextlib.suppress(OSError, orjson.JSONDecodeError):
             self._known = orjson.loads(self._path.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            pass
 
     @property
     def is_current(self) -> bool:

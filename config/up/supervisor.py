@@ -170,7 +170,11 @@ class Supervisor:
             self._turn(_PROBE_SECONDS)
             broken = next((child for child in self._children if child.deaths >= _MOST_DEATHS_BEFORE_READY), None)
             if broken is not None or time.monotonic() > deadline:
-                what = f"The {broken.name} process ended {broken.deaths} times" if broken else "The platform did not answer"
+                what = (
+                    f"The {broken.name} process ended {broken.deaths} times"
+                    if broken
+                    else "The platform did not answer"
+                )
                 msg = f"{what} before it was ready; the reason is above, and in {self._options.home / 'log'}."
                 raise StartError(msg)
 

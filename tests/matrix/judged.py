@@ -45,7 +45,7 @@ def _reading(row: Row) -> int:
     assert row.model is not None
     can_read = policy.policy_for(row.model).minimum(row.action) is Role.VIEWER
     held = _by_role(row, ROLES[row.role]["alice"])
-    return held if can_read or held == 404 else 403
+    return held if held == 404 or (can_read and not row.scope) else 403
 
 
 def _own_job(row: Row) -> int:

@@ -37,6 +37,7 @@ class Row:
     data: Callable[[World], Any] = field(default=lambda _world: {})
     scope: str = ""
     public: bool = False
+    token_only: bool = False  # a session is nobody here
     query: str = ""
 
     @property
@@ -127,6 +128,10 @@ def _on_run(method: str, name: str, ok: int, action: str, **more: Any) -> Row:
     return Row(method, f"api-run-{name}", ok, Run, action, "ended", _by_id(_ended), **more)
 
 
+def _file(world: World) -> dict[str, Any]:
+    return {"id": world.ended.pk, "path": world.artifact.path}
+
+
 API = [
     Row("GET", "api-schema", public=True),
     Row("GET", "api-spec-schema", public=True),
@@ -152,7 +157,10 @@ API = [
     _operation("DELETE", "detail", 204, "delete"),
     _operation("POST", "stop", 202, "stop", _waiting),
     _operation("POST", "retry", 200, "retry"),
-    _operation("POST", "clone", 201, "clone"),
+    Row(
+        "POST", "api-experiment-clone", 201, Experiment, "clone", "ended", _by_id(_ended),
+        lambda _world: {"overrides": {"team": None}}, scope="experiment:create",
+    ),
     _operation("GET", "events", 200, "view"),
     _operation("GET", "attempts", 200, "view"),
     _operation("GET", "logs", 200, "logs"),
@@ -168,9 +176,12 @@ API = [
     Row("GET", "api-run-list"),
     Row("POST", "api-run-list", 201, scope="run:create", data=lambda _world: {"project": "default"}),
     _on_run("GET", "detail", 200, "view"),
-    _on_run("DELETE", "detail", 204, "delete"),
-    _on_run("POST", "finish", 200, "log", data=lambda _world: {"status": "finished"}),
+    _on_run("DELETE", "detail", 409, "delete"),  # a job stands behind it: its experiment is what is deleted
+    _on_run("POST", "finish", 409, "log", data=lambda _world: {"status": "finished"}),  # likewise
     _on_run("GET", "metrics", 200, "view", query="?key=loss"),
+    _on_run("POST", "log-batch", 200, "log", data=lambda _world: {"params": {"a": "b"}}, token_only=True),
+    Row("GET", "api-artifacts", 200, Run, "view", "ended", _by_id(_ended)),
+    Row("GET", "api-artifact", 302, Artifact, "view", "ended", _file),
+    Row("PUT", "api-artifact", 200, Artifact, "log", "ended", _file),
+    Row("DELETE", "api-artifact", 204, Artifact, "delete", "ended", _file),
 ]  # fmt: skip
-
-ARTIFACT = (Artifact, Run)

@@ -56,7 +56,7 @@ def admit(owner: str, start: Start) -> None:
     while turn.admitted < _PAGE:
         queue = Workload.objects.queue().filter(next_reconcile_at__lte=Now()).exclude(pk__in=turn.seen)
         if turn.full:
-            queue = queue.exclude(turn.full)
+            queue = queue.exclude(turn.full, desired_state=DesiredState.RUN)  # what was stopped ends, full or not
         page = list(queue.select_related("quota_node", "cluster")[:_PAGE])
         if not page:
             break

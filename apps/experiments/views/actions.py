@@ -62,5 +62,5 @@ class DeleteView(ActionView):
         return f"{experiment} is deleted. Its log and artifacts stay in the records."
 
     @override
-    def onward(self, experiment: Experiment) -> HttpResponse:  # noqa: ARG002 -- it has no page any more
+    def onward(self, experiment: Experiment) -> HttpResponse:
         return redirect("experiment-list")

@@ -66,7 +66,7 @@ class Columns:
 
     def _given(self, row: Experiment) -> list[str]:
         given = {param.key: param.value for param in row.run.params.all()} if self.params else {}
-        return [given.get(key, "–") for key in self.params]
+        return [given.get(key, "-") for key in self.params]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,11 @@ _SETUP: dict[str, Callable[[Experiment], Any]] = {
         row.workload.template["command"][-1] if row.kind == "shell" else " ".join(row.workload.template["command"])
     ),
     "kind": lambda row: row.kind,
-    "code": lambda row: row.spec.get("code", {}).get("upload", "–")[:19],
+    "code": lambda row: row.spec.get("code", {}).get("upload", "-")[:19],
     "cpu": lambda row: row.spec.get("resources", {}).get("cpu", 1),
     "memory": lambda row: row.spec.get("resources", {}).get("memory", "1Gi"),
     "gpu": lambda row: row.spec.get("resources", {}).get("gpu", 0),
-    "environment": lambda row: ", ".join(f"{key}={value}" for key, value in row.spec.get("env", {}).items()) or "–",
+    "environment": lambda row: ", ".join(f"{key}={value}" for key, value in row.spec.get("env", {}).items()) or "-",
     "cluster": lambda row: row.workload.cluster.name,
     "project": lambda row: row.run.project.name,
     "owner": lambda row: row.run.owner.username,
@@ -92,4 +92,4 @@ def _metrics(rows: Sequence[Experiment]) -> list[Line]:
 
 def _table(given: Sequence[dict[str, str]]) -> list[Line]:
     keys = sorted({key for values in given for key in values})
-    return [Line(key, [values.get(key, "–") for values in given]) for key in keys]
+    return [Line(key, [values.get(key, "-") for values in given]) for key in keys]

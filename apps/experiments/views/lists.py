@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.cache import patch_vary_headers
 
 from apps.access.views import GuardedView
 from apps.compute.choices import ACTIVE, State
@@ -49,9 +50,12 @@ class ExperimentListView(GuardedView):
             ),
         }
         if request.headers.get("HX-Target") == "rows":
-            return render(request, "experiments/_partials/rows.html", context)
-        context |= self._menus(request.GET) | {"sizes": PAGE_SIZES, "states": State.values}
-        return render(request, "experiments/list.html", context)
+            response = render(request, "experiments/_partials/rows.html", context)
+        else:
+            context |= self._menus(request.GET) | {"sizes": PAGE_SIZES, "states": State.values}
+            response = render(request, "experiments/list.html", context)
+        patch_vary_headers(response, ["HX-Target"])
+        return response
 
     def _menus(self, query: QueryDict) -> dict[str, Any]:
         projects = Project.objects.visible_to(self.user, "view").filter(archived_at=None).order_by("name")
@@ -69,7 +73,7 @@ class ExperimentListView(GuardedView):
 
 
 class Page:
-    """One page of a list ordered by the time-ordered key: `after` goes on to older rows, `before` back to newer ones."""
+    """One page, newest first by the time-ordered key: `after` goes on to older rows, `before` back to newer ones."""
 
     def __init__(self, queryset: Any, query: QueryDict) -> None:
         self.size = next((size for size in PAGE_SIZES if str(size) == query.get("limit")), PAGE_SIZES[1])

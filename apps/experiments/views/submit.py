@@ -34,7 +34,7 @@ class CloneView(GuardedView):
 
     policy_action: ClassVar[str] = "clone"
 
-    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:  # noqa: ARG002 -- Django passes it
         source = self._source(pk)
         return form_page(self, SubmitForm(by=self.user, source=source, initial=initial_from(source)))
 
@@ -119,9 +119,8 @@ def _submit(form: SubmitForm, user: Any) -> Experiment:
 
 
 def form_page(view: GuardedView, form: SubmitForm, status: int = HTTPStatus.OK) -> HttpResponse:
-    if form.source is not None and not form.is_bound:
-        if form.initial["project"] not in form.project_names:
-            form.initial["project"] = ""  # he may see it, but not submit to it
+    if not form.is_bound and form.initial.get("project") not in form.project_names:
+        form.initial["project"] = ""  # of an experiment one may see, in a project one may not submit to
     context = preview(form, view.user) | {"form": form, "source": form.source, "code": _code(form, view.user)}
     return render(view.request, "experiments/form.html", context, status=status)
 

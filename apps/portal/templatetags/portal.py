@@ -39,7 +39,7 @@ def state_chip(state: str) -> SafeString:
 def ago(moment: datetime | None) -> SafeString | str:
     """Write how long ago, with the exact time on hover; a script keeps it true while the page is open."""
     if moment is None:
-        return "–"
+        return "-"
     exact = moment.astimezone(UTC)
     return format_html(
         '<time datetime="{}" title="{}" data-ago>{}</time>',
@@ -63,12 +63,11 @@ def age(moment: datetime) -> str:
 def duration(start: datetime | None, end: datetime | None = None) -> SafeString | str:
     """Write a length of time; without an end it runs on."""
     if start is None:
-        return "–"
+        return "-"
     if end is None:
-        running = format_html(
+        return format_html(
             '<span class="nowrap" data-since="{}">{}</span>', start.isoformat(), length(timezone.now() - start)
         )
-        return running
     return length(end - start)
 
 
@@ -89,7 +88,7 @@ def length(span: timedelta) -> str:
 def filesize(count: int | None) -> str:
     """Write bytes as people read them: 1536 is "1.5 KiB"."""
     amount, unit = float(count or 0), _BYTES[0]
-    for unit in _BYTES:  # noqa: B007 -- the unit that was reached is used below
+    for unit in _BYTES:
         if amount < _KIBI or unit == _BYTES[-1]:
             break
         amount /= _KIBI
@@ -100,7 +99,7 @@ def filesize(count: int | None) -> str:
 def metric(value: float | None) -> str:
     """Write a measured number in at most five significant digits."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.5g}"
 
 
@@ -109,7 +108,7 @@ def current(context: dict[str, Any], *names: str) -> SafeString | str:
     """Mark the navigation entry of the page one is on."""
     match = getattr(context.get("request"), "resolver_match", None)
     here = match is not None and any(str(match.url_name).startswith(name) for name in names)
-    return format_html(' aria-current="page"') if here else ""
+    return SafeString(' aria-current="page"') if here else ""
 
 
 @register.simple_tag(takes_context=True)

@@ -1,7 +1,9 @@
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
+import orjson
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
@@ -236,7 +238,7 @@ class RunViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
         filters=False,
     )
     @action(detail=True, pagination_class=None)
-    def metrics(self, request: Request, id: str) -> Response:  # noqa: A002 -- the name in the URL
+    def metrics(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the name in the URL
         """Return curves, down-sampled so that no spike is lost."""
         run = self.get_object()
         keys = [key for key in request.query_params.getlist("key") if key]
@@ -248,7 +250,9 @@ class RunViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
             points=_integer(request, "points", curves.DEFAULT_POINTS),
             x=request.query_params.get("x", "step"),
         )
-        return Response({"series": [_curve(curve) for curve in found]})
+        # Written here: the renderer of the framework takes longer for a thousand points than the database.
+        text = orjson.dumps({"series": [_curve(curve) for curve in found]})
+        return HttpResponse(text, content_type="application/json")
 
     def _shown(self, run: Run, code: int) -> Response:
         shown = self.shape(Run.objects.visible_to(cast("Any", self.request.user), "view")).get(pk=run.pk)

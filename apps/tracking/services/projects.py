@@ -70,6 +70,8 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
     if (own := own_name.first()) is not None:  # the common case, without the cost of the whole policy; still judged
         policy.require(by, "view", own)
         return own
+    if reference == DEFAULT_PROJECT and team is None:  # one's own, never another's that happens to be visible
+        return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by)
     rows: QuerySet[Project] = Project.objects.visible_to(by, "view").filter(archived_at=None)
     try:
         found = list(rows.filter(pk=UUID(reference)))

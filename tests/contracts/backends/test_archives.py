@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.compute.backends.local.archive import BadArchive, Limits, check_content, unpack
+from apps.compute.backends.local.archive import (
+    BadArchive,
+    Limits,
+    check_content,
+    unpack,
+)
 from apps.compute.contract import CodeArchive, Phase, WorkloadSpec
 
 from .harness import SMALL, LocalCluster

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from apps.compute.backends.local.cgroups import Group, hierarchies
 
 

@@ -15,7 +15,15 @@ from apps.compute.backends.local.backend import LocalBackend
 from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.contract import Capability, Phase, Resources, WorkloadSpec
 
-from .harness import SMALL, Behaviour, LocalCluster, await_true, kill_shim, raw_settings, survivors
+from .harness import (
+    SMALL,
+    Behaviour,
+    LocalCluster,
+    await_true,
+    kill_shim,
+    raw_settings,
+    survivors,
+)
 
 GRACE = timedelta(seconds=0.3)
 

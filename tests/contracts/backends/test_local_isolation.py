@@ -13,7 +13,14 @@ from apps.compute.backends.local.backend import LocalBackend
 from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.contract import Capability, Phase, WorkloadSpec
 
-from .harness import SMALL, LocalCluster, await_true, kill_shim, marked_processes, raw_settings
+from .harness import (
+    SMALL,
+    LocalCluster,
+    await_true,
+    kill_shim,
+    marked_processes,
+    raw_settings,
+)
 
 
 def test_nothing_of_the_platforms_environment_leaks(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,15 @@ from apps.compute.backends.base import (
     Rejected,
     Unavailable,
 )
-from apps.compute.backends.local import files, launch, observation, processes, rundir, sandbox, uids
+from apps.compute.backends.local import (
+    files,
+    launch,
+    observation,
+    processes,
+    rundir,
+    sandbox,
+    uids,
+)
 from apps.compute.backends.local.cgroups import Group
 from apps.compute.backends.local.files import JobLock
 from apps.compute.backends.local.settings import LocalSettings
@@ -295,7 +303,9 @@ class LocalBackend(Backend, Inventory):
 
     def _free(self, launcher: launch.Launcher, name: str, run: Path) -> None:
         """Free everything outside of the folder first: while the folder is there, the sweep comes again."""
-        Group.of(launcher.groups, launcher.group_name(name)).destroy()
+        if not Group.of(launcher.groups, launcher.group_name(name)).destroy(patience_seconds=REMOVE_SECONDS):
+            msg = f"what is left of {name} does not leave its cgroup"
+            raise Unavailable(msg)
         for folder in {launcher.secrets_folder(name), self._job(run)}:
             files.remove_tree(Path(folder))
         uid = files.read_text(run / rundir.UID)

@@ -1,0 +1,93 @@
+# `make` lists the targets. What each needs is built first; nothing is done twice.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_OPTIONS ?=
+BACKEND ?=
+.DEFAULT_GOAL := help
+.PHONY: help venv install install-dev run up test check bench contract kill fmt schema docs requirements system clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: install ## start the platform on this machine and run the sample experiment
+	@$(BIN)/python manage.py up --sample $(HOME_OPTIONS)
+
+up: install ## start the platform without the sample
+	@$(BIN)/python manage.py up $(HOME_OPTIONS)
+
+venv: $(VENV)/.made ## make the virtual environment
+
+install: $(VENV)/.installed ## install what the platform and its sample need
+
+install-dev: $(VENV)/.installed-dev ## install what tests and checks need besides
+
+# The oldest Python that works is told apart here: pip's own message would name only a package.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fathom needs Python 3.11 or newer; %s is Python %d.%d. Choose another with: make PYTHON=python3.12 ..." % (sys.executable, sys.version_info[0], sys.version_info[1]))'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv is not to be had here; pip does the same, slower."
+	@touch $@
+
+INSTALL = if [ -x $(BIN)/uv ]; then VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode
+
+$(VENV)/.installed: $(VENV)/.made requirements.txt examples/digits/requirements.txt sdk/pyproject.toml
+	@echo "Installing; the first time takes a minute."
+	@$(INSTALL) -r requirements.txt -r examples/digits/requirements.txt; \
+	else $(BIN)/python -m pip install --quiet -r requirements.txt -r examples/digits/requirements.txt; fi
+	@$(BIN)/python -m compileall -q apps config sdk/src || true
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@$(INSTALL) -r requirements-dev.txt; else $(BIN)/python -m pip install --quiet -r requirements-dev.txt; fi
+	@touch $@
+
+# Only tests need these; where they cannot be had the tests that use them say so and are skipped.
+system:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  missing=""; \
+	  command -v chromium >/dev/null 2>&1 || missing="$$missing chromium"; \
+	  command -v bwrap >/dev/null 2>&1 || missing="$$missing bubblewrap"; \
+	  if [ -n "$$missing" ]; then \
+	    echo "Installing for the tests:$$missing"; \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) >/dev/null </dev/null 2>&1 \
+	      || echo "Could not be installed:$$missing. The tests that need them are skipped."; \
+	  fi; \
+	fi
+
+test: install-dev system check ## everything: the checks, then the tests
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+check: install-dev ## lint, format, types, layers, deployment checks, migrations, API document
+	@$(BIN)/python -m config.checks
+
+fmt: install-dev ## format the code and repair what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --exit-zero .
+
+schema: install ## write docs/api/openapi.yml
+	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/api/openapi.yml
+
+contract: install-dev ## the backend contract suite; BACKEND=name for one of them
+	@$(BIN)/python -m pytest tests/contracts $(if $(BACKEND),-k $(BACKEND))
+
+kill: install-dev ## the long kill tests
+	@FATHOM_LONG_TESTS=1 $(BIN)/python -m pytest tests/kill -m "kill or not kill" --timeout 3600
+
+bench: install-dev ## the benchmarks, written to benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks
+
+requirements: install-dev ## compile requirements/*.in into the pinned files
+	@mkdir -p build
+	@$(BIN)/uv pip compile $(COMPILE) requirements/base.in -o requirements.txt
+	@sed '/^-e/d' requirements.txt > build/constraints.txt
+	@$(BIN)/uv pip compile $(COMPILE) -c build/constraints.txt requirements/dev.in -o requirements-dev.txt
+
+COMPILE = --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	--only-binary :all: --no-binary fathom --custom-compile-command "make requirements"
+
+clean: ## remove what was built; the data folder stays
+	@rm -rf build staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage
+	@find apps config sdk tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""Everything that is judged, in every shape: what tests/access compares the two forms of the judge on."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Model
+
+from apps.access import grants, policy
+from apps.access.choices import Visibility
+from apps.access.decision import Role
+from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
+from apps.accounts.models import ApiToken, User
+from apps.compute.reconcile.turn import run_turn
+from apps.experiments.models import CodeUpload
+from apps.teams import services as teams
+from apps.tracking.models import Artifact, Project, Run
+from tests.people import NAMES, Cast, submit
+
+_TOKENS: dict[str, dict[str, Any]] = {
+    "all": {"scopes": ["all"]},
+    "read": {"scopes": ["read"]},
+    "one": {"scopes": ["run:view", "project:edit", "team:submit"]},
+    "none": {"scopes": []},
+}
+
+
+def make_objects(cast: Cast) -> None:
+    """Make projects and runs of every visibility, team and grant, and one of everything else."""
+    abroad = teams.create_organization(slug="far", name="Far", by=SYSTEM)
+    far = teams.create_team(abroad, slug="far", name="Far", by=SYSTEM)
+    shapes = product(Visibility.values, [None, cast.team, cast.other_team, far], [Role.NONE, *list(Role)[1:]], [0, 1])
+    for number, (visibility, team, role, to_group) in enumerate(shapes):
+        owner = cast.alice if number % 3 else cast.mia
+        shared: dict[str, Any] = {"owner": owner, "team": team, "visibility": visibility}
+        project = Project.objects.create(name=f"p{number}", **shared)
+        run = Run.objects.create(project=project, name=f"r{number}", **shared)
+        for row in (project, run) if role else ():
+            grants.grant(cast.team.group if to_group else cast.dana, row, role)
+        Artifact.objects.create(run=run, path="a.txt", sha256="0" * 64, size_bytes=1)
+    submit(cast.alice, visibility="organization", team="vision")
+    submit(cast.mia)
+    run_turn("owner")
+    for name in ("alice", "bob", "sre"):
+        accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
+        CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
+
+
+def principals(cast: Cast) -> Iterator[tuple[str, Any]]:
+    """Yield everybody, by name: people, people behind tokens, nobody, the platform."""
+    yield "system", SYSTEM
+    yield "anonymous", AnonymousUser()
+    for name in NAMES:
+        yield name, cast.again(name)
+    for name, (kind, facts) in product(("alice", "bob", "dana", "sre", "ivan"), _TOKENS.items()):
+        yield f"{name} {kind}", behind(cast.again(name), **facts)
+    runs = list(Run.objects.filter(owner=cast.alice)[:2])
+    bound = {"a run": f"run:{runs[0].pk}", "a user": f"user:{cast.alice.pk}", "an experiment": f"experiment:{runs[1].pk}"}
+    for name, (kind, target) in product(("alice", "sre", "charlie"), bound.items()):
+        yield f"{name} bound to {kind}", behind(cast.again(name), scopes=["all"], bound_to=target)
+
+
+def behind(user: User, **facts: Any) -> User:
+    """Let a person act through a token that is nowhere stored."""
+    user.token = ApiToken(user=user, **facts)
+    return user
+
+
+def judged_models() -> list[type[Model]]:
+    return [judged.model for judged in policy.registered()]

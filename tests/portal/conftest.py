@@ -1,0 +1,32 @@
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.test import Client
+
+from apps.compute.models import Cluster
+from apps.core.middleware import RequestContext, current_request
+from tests.people import Cast, fake_cluster, make_cast
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:  # noqa: ARG001 -- the rows need the database
+    return make_cast()
+
+
+@pytest.fixture
+def cluster(db: None) -> Cluster:  # noqa: ARG001 -- as above
+    return fake_cluster()
+
+
+@pytest.fixture
+def as_person(cast: Cast) -> Iterator[Callable[[str], Client]]:
+    """Return a browser in which that person is logged in."""
+
+    def log_in(name: str) -> Client:
+        client = Client()
+        client.force_login(cast.people[name])
+        return client
+
+    token = current_request.set(RequestContext())
+    yield log_in
+    current_request.reset(token)

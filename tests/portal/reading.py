@@ -1,0 +1,16 @@
+"""Reading answers as a person would: by what stands there."""
+
+from typing import Any
+
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+
+
+def said(response: HttpResponse | Any) -> list[str]:
+    """Return the messages that the next page will show."""
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def text_of(response: HttpResponse | Any) -> str:
+    found: str = response.content.decode()
+    return found
