@@ -143,15 +143,15 @@ class Platform:
         """Return the main process of "web", "worker", "postgres" or "valkey"."""
         patterns = {
             "web": r"config\.web",
-            "worker": r"celery",
-            "postgres": r"bin/postgres\b.* -D|postgres -D",
+            "worker": r"config\.worker",
+            "postgres": r"postgres -D",
             "valkey": r"valkey-server",
         }
-        matches = [pid for pid, line in self.processes().items() if re.search(patterns[role], line)]
-        if not matches:
-            msg = f"no {role} among {self.processes()}"
-            raise AssertionError(msg)
-        return matches[0]
+
+        def find() -> int:
+            return next((pid for pid, line in self.processes().items() if re.search(patterns[role], line)), 0)
+
+        return wait_for(find, seconds=15, what=f"a {role} among {self.processes()}")
 
 
 def descendants(pid: int) -> list[int]:

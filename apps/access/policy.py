@@ -83,7 +83,7 @@ def policy_for(model: type[Model]) -> Policy:
 
 def all_scopes() -> list[str]:
     """List every scope a token can carry, generated from the declared policies."""
-    return ["all", "read", *sorted(p.scope_of(action) for p in _policies.values() for action in p.actions)]
+    return ["all", "read", *sorted({p.scope_of(action) for p in _policies.values() for action in p.actions})]
 
 
 def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> QuerySet[M]:

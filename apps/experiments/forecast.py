@@ -35,7 +35,7 @@ def forecast(parsed: Parsed, *, by: Any) -> Forecast:
     if not cluster.is_open:
         return Forecast("waits", f"It would wait: the cluster {cluster} takes no new work.")
     if (full := _full([*node.path, also], _needs(parsed))) is not None:
-        return Forecast("waits", f"It would wait. {full.message.removeprefix('waiting: ').capitalize()}.")
+        return Forecast("waits", f"It would wait: {full.message.removeprefix('waiting: ')}.")
     ahead = Workload.objects.queue().filter(cluster=cluster, priority__gte=parsed.get("priority", 0)).count()
     if ahead:
         return Forecast("waits", f"There is room on {cluster}, but {ahead} queued before it go first.")

@@ -68,7 +68,11 @@ class SubmitForm(forms.Form):
             field.choices = choices
 
     def clean_command(self) -> str:
-        return str(self.cleaned_data["command"]).replace("\r\n", "\n").strip("\n")
+        command = str(self.cleaned_data["command"]).replace("\r\n", "\n").strip("\n")
+        if not command.strip():
+            msg = "Say what to run."
+            raise forms.ValidationError(msg)
+        return command
 
     @override
     def clean(self) -> dict[str, Any]:

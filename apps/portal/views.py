@@ -100,9 +100,8 @@ def safe_next(request: HttpRequest, default: str) -> str:
 
 def error(request: HttpRequest, status: int, title: str, detail: str, kept: str = "") -> HttpResponse:
     """Say what happened, what was kept, what to do next, and under which id to ask about it."""
-    request_id = current_request.get().request_id
     said = {"title": title, "detail": detail, "kept": kept, "status": status}
-    return render(request, "error.html", {"error": said, "request_id": request_id}, status=status)
+    return render(request, "error.html", {"error": said}, status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- Django's signature

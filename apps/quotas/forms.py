@@ -70,8 +70,10 @@ def write_amount(resource: str, amount: int | None) -> str:
     """Write an amount so that `parse_amount` gives exactly it back."""
     if amount is None:
         return ""
+    if resource in _MILLI:
+        return f"{amount // 1000}.{amount % 1000:03d}".rstrip("0").rstrip(".")
     if resource not in _BYTES:
-        return in_units(resource, amount)
+        return str(amount)
     for suffix in ("Pi", "Ti", "Gi", "Mi", "Ki"):
         if amount and amount % int(_FACTORS[suffix]) == 0:
             return f"{amount // int(_FACTORS[suffix])}{suffix}"

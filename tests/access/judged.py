@@ -31,15 +31,16 @@ def make_objects(cast: Cast) -> None:
     """Make projects and runs of every visibility, team and grant, and one of everything else."""
     abroad = teams.create_organization(slug="far", name="Far", by=SYSTEM)
     far = teams.create_team(abroad, slug="far", name="Far", by=SYSTEM)
-    shapes = product(Visibility.values, [None, cast.team, cast.other_team, far], [Role.NONE, *list(Role)[1:]], [0, 1])
-    for number, (visibility, team, role, to_group) in enumerate(shapes):
+    shapes = product(Visibility.values, [None, cast.team, cast.other_team, far], list(Role))
+    for number, (visibility, team, role) in enumerate(shapes):
         owner = cast.alice if number % 3 else cast.mia
         shared: dict[str, Any] = {"owner": owner, "team": team, "visibility": visibility}
-        project = Project.objects.create(name=f"p{number}", **shared)
+        project = Project.objects.create(name=f"p{number}", **shared) if not number % 5 else project
         run = Run.objects.create(project=project, name=f"r{number}", **shared)
         for row in (project, run) if role else ():
-            grants.grant(cast.team.group if to_group else cast.dana, row, role)
-        Artifact.objects.create(run=run, path="a.txt", sha256="0" * 64, size_bytes=1)
+            grants.grant(cast.dana if number % 2 else cast.team.group, row, role)
+        if not number % 7:
+            Artifact.objects.create(run=run, path="a.txt", sha256="0" * 64, size_bytes=1)
     submit(cast.alice, visibility="organization", team="vision")
     submit(cast.mia)
     run_turn("owner")
@@ -48,12 +49,16 @@ def make_objects(cast: Cast) -> None:
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
 
 
-def principals(cast: Cast) -> Iterator[tuple[str, Any]]:
-    """Yield everybody, by name: people, people behind tokens, nobody, the platform."""
+def people(cast: Cast) -> Iterator[tuple[str, Any]]:
+    """Yield everybody, by name: people, nobody, the platform."""
     yield "system", SYSTEM
     yield "anonymous", AnonymousUser()
     for name in NAMES:
         yield name, cast.again(name)
+
+
+def token_holders(cast: Cast) -> Iterator[tuple[str, Any]]:
+    """Yield people behind tokens of every kind."""
     for name, (kind, facts) in product(("alice", "bob", "dana", "sre", "ivan"), _TOKENS.items()):
         yield f"{name} {kind}", behind(cast.again(name), **facts)
     runs = list(Run.objects.filter(owner=cast.alice)[:2])

@@ -52,6 +52,23 @@ def start(workload: Workload) -> Attempt:
     return Attempt.objects.create(workload=workload, no=1, cluster=workload.cluster, handle=handle)
 
 
+PATHS = {
+    "queued": [],
+    "starting": ["starting"],
+    "running": ["starting", "running"],
+    "stopping": ["starting", "stopping"],
+    "succeeded": ["starting", "succeeded"],
+    "failed": ["starting", "failed"],
+    "lost": ["starting", "running", "lost"],
+}
+
+
+def bring(workload: Workload, state: str) -> None:
+    """Take a queued workload to `state` the way reconcile does, which is the only way the database permits."""
+    for step in PATHS[state]:
+        transition(workload, step, actor="reconcile")
+
+
 def age(workload: Workload, **ago: timedelta) -> None:
     """Set times of a workload back: `state_changed_at=timedelta(minutes=20)`."""
     Workload.objects.filter(pk=workload.pk).update(**{field: timezone.now() - span for field, span in ago.items()})

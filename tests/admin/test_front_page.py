@@ -12,7 +12,7 @@ from apps.compute.models import Cluster, Loop, Workload
 from apps.experiments.services import quota_node
 from apps.portal import operations
 from apps.quotas.models import QuotaLimit
-from tests.admin.rows import age, make_row, submit
+from tests.admin.rows import age, bring, make_row, submit
 from tests.admin.test_access import url_of
 
 MINUTE = timedelta(minutes=1)
@@ -40,7 +40,8 @@ def jobs(sre: User) -> dict[str, Workload]:
         "dangling": "succeeded",
     }  # fmt: skip
     for name, state in states.items():
-        Workload.objects.filter(pk=made[name].pk).update(state=state, next_reconcile_at=None)
+        bring(made[name], state)
+    Workload.objects.update(next_reconcile_at=None)
     Workload.objects.filter(pk=made["waiting"].pk).update(reason="QuotaFull", message="waiting: full")
     Workload.objects.filter(pk=made["drained"].pk).update(reason="Drained")
     Workload.objects.filter(pk=made["failed"].pk).update(message="exited with code 3")

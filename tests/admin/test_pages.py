@@ -9,6 +9,7 @@ from django.test import Client
 from apps.accounts.models import ApiToken
 from apps.audit.models import AuditEvent
 from apps.compute import services as compute
+from apps.compute.lifecycle import transition
 from apps.compute.models import Cluster, Workload
 from tests.admin.rows import make_row, token_of
 from tests.admin.test_access import LABELS, a_row, url_of, urls_of
@@ -75,8 +76,8 @@ def test_history_of_nothing_leads_away(browser: Client) -> None:
 def test_labels_of_people_are_escaped(browser: Client) -> None:
     workload = make_row(1).workload
     nasty = "<img src=x onerror=alert(1)>"
-    Workload.objects.filter(pk=workload.pk).update(label=nasty, message=nasty, state="failed", template={"command": [nasty]})
-    workload.events.update(message=nasty, actor=nasty)
+    transition(workload, "failed", actor=nasty, message=nasty)
+    Workload.objects.filter(pk=workload.pk).update(label=nasty, template={"command": [nasty]})
     Cluster.objects.update(message=nasty, warnings=[nasty], labels={"zone": nasty})
     urls = [
         "/admin/",
@@ -91,11 +92,11 @@ def test_labels_of_people_are_escaped(browser: Client) -> None:
         assert "&lt;img src=x" in page
 
 
-@pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("text", ["job-1", "\x00", "'\"%_\\", "x" * 5000])
-def test_search_takes_anything(label: str, text: str, browser: Client) -> None:
+def test_search_takes_anything(browser: Client) -> None:
     make_row(1)
-    assert browser.get(url_of(label, "changelist"), {"q": text}).status_code in {200, 302}
+    for label in LABELS:
+        for text in ("job-1", "\x00", "'\"%_\\", "x" * 5000):
+            assert browser.get(url_of(label, "changelist"), {"q": text}).status_code == 200, (label, text)
 
 
 @pytest.mark.parametrize("label", ["compute.workload", "experiments.experiment", "tracking.run", "accounts.apitoken"])

@@ -100,8 +100,6 @@ def test_amounts_are_read_exactly(resource: str, text: str, amount: int | None) 
 @pytest.mark.parametrize("resource", ["cpu", "memory", "experiments"])
 @pytest.mark.parametrize("amount", [None, 0, 1, 999, 1000, 1500, 1 << 20, 3 * GIB, 3 * GIB + 1, (1 << 53) - 1])
 def test_what_is_written_reads_back_as_it_was(resource: str, amount: int | None) -> None:
-    if resource == "cpu" and amount is not None and amount > 10**12:
-        pytest.skip("nobody has so many CPUs")
     assert parse_amount(resource, write_amount(resource, amount)) == amount
 
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -20,7 +21,7 @@ def as_browser(world: World, person: str) -> Client:
     if person in TOKENS:
         client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {world.bearers[person]}"
     elif person != "anonymous":
-        client.force_login(world.cast.people[person])
+        client.cookies[settings.SESSION_COOKIE_NAME] = world.sessions[person]
     return client
 
 

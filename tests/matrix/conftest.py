@@ -6,7 +6,10 @@ import pytest
 from django.db import transaction
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests.factories import committed
 from tests.matrix.world import World, make_world
+
+__all__ = ["committed"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ OF_A_RUN = (Experiment, Run, Artifact)
 def expected_page(row: Row) -> dict[str, int]:
     """A page knows sessions only: to it a token is nobody."""
     if row.public:
-        return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
+        return {**dict.fromkeys((*OUTSIDE, *TOKENS), row.ok), **dict.fromkeys(PEOPLE, row.inside or row.ok)}
     inside = {name: _by_role(row, ROLES[row.role][name]) if row.model else row.ok for name in PEOPLE}
     return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside}
 

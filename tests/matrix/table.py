@@ -37,6 +37,7 @@ class Row:
     data: Callable[[World], Any] = field(default=lambda _world: {})
     scope: str = ""
     public: bool = False
+    inside: int = 0  # what a public page answers to those who are logged in, if it differs
     token_only: bool = False  # a session is nobody here
     query: str = ""
 
@@ -74,7 +75,7 @@ def _role(names: Names) -> str:
 
 
 PAGES = [
-    Row("GET", "login", 200, public=True),
+    Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
     Row("GET", "setup", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "setup", 400, public=True, names=lambda _world: {"token": "never-was"}),

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F
+from django.test import Client
 
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import ApiToken, LoginFailure, User
 from apps.compute import logs
-from apps.compute.models import Attempt, Cluster, LogChunk, Workload
+from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
-from apps.quotas.models import QuotaNode
+from apps.quotas.models import QuotaNode, Reservation
 from apps.teams.models import Membership
 from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag
 from tests import people
@@ -61,6 +63,7 @@ class World:
     membership: Membership
     artifact: Artifact
     bearers: dict[str, str]
+    sessions: dict[str, str]
 
     @property
     def experiments(self) -> dict[str, str]:
@@ -86,10 +89,11 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
+    _records()
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        artifact=artifact, bearers=bearers,
+        artifact=artifact, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 
@@ -115,6 +119,24 @@ def _record(experiment: Experiment) -> Artifact:
     return Artifact.objects.create(
         run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
     )
+
+
+def _records() -> None:
+    """What the platform writes about itself, for the operators' pages."""
+    LoginFailure.objects.create(username="alice", ip="127.0.0.1")
+    Loop.objects.create(name="audit")
+    node = QuotaNode.objects.filter(kind="user").first()
+    assert node is not None
+    Reservation.objects.create(key="fth-test-1", node=node, node_ids=node.path, amounts={"cpu": 1000})
+
+
+def _sessions(cast: people.Cast) -> dict[str, str]:
+    found = {}
+    for name, user in cast.people.items():
+        client = Client()
+        client.force_login(user)
+        found[name] = client.cookies[settings.SESSION_COOKIE_NAME].value
+    return found
 
 
 def _bearers(cast: people.Cast, mine: Experiment, other: Experiment) -> dict[str, str]:

@@ -25,7 +25,7 @@ def test_next_never_leaves_the_platform(wanted: str, cast: Cast) -> None:  # noq
     assert client.get("/login/", {"next": wanted})["Location"] == "/"
 
 
-@pytest.mark.parametrize(("name", "password"), [("alice", "wrong"), ("nobody", "wrong"), ("ivan", PASSWORD), ("a\0", "b")])
+@pytest.mark.parametrize(("name", "password"), [("alice", "xyzzy-9"), ("nobody", "xyzzy-9"), ("ivan", PASSWORD), ("a\0", "xyzzy-9")])
 def test_a_wrong_password_says_the_same_for_everybody(name: str, password: str, cast: Cast) -> None:  # noqa: ARG001
     client = Client()
     response = client.post("/login/", {"username": name, "password": password})

@@ -65,7 +65,7 @@ def test_all_that_was_typed_reaches_the_experiment(cast: Cast, as_person: Browse
     [
         ("command", "", "Say what to run."),
         ("command", "   ", "Say what to run."),
-        ("cpu", "many", "is not a quantity"),
+        ("cpu", "many", "Not a quantity"),
         ("memory", "4 GB", "quantity"),
         ("gpu", "-1", "quantity"),
         ("timeout", "soon", "Seconds, or hours"),

@@ -9,6 +9,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from apps.core.middleware import current_request
+
 register = template.Library()
 
 _STEPS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -109,6 +111,12 @@ def current(context: dict[str, Any], *names: str) -> SafeString | str:
     match = getattr(context.get("request"), "resolver_match", None)
     here = match is not None and any(str(match.url_name).startswith(name) for name in names)
     return SafeString(' aria-current="page"') if here else ""
+
+
+@register.simple_tag
+def request_id() -> str:
+    """Return the id under which an operator finds this request in the log."""
+    return current_request.get().request_id
 
 
 @register.simple_tag(takes_context=True)

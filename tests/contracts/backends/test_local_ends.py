@@ -105,6 +105,16 @@ def test_a_stop_gives_every_process_its_grace(local: LocalCluster) -> None:
     assert b"never" not in local.log(name)
 
 
+def test_a_polite_stop_misses_nobody(local: LocalCluster) -> None:
+    """Also a process that is born in the very moment of the stop hears of it, and not only of the force."""
+    names = [local.run("while :; do sleep 3600 & wait; done") for _ in range(12)]
+    for name in names:
+        local.wait_running(name)
+        local.backend.stop(name, grace=timedelta(hours=1))
+    for name in names:
+        assert local.wait_final(name).signal == signal.SIGTERM
+
+
 def test_a_time_limit_holds_without_the_platform(local: LocalCluster) -> None:
     """The process that submitted is gone; the shim keeps the limit alone."""
     name = local.new_name()

@@ -69,6 +69,7 @@ class Guard:
         self._main = 0
         self._main_ended = False
         self._asked_to_end = False
+        self._asked: set[int] = set()  # who was, where that cannot be done for all at once
         self._exec_fd = -1
         self._poll = select.poll()
 
@@ -126,6 +127,7 @@ class Guard:
             except ChildProcessError:  # nobody left
                 os._exit(0)
             if pid == 0:
+                self._ask_orphans()
                 return
             if pid == self._main and not self._main_ended:
                 self._main_ended = True
@@ -158,8 +160,24 @@ class Guard:
                 os.kill(-1, signum)  # in this namespace everybody but ourselves
             except ProcessLookupError:
                 pass
+        elif self._plan["uid"] > 0:
+            self._signal_user(signum)
         else:
-            processes.kill_all(processes.descendants(os.getpid()), signum)
+            found = processes.descendants(os.getpid())
+            processes.kill_all(found, signum)
+            self._asked.update(found)
+
+    def _ask_orphans(self) -> None:
+        """Ask those to end who were born while we asked, and whose parent has heard it and is gone.
+
+        Only where there is no call that asks all at once. Children of the living are left alone: a parent that is
+        saving its work may need them.
+        """
+        if not self._asked_to_end or self._sandboxed or self._plan["uid"] > 0:
+            return
+        orphans = [pid for pid in processes.children(os.getpid()) if pid not in self._asked]
+        processes.kill_all(orphans, signal.SIGTERM)
+        self._asked.update(orphans)
 
     def _kill_all(self) -> NoReturn:
         """Kill until nobody is left, and end. In a namespace the kernel finishes that when process 1 ends."""
@@ -171,8 +189,8 @@ class Guard:
         pause = 0.0005
         while True:
             group.kill()
-            self._kill_user()
             self._signal_all(signal.SIGKILL)
+            processes.kill_all(processes.descendants(os.getpid()))
             self._reap()  # ends the guard when nobody is left
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
@@ -184,17 +202,15 @@ class Guard:
             self._reap()
             time.sleep(0.0005)
 
-    def _kill_user(self) -> None:
-        """Kill everything of the job's own user in one system call, which no fork can outrun."""
+    def _signal_user(self, signum: int) -> None:
+        """Signal everything of the job's own user in one system call, which no fork can outrun."""
         uid: int = self._plan["uid"]
-        if uid <= 0:
-            return
         if os.fork() == 0:
             try:
                 os.setgroups([])
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
-                os.kill(-1, signal.SIGKILL)
+                os.kill(-1, signum)  # spares the caller
             finally:
                 os._exit(0)
 

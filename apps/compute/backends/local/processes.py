@@ -62,6 +62,16 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def children(parent: int) -> list[int]:
+    """Return the living children of `parent`."""
+    found = []
+    for pid in _pids():
+        fields = _stat(pid)
+        if fields and int(fields[1]) == parent and fields[0] not in (b"Z", b"X"):
+            found.append(pid)
+    return found
+
+
 def marked(markers: tuple[bytes, ...]) -> list[int]:
     """Return the processes whose environment at their start held every one of `markers` (b"NAME=value")."""
     found = []

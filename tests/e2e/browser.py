@@ -1,0 +1,66 @@
+"""A browser window that remembers every complaint, and can be asked what assistive technology would stumble over."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Page, Response, sync_playwright
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+_FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+WIDE = {"width": 1380, "height": 860}
+NARROW = {"width": 420, "height": 800}
+
+
+@dataclass
+class Screen:
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> Page:
+        self.page.goto(self.url + path)
+        return self.page
+
+    def log_in(self, name: str, password: str) -> None:
+        page = self.go("/login/")
+        page.fill("#id_username", name)
+        page.fill("#id_password", password)
+        page.click("button:has-text('Log in')")
+        page.wait_for_url(self.url + "/")
+
+    def accessibility(self) -> list[str]:
+        """Return what axe finds on the page as it is now. The script goes in beside the page's own policy."""
+        # Colours are measured at rest: an animation or a hover would be caught half way.
+        self.page.evaluate(AXE.read_text())
+        found: dict[str, Any] = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{self.page.url} {violation['id']}: {node['target']} {node['failureSummary']}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def receive(self, response: Response) -> None:
+        if response.status >= 400:  # noqa: PLR2004 -- refused or broken
+            self.complaints.append(f"{response.status} {response.url}")
+
+
+@contextmanager
+def open_browser(executable: str, url: str) -> Iterator[Screen]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
+        context = browser.new_context(viewport=WIDE, reduced_motion="reduce")  # type: ignore[arg-type]
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        screen = Screen(page, url)
+        page.on("console", screen.hear)
+        page.on("pageerror", lambda error: screen.complaints.append(f"{page.url}: {error}"))
+        page.on("response", screen.receive)
+        yield screen
+        browser.close()

@@ -1,0 +1,50 @@
+"""A real platform and a real browser. Nothing here is simulated: `manage.py up`, Chromium, jobs that train."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.browser import Screen, open_browser
+from tests.platform import Platform
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Start a platform on a fresh data folder and free ports; end it as Ctrl-C does."""
+    folder = tmp_path_factory.mktemp("e2e")
+    folder.chmod(0o755)  # jobs run as a user of their own and must reach their folder
+    found = Platform(folder / "home")
+    found.start()
+    yield found
+    assert found.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def setup_path(platform: Platform) -> str:
+    """Return the one-time link that `up` printed."""
+    match = re.search(r"/setup/fth_set_\w+/", platform.output)
+    assert match, platform.output
+    return match[0]
+
+
+@pytest.fixture
+def screen(platform: Platform) -> Iterator[Screen]:
+    """Open a fresh browser window; at its end no page may have complained in the console."""
+    if CHROMIUM is None:
+        pytest.fail("There is no Chromium. Install one, or name it in CHROMIUM.")
+    with open_browser(CHROMIUM, platform.url) as opened:
+        yield opened
+        assert opened.complaints == []
+
+
+@pytest.fixture(scope="session")
+def images() -> Path:
+    folder = Path(__file__).resolve().parents[2] / "docs" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
