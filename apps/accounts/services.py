@@ -72,9 +72,10 @@ def log_in(username: str, password: str) -> User:
     Raises: NotAuthenticated (never saying which part was wrong), Throttled.
     """
     ip = current_request.get().ip
+    name = username.replace("\x00", "")[:150]
     recent = LoginFailure.objects.filter(at__gt=Now() - _FAILURE_WINDOW)
     too_many = (
-        recent.filter(username=username[:150]).count() >= _FAILURES_PER_ACCOUNT
+        recent.filter(username=name).count() >= _FAILURES_PER_ACCOUNT
         or recent.filter(ip=ip).count() >= _FAILURES_PER_ADDRESS
     )
     if too_many:
@@ -82,7 +83,7 @@ def log_in(username: str, password: str) -> User:
         raise Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds()))
     user = None if "\x00" in username + password else authenticate(username=username, password=password)
     if not isinstance(user, User) or not user.is_active:
-        LoginFailure.objects.create(username=username.replace("\x00", "")[:150], ip=ip)
+        LoginFailure.objects.create(username=name, ip=ip)
         msg = "The name or the password is wrong."
         raise NotAuthenticated(msg)
     return user

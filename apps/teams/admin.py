@@ -63,6 +63,9 @@ class _MemberFormSet(FormSet):
         super().add_fields(form, index)
         widget = form.fields["user"].widget
         widget.can_add_related = widget.can_change_related = widget.can_view_related = False
+        for name, words in (("user", "Person"), ("role", "Role"), ("DELETE", "Remove this member")):
+            if name in form.fields:
+                form.fields[name].widget.attrs["aria-label"] = words
         if form.instance.pk:
             form.fields["user"].disabled = True
 

@@ -62,7 +62,11 @@ def token_holders(cast: Cast) -> Iterator[tuple[str, Any]]:
     for name, (kind, facts) in product(("alice", "bob", "dana", "sre", "ivan"), _TOKENS.items()):
         yield f"{name} {kind}", behind(cast.again(name), **facts)
     runs = list(Run.objects.filter(owner=cast.alice)[:2])
-    bound = {"a run": f"run:{runs[0].pk}", "a user": f"user:{cast.alice.pk}", "an experiment": f"experiment:{runs[1].pk}"}
+    bound = {
+        "a run": f"run:{runs[0].pk}",
+        "a user": f"user:{cast.alice.pk}",
+        "an experiment": f"experiment:{runs[1].pk}",
+    }
     for name, (kind, target) in product(("alice", "sre", "charlie"), bound.items()):
         yield f"{name} bound to {kind}", behind(cast.again(name), scopes=["all"], bound_to=target)
 

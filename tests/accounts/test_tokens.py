@@ -143,7 +143,9 @@ def test_a_run_token_is_derived_and_stored_once(cast: Cast) -> None:
     first = services.issue_run_token(cast.alice, expires_in=timedelta(days=1), **facts)
     assert services.issue_run_token(cast.alice, expires_in=timedelta(days=1), **facts) == first
     assert ApiToken.objects.count() == 1
-    assert services.issue_run_token(cast.alice, expires_in=timedelta(days=1), **facts | {"purpose": "attempt 2"}) != first
+    assert (
+        services.issue_run_token(cast.alice, expires_in=timedelta(days=1), **facts | {"purpose": "attempt 2"}) != first
+    )
     services.revoke_bound_tokens("run:1")
     assert not ApiToken.objects.live().exists()
     with pytest.raises(NotAuthenticated):
@@ -159,7 +161,8 @@ def test_passwords_are_kept_by_argon2_where_it_matters(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("alice", "wrong password"), ("nobody", PASSWORD), ("ivan", PASSWORD), ("alice\x00", PASSWORD)]
+    ("name", "password"),
+    [("alice", "wrong password"), ("nobody", PASSWORD), ("ivan", PASSWORD), ("alice\x00", PASSWORD)],
 )
 def test_a_failed_login_does_not_say_what_was_wrong(cast: Cast, name: str, password: str) -> None:  # noqa: ARG001
     with pytest.raises(NotAuthenticated, match="^The name or the password is wrong"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import Screen, open_browser
-from tests.platform import Platform
+from tests.platform import Platform, wait_for
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -28,9 +28,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture(scope="session")
 def setup_path(platform: Platform) -> str:
     """Return the one-time link that `up` printed."""
-    match = re.search(r"/setup/fth_set_\w+/", platform.output)
-    assert match, platform.output
-    return match[0]
+    return wait_for(lambda: re.search(r"/setup/fth_set_\w+/", platform.output), what="the set-up link")[0]
 
 
 @pytest.fixture

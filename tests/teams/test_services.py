@@ -48,7 +48,8 @@ def test_a_maintainer_changes_members(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [("alice", NotAllowed), ("bob", NotAllowed), ("olaf", NotFound), ("charlie", NotFound), ("ivan", NotFound)]
+    ("name", "error"),
+    [("alice", NotAllowed), ("bob", NotAllowed), ("olaf", NotFound), ("charlie", NotFound), ("ivan", NotFound)],
 )
 def test_others_do_not_change_members(cast: Cast, name: str, error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -58,7 +59,9 @@ def test_others_do_not_change_members(cast: Cast, name: str, error: type[Excepti
     with pytest.raises(error):
         services.find_person("mia", team=cast.team, by=cast.people[name])
     assert Membership.objects.get(team=cast.team, user=cast.mia).role == "maintainer"
-    assert not Membership.objects.filter(team=cast.team, user=cast.people[name], role="maintainer").exclude(user=cast.ivan)
+    assert not Membership.objects.filter(team=cast.team, user=cast.people[name], role="maintainer").exclude(
+        user=cast.ivan
+    )
 
 
 def test_an_unknown_role_is_refused(cast: Cast) -> None:

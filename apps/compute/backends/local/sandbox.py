@@ -50,14 +50,15 @@ PROBE_SECONDS = 20
 FAILED_PROBE_LASTS = 60.0  # seconds; a success lasts as long as the process
 _PROBE = """
 import os, sys
-uid, interpreter, hidden = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+uid, interpreter, jobs, hidden = int(sys.argv[1]), sys.argv[2], sys.argv[3] + "/", sys.argv[4:]
 if uid > 0:
     os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
 assert os.getpid() == 1, "not in a process namespace"
 assert len([p for p in os.listdir("/proc") if p.isdigit()]) == 1, "other processes are visible"
 for path in hidden:
     try:
-        seen = os.listdir(path)
+        # The way down to the jobs' own folders has to be there; nothing else.
+        seen = [name for name in os.listdir(path) if not jobs.startswith(path + "/" + name + "/")]
     except OSError:
         seen = []
     assert not seen, path + " is visible"
@@ -214,6 +215,7 @@ def _try_bwrap(settings: LocalSettings, found: Isolation) -> str:
         _PROBE,
         str(uid),
         settings.python,
+        settings.jobs_root,
         *hidden,
     ]
     return _try(argv)
