@@ -11,31 +11,20 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin
-from apps.access.admin.display import NOTHING, chip, document, related, size, time_of
+from apps.access.admin.display import NOTHING, chip, document, owner_of, related, size, time_of
+from apps.access.admin.filters import is_null, one_of
 from apps.experiments.models import CodeUpload, Experiment
+from apps.experiments.services import CODE_FORMATS
 
-
-class DeletedFilter(admin.SimpleListFilter):
-    title = "archive"
-    parameter_name = "deleted"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no", "In use"), ("yes", "Deleted")]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() in {"no", "yes"}:
-            return queryset.filter(archived_at__isnull=self.value() == "no")
-        return queryset
+_DELETED = is_null("archived_at", yes="In use", no="Deleted", title="archive")
+_KINDS = one_of("kind", [(kind, kind) for kind in ("shell", "python")])
+_FORMATS = one_of("format", [(name, name) for name in CODE_FORMATS.values()])
 
 
 @admin.register(Experiment)
 class ExperimentAdmin(GuardedAdmin):
-    list_display = (
-        "name", "state", "why", "kind", "project_shown", "owner_shown", "team_shown", "workload_shown", "created",
-    )  # fmt: skip
-    list_filter = ("workload__state", "kind", DeletedFilter, "workload__cluster")
+    list_display = ("name", "state", "why", "created", "kind", "project_shown", "whose")
+    list_filter = ("workload__state", _KINDS, _DELETED, "workload__cluster")
     search_fields = ("run__name", "run__owner__username", "run__team__name", "run__project__name")
     search_help_text = "Name, person, team, project or a pasted id"
     ordering = ("-run",)
@@ -45,6 +34,7 @@ class ExperimentAdmin(GuardedAdmin):
     )  # fmt: skip
     run_shown = related("run")
     project_shown = related("run.project", "project")
+    whose = owner_of("run.owner", "run.team")
     owner_shown = related("run.owner")
     team_shown = related("run.team")
     workload_shown = related("workload")
@@ -86,7 +76,7 @@ class ExperimentAdmin(GuardedAdmin):
 @admin.register(CodeUpload)
 class CodeUploadAdmin(GuardedAdmin):
     list_display = ("short_hash", "owner_shown", "format", "bytes", "created")
-    list_filter = ("format",)
+    list_filter = (_FORMATS,)
     list_select_related = ("owner",)
     search_fields = ("=sha256", "owner__username")
     search_help_text = "Hash, person or a pasted id"

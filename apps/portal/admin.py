@@ -10,22 +10,10 @@ from typing_extensions import override
 
 from apps.access.admin import RecordAdmin
 from apps.access.admin.display import document, exactly, link, page_url, time_of
+from apps.access.admin.filters import one_of
 from apps.audit.models import AuditEvent
 
-_ORIGINS = ("admin", "api", "portal", "websocket", "system")
-
-
-class OriginFilter(admin.SimpleListFilter):
-    title = "door"
-    parameter_name = "origin"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(origin, origin) for origin in _ORIGINS]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(origin=self.value()) if self.value() else queryset
+_DOORS = ("admin", "api", "portal", "websocket", "system")
 
 
 class ObjectTypeFilter(admin.SimpleListFilter):
@@ -50,7 +38,11 @@ class AuditEventAdmin(RecordAdmin):
 
     list_display = ("moment", "who", "action", "subject", "reason", "door", "ip")
     list_display_links = ("moment",)
-    list_filter = (OriginFilter, ObjectTypeFilter, ("at", admin.DateFieldListFilter))
+    list_filter = (
+        one_of("origin", [(door, door) for door in _DOORS], title="door"),
+        ObjectTypeFilter,
+        ("at", admin.DateFieldListFilter),
+    )
     search_fields = ("actor_label", "action", "object_label", "=object_id", "reason", "=request_id")
     search_help_text = "Person, action, object (name or id), reason or request id"
     ordering = ("-id",)

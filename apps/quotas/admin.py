@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin
 from apps.access.admin.display import NOTHING, lines, meter, related, time_of
+from apps.access.admin.filters import is_null
 from apps.quotas import services
 from apps.quotas.choices import NodeKind, in_units, words
 from apps.quotas.forms import LimitsForm, field_name, label
@@ -112,27 +113,12 @@ def _column(resource: str) -> Any:
     return column
 
 
-class HeldFilter(admin.SimpleListFilter):
-    title = "question"
-    parameter_name = "held"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("now", "Held now"), ("released", "Given back")]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() in {"now", "released"}:
-            return queryset.filter(released_at__isnull=self.value() == "now")
-        return queryset
-
-
 @admin.register(Reservation)
 class ReservationAdmin(GuardedAdmin):
     """What each attempt holds: written by admission and release alone."""
 
     list_display = ("key", "holder", "amounts_shown", "held", "released")
-    list_filter = (HeldFilter,)
+    list_filter = (is_null("released_at", yes="Held now", no="Given back", title="question"),)
     list_select_related = ("node",)
     search_fields = ("=key", "node__name")
     search_help_text = "Attempt's handle, or whose quota"

@@ -1,37 +1,21 @@
 """Projects, runs and their files, to look at."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.admin import display
-from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin, LatestInline
 from apps.access.admin.display import chip, link, list_url, related, size, time_of
+from apps.access.admin.filters import is_null
 from apps.tracking.models import Artifact, MetricSeries, Param, Project, Run, Tag
 
-
-class ArchivedFilter(admin.SimpleListFilter):
-    title = "archive"
-    parameter_name = "archived"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no", "In use"), ("yes", "Archived")]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() in {"no", "yes"}:
-            return queryset.filter(archived_at__isnull=self.value() == "no")
-        return queryset
+_ARCHIVED = is_null("archived_at", yes="In use", no="Archived", title="archive")
 
 
 @admin.register(Project)
 class ProjectAdmin(GuardedAdmin):
     list_display = ("name", "owner_shown", "team_shown", "visibility", "runs_shown", "created", "archived")
-    list_filter = (ArchivedFilter, "visibility")
+    list_filter = (_ARCHIVED, "visibility")
     list_select_related = ("owner", "team")
     search_fields = ("name", "owner__username", "team__name")
     search_help_text = "Name, person, team or a pasted id"
@@ -94,7 +78,7 @@ class RunAdmin(GuardedAdmin):
         "created",
         "finished",
     )
-    list_filter = ("status", ArchivedFilter, "visibility")
+    list_filter = ("status", _ARCHIVED, "visibility")
     list_select_related = ("project", "owner", "team")
     search_fields = ("name", "project__name", "owner__username", "team__name")
     search_help_text = "Name, project, person, team or a pasted id"

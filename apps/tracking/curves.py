@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _X = {"step": ("step", "step::float8"), "time": ("time", "date_part('epoch', time)")}
 
 _WHOLE = """
-SELECT series_id, step, floor(date_part('epoch', time) * 1000)::int8, value, nullif(value, 'NaN'), nullif(value, 'NaN')
+SELECT series_id, step, round(date_part('epoch', time) * 1000)::int8, value, nullif(value, 'NaN'), nullif(value, 'NaN')
 FROM tracking_metricpoint WHERE series_id = ANY(%(series)s) ORDER BY series_id, {column}, ordinal
 """
 
@@ -39,7 +39,7 @@ FROM tracking_metricpoint WHERE series_id = {series} GROUP BY part
 
 # LIMIT keeps the planner from reading all points a second time for the thousand that are shown.
 _SHOWN = """
-SELECT series, step, floor(date_part('epoch', time) * 1000)::int8, value, lowest, highest FROM ({parts}) AS parts
+SELECT series, step, round(date_part('epoch', time) * 1000)::int8, value, lowest, highest FROM ({parts}) AS parts
 CROSS JOIN LATERAL (
     SELECT step, time, value FROM tracking_metricpoint AS points
     WHERE points.series_id = parts.series AND points.ordinal = parts.ordinal LIMIT 1

@@ -40,7 +40,12 @@ ON CONFLICT (run_id, key) DO UPDATE SET count = series.count
 RETURNING key, last_step
 """
 
-_MICROSECOND = "'epoch'::timestamptz + interval '1 microsecond' * "
+
+def _timestamp(us: str) -> str:
+    """Return the SQL of a time given in microseconds. In days, because an interval is multiplied as a float."""
+    days = f"interval '1 day' * ({us} / 86400000000) + interval '1 microsecond' * mod({us}, 86400000000)"
+    return f"(timestamp 'epoch' + {days}) AT TIME ZONE 'UTC'"
+
 
 # With an id this statement also remembers the batch, and does nothing when it is known; then it is whole in itself.
 _POINTS = f"""
@@ -64,8 +69,8 @@ WITH fresh AS (
     INSERT INTO tracking_metricseries AS old (
         run_id, key, count, last_value, last_step, last_time, min_value, max_value, first_step, first_time, latest_time
     )
-    SELECT %(run)s::uuid, name, count, value, last[1], {_MICROSECOND} last[2], min_value, max_value,
-        first_step, {_MICROSECOND} first_us, {_MICROSECOND} latest_us
+    SELECT %(run)s::uuid, name, count, value, last[1], {_timestamp("last[2]")}, min_value, max_value,
+        first_step, {_timestamp("first_us")}, {_timestamp("latest_us")}
     FROM summary JOIN names USING (number) JOIN points ON points.arrival = summary.last[3]
     ORDER BY names.number
     ON CONFLICT (run_id, key) DO UPDATE SET
@@ -84,7 +89,7 @@ WITH fresh AS (
 ), written AS (
     INSERT INTO tracking_metricpoint (series_id, ordinal, step, time, value)
     SELECT series.id, series.count - summary.count - 1 + row_number() OVER (PARTITION BY number ORDER BY arrival),
-        step, {_MICROSECOND} us, value
+        step, {_timestamp("us")}, value
     FROM points JOIN summary USING (number) JOIN names USING (number) JOIN series ON series.key = names.name
     ORDER BY number, arrival
     RETURNING 1

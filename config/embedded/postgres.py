@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -93,12 +93,15 @@ class Postgres:
         with self.log.open("ab") as log:
             return self._spawn(command, on_parent_death=on_parent_death, output=log)
 
-    def wait(self, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
-        """Wait until it takes connections. Raises: StartError, with PostgreSQL's own reason."""
+    def wait(
+        self, process: subprocess.Popen[bytes], seconds: float = 30.0, *, check: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait until it takes connections, calling `check` now and then. Raises: StartError, with PostgreSQL's own reason."""
         deadline = time.monotonic() + seconds
         while not self._is_ready(process.pid):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise StartError(self._why(process.poll()))
+            check()
             time.sleep(0.01)
 
     @property
@@ -158,6 +161,7 @@ class Postgres:
             stderr=subprocess.STDOUT,
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,  # Ctrl-C is for the one who called us
             preexec_fn=self._where.enter(on_parent_death=signal.SIGKILL),
             check=False,
         )

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from config.embedded import strays
@@ -66,13 +67,16 @@ class Valkey:
                 pipe.write(self._configuration().encode())
         return process
 
-    def wait(self, process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
-        """Wait until it takes connections. Raises: StartError."""
+    def wait(
+        self, process: subprocess.Popen[bytes], seconds: float = 10.0, *, check: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait until it takes connections, calling `check` now and then. Raises: StartError."""
         deadline = time.monotonic() + seconds
         while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 msg = f"Valkey did not start (exit code {process.poll()}); its log is {self.log}."
                 raise StartError(msg)
+            check()
             time.sleep(0.01)
 
     def _configuration(self) -> str:

@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
 
 
-class Interrupted(Exception):  # noqa: N818 -- not an error
+class Interrupted(Exception):
     """Somebody wants it to stop while it is starting."""
 
 

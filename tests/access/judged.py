@@ -35,7 +35,8 @@ def make_objects(cast: Cast) -> None:
     for number, (visibility, team, role) in enumerate(shapes):
         owner = cast.alice if number % 3 else cast.mia
         shared: dict[str, Any] = {"owner": owner, "team": team, "visibility": visibility}
-        project = Project.objects.create(name=f"p{number}", **shared) if not number % 5 else project
+        if not number % 5:
+            project = Project.objects.create(name=f"p{number}", **shared)
         run = Run.objects.create(project=project, name=f"r{number}", **shared)
         for row in (project, run) if role else ():
             grants.grant(cast.dana if number % 2 else cast.team.group, row, role)

@@ -1,6 +1,6 @@
 """The operator, the others, and a browser for each of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,21 +13,21 @@ from apps.compute.backends.base import SettingField
 from apps.compute.backends.fake.backend import FakeBackend
 from apps.compute.backends.fake.settings import FakeSettings
 
-PASSWORD = "correct horse battery"  # noqa: S105 -- of people who exist for one test
+PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def sre(db: None) -> User:  # noqa: ARG001 -- the database
+def sre(db: None) -> User:
     return accounts.create_user("sre", by=SYSTEM, password=PASSWORD, is_admin=True)
 
 
 @pytest.fixture
-def alice(db: None) -> User:  # noqa: ARG001 -- the database
+def alice(db: None) -> User:
     return accounts.create_user("alice", by=SYSTEM, password=PASSWORD)
 
 
 @pytest.fixture
-def halfway(db: None) -> User:  # noqa: ARG001 -- the database
+def halfway(db: None) -> User:
     """Somebody with Django's staff flag and nothing else."""
     user = accounts.create_user("halfway", by=SYSTEM, password=PASSWORD)
     user.is_staff = True
@@ -59,7 +59,10 @@ class SecretiveSettings(FakeSettings):
 
     @classmethod
     def fields(cls) -> tuple[SettingField, ...]:
-        return (SettingField("address", str, "", "Where it is."), SettingField("password", str, "", "Its key.", secret=True))
+        return (
+            SettingField("address", str, "", "Where it is."),
+            SettingField("password", str, "", "Its key.", secret=True),
+        )
 
     @classmethod
     def parse(cls, raw: Any) -> Any:
@@ -74,7 +77,7 @@ class SecretiveBackend(FakeBackend):
 
 
 @pytest.fixture
-def secretive(settings: Any) -> Iterator[str]:
+def secretive(settings: Any) -> str:
     """The name of a kind of cluster that has a secret setting."""
     settings.COMPUTE_BACKENDS = {
         **settings.COMPUTE_BACKENDS,

@@ -16,7 +16,7 @@ from apps.audit.models import AuditEvent
 from tests.admin.conftest import PASSWORD
 from tests.admin.rows import make_row
 
-PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label_lower)  # noqa: SLF001 -- documented API
+PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label_lower)
 LABELS = [page.opts.label_lower for page in PAGES]
 EXPECTED = [
     "accounts.apitoken", "accounts.loginfailure", "accounts.user", "audit.auditevent", "compute.attempt",
@@ -34,7 +34,7 @@ def url_of(label: str, view: str, *args: object) -> str:
 
 
 def a_row(label: str) -> Model:
-    found = MODELS[label]._base_manager.order_by("pk").last()  # noqa: SLF001 -- whatever its manager is called
+    found: Model | None = MODELS[label]._base_manager.order_by("pk").last()
     assert found is not None, f"no row of {label} to look at"
     return found
 
@@ -79,7 +79,9 @@ def test_others_are_sent_to_the_login_page(
             assert browser.post(url).status_code == 302
 
 
-@pytest.mark.parametrize("url", ["/admin/", "/admin/compute/", "/admin/autocomplete/", "/admin/jsi18n/", "/admin/nowhere/"])
+@pytest.mark.parametrize(
+    "url", ["/admin/", "/admin/compute/", "/admin/autocomplete/", "/admin/jsi18n/", "/admin/nowhere/"]
+)
 def test_pages_of_the_site_itself_are_closed_to_others(
     url: str, alice: User, browser_of: Callable[[User | None], Client]
 ) -> None:
@@ -91,10 +93,10 @@ def test_pages_of_the_site_itself_are_closed_to_others(
 def test_what_is_read_only_takes_no_post(label: str, browser: Client) -> None:
     make_row(1)
     row = a_row(label)
-    before = MODELS[label]._base_manager.filter(pk=row.pk).values().get()  # noqa: SLF001 -- as above
+    before = MODELS[label]._base_manager.filter(pk=row.pk).values().get()
     fields = {field.name: "1" for field in MODELS[label]._meta.concrete_fields}
     assert browser.post(url_of(label, "change", row.pk), fields).status_code == 403
-    assert MODELS[label]._base_manager.filter(pk=row.pk).values().get() == before  # noqa: SLF001 -- as above
+    assert MODELS[label]._base_manager.filter(pk=row.pk).values().get() == before
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -102,8 +104,10 @@ def test_nothing_is_deleted(label: str, browser: Client) -> None:
     make_row(1)
     row = a_row(label)
     assert browser.post(url_of(label, "delete", row.pk), {"post": "yes"}).status_code == 403
-    browser.post(url_of(label, "changelist"), {"action": "delete_selected", "_selected_action": str(row.pk), "post": "yes"})
-    assert MODELS[label]._base_manager.filter(pk=row.pk).exists()  # noqa: SLF001 -- as above
+    browser.post(
+        url_of(label, "changelist"), {"action": "delete_selected", "_selected_action": str(row.pk), "post": "yes"}
+    )
+    assert MODELS[label]._base_manager.filter(pk=row.pk).exists()
 
 
 def log_in(client: Client, name: str, password: str = PASSWORD) -> Any:
@@ -117,7 +121,9 @@ def test_login_lets_an_operator_in(sre: User, client: Client) -> None:
 
 
 @pytest.mark.parametrize("who", ["alice", "halfway"])
-def test_login_refuses_a_right_password_of_somebody_else(who: str, request: pytest.FixtureRequest, client: Client) -> None:
+def test_login_refuses_a_right_password_of_somebody_else(
+    who: str, request: pytest.FixtureRequest, client: Client
+) -> None:
     request.getfixturevalue(who)
     answer = log_in(client, who)
     assert answer.status_code == 200

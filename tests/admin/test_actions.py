@@ -20,7 +20,7 @@ from tests.admin.test_access import url_of
 
 REASONED = {
     (page.opts.label_lower, action.name): page.model
-    for page in site._registry.values()  # noqa: SLF001 -- documented API
+    for page in site._registry.values()
     for action in page.actions or ()
     if isinstance(action, Reasoned)
 }
@@ -28,7 +28,7 @@ REASONED = {
 
 def ask(browser: Client, row: Model, action: str, **more: str) -> Any:
     data = {"action": action, "_selected_action": str(row.pk), **more}
-    return browser.post(url_of(row._meta.label_lower, "changelist"), data)  # noqa: SLF001 -- documented API
+    return browser.post(url_of(row._meta.label_lower, "changelist"), data)
 
 
 def do(browser: Client, row: Model, action: str, reason: str = "because I say so") -> Any:
@@ -59,16 +59,16 @@ def test_these_actions_exist() -> None:
 @pytest.mark.parametrize("reason", ["", "   "])
 def test_nothing_is_done_without_a_reason(label: str, name: str, reason: str, browser: Client) -> None:
     make_row(1)
-    row = REASONED[label, name]._base_manager.order_by("pk").first()  # type: ignore[attr-defined]  # any model
+    row = REASONED[label, name]._base_manager.order_by("pk").first()
     assert row is not None
-    before = type(row)._base_manager.filter(pk=row.pk).values().get()  # noqa: SLF001 -- whatever its manager is called
+    before = type(row)._base_manager.filter(pk=row.pk).values().get()
     events = AuditEvent.objects.count()
     question = ask(browser, row, name)
     assert question.status_code == 200
     assert 'name="reason"' in question.text
     answer = do(browser, row, name, reason)
     assert "Say why." in answer.text
-    assert type(row)._base_manager.filter(pk=row.pk).values().get() == before  # noqa: SLF001 -- as above
+    assert type(row)._base_manager.filter(pk=row.pk).values().get() == before
     assert AuditEvent.objects.count() == events
 
 

@@ -97,15 +97,24 @@ def test_clusters_in_trouble_come_first_with_their_words(browser: Client) -> Non
     Cluster.objects.create(name="a-well", kind="fake", **well)
     Cluster.objects.create(name="b-down", kind="fake", **{**well, "state": "down"}, message="no route to it")
     Cluster.objects.create(name="c-drained", kind="fake", **well, is_drained=True)
-    Cluster.objects.create(name="d-shared", kind="fake", **{**well, "capabilities": []}, warnings=["memory is not limited"])
+    Cluster.objects.create(
+        name="d-shared", kind="fake", **{**well, "capabilities": []}, warnings=["memory is not limited"]
+    )
     Cluster.objects.create(name="e-off", kind="fake", **well, is_enabled=False)
     now = now_of(browser)
     assert [cluster.name for cluster in now.clusters] == ["b-down", "c-drained", "d-shared", "e-off", "a-well"]
     assert [cluster.name for cluster in now.troubled_clusters] == ["b-down", "c-drained", "d-shared", "e-off"]
     page = browser.get("/admin/").text
-    for words in ("no route to it", "memory is not limited", "4 need a look", "Single-tenant: jobs of different people"):
+    for words in (
+        "no route to it",
+        "memory is not limited",
+        "4 need a look",
+        "Single-tenant: jobs of different people",
+    ):
         assert page.count(words) == 1
-    listed_as = {query: listed(browser, f"trouble={query}", "compute.cluster") for query in ("failing", "closed", "shared")}
+    listed_as = {
+        query: listed(browser, f"trouble={query}", "compute.cluster") for query in ("failing", "closed", "shared")
+    }
     assert listed_as == {"failing": {"b-down"}, "closed": {"c-drained", "e-off"}, "shared": {"d-shared"}}
 
 

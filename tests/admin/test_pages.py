@@ -41,7 +41,14 @@ def test_site_pages_run_under_the_strict_policy(browser: Client, client: Client)
     question = browser.post(cluster, {"action": "drain", "_selected_action": str(Cluster.objects.get().pk)})
     kinds = browser.get(url_of("compute.cluster", "add"))
     form = browser.get(url_of("compute.cluster", "add") + "?kind=local")
-    for answer in (browser.get("/admin/"), browser.get("/admin/compute/"), client.get("/admin/login/"), question, kinds, form):
+    for answer in (
+        browser.get("/admin/"),
+        browser.get("/admin/compute/"),
+        client.get("/admin/login/"),
+        question,
+        kinds,
+        form,
+    ):
         assert answer.status_code == 200
         assert_plain(answer.text)
 
@@ -119,7 +126,9 @@ def test_workload_leads_to_what_it_belongs_to(browser: Client) -> None:
         url_of("quotas.quotanode", "change", experiment.workload.quota_node_id),
     ):
         assert url in page
-    assert f"/experiments/{experiment.pk}/" in browser.get(url_of("experiments.experiment", "change", experiment.pk)).text
+    assert (
+        f"/experiments/{experiment.pk}/" in browser.get(url_of("experiments.experiment", "change", experiment.pk)).text
+    )
 
 
 def test_audit_list_is_narrowed_by_door_and_kind(browser: Client) -> None:
@@ -129,3 +138,9 @@ def test_audit_list_is_narrowed_by_door_and_kind(browser: Client) -> None:
     assert {event.object_type for event in shown} == {"compute.cluster"}
     assert not browser.get(url, {"origin": "admin"}).context["cl"].result_list
     assert AuditEvent.objects.exclude(object_type="compute.cluster").exists()
+
+
+def test_page_of_an_app_lists_its_tables_and_is_no_front_page(browser: Client) -> None:
+    page = browser.get("/admin/compute/").text
+    assert page.count(f'<th scope="row"><a href="{url_of("compute.workload", "changelist")}">Workloads</a></th>') == 1
+    assert "No worker runs the loops" not in page

@@ -27,7 +27,13 @@ def node(alice: User) -> QuotaNode:
 
 
 def test_limits_are_set_in_human_units(browser: Client, node: QuotaNode) -> None:
-    asked = {"limit_cpu": "1.5", "limit_memory": "32Gi", "limit_gpu": "500m", "limit_experiments": "7", "limit_disk": ""}
+    asked = {
+        "limit_cpu": "1.5",
+        "limit_memory": "32Gi",
+        "limit_gpu": "500m",
+        "limit_experiments": "7",
+        "limit_disk": "",
+    }
     answer = browser.post(url_of("quotas.quotanode", "change", node.pk), {**asked, "reason": "a big deadline"})
     assert answer.status_code == 302
     assert limits(node) == {"cpu": 1500, "memory": 32 * GIB, "gpu": 500, "experiments": 7, "disk": None}
@@ -106,7 +112,13 @@ def test_what_is_written_reads_back_as_it_was(resource: str, amount: int | None)
 def test_pressure_filter_shows_who_presses(browser: Client, node: QuotaNode) -> None:
     url = url_of("quotas.quotanode", "changelist")
     rows = QuotaLimit.objects.filter(node=node, resource="cpu")
-    for used, limit, at_90, at_100 in [(90, 100, 0, 0), (91, 100, 1, 0), (100, 100, 1, 1), (0, 0, 0, 1), (5, None, 0, 0)]:
+    for used, limit, at_90, at_100 in [
+        (90, 100, 0, 0),
+        (91, 100, 1, 0),
+        (100, 100, 1, 1),
+        (0, 0, 0, 1),
+        (5, None, 0, 0),
+    ]:
         rows.update(used=used, limit=limit)
         shown = [len(browser.get(f"{url}?pressure={level}").context["cl"].result_list) for level in ("90", "100")]
         assert shown == [at_90, at_100], (used, limit)

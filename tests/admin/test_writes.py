@@ -13,7 +13,7 @@ from apps.teams import services as teams
 from apps.teams.models import Membership, Organization, Team
 from tests.admin.test_access import url_of
 
-SECRET = "s3cr3t-sentinel"  # noqa: S105 -- looked for in every answer
+SECRET = "s3cr3t-sentinel"
 
 
 def last_event() -> tuple[str, str, str, str]:
@@ -27,7 +27,7 @@ def test_user_with_password(browser: Client, client: Client) -> None:
     assert answer.status_code == 302
     nora = User.objects.get(username="nora")
     assert (nora.email, nora.is_staff, nora.is_superuser) == ("nora@example.org", False, False)
-    assert client.login(username="nora", password="long enough to pass")  # noqa: S106 -- of a test
+    assert client.login(username="nora", password="long enough to pass")
     assert last_event() == ("create", "accounts.user", "sre", "admin")
     assert "long enough" not in str(AuditEvent.objects.latest("pk").data)
 
@@ -77,7 +77,7 @@ def members_form(team: Team, *rows: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def team(db: None) -> Team:  # noqa: ARG001 -- the database
+def team(db: None) -> Team:
     organization = teams.create_organization(slug="acme", name="Acme", by=SYSTEM)
     return teams.create_team(organization, slug="vision", name="Vision", by=SYSTEM)
 
@@ -149,7 +149,9 @@ def test_cluster_is_registered_with_its_settings(browser: Client) -> None:
         ({"setting_jobs_root": "/j", "name": "with space"}, "valid"),
     ],
 )
-def test_refused_cluster_is_not_saved_and_the_form_is_kept(more: dict[str, str], sentence: str, browser: Client) -> None:
+def test_refused_cluster_is_not_saved_and_the_form_is_kept(
+    more: dict[str, str], sentence: str, browser: Client
+) -> None:
     events = AuditEvent.objects.count()
     data = {**cluster_form(setting_cgroup_parent="typed-by-hand"), **more}
     answer = browser.post(url_of("compute.cluster", "add") + "?kind=local", data)
@@ -163,7 +165,8 @@ def test_refused_cluster_is_not_saved_and_the_form_is_kept(more: dict[str, str],
 def test_cluster_can_be_disabled(browser: Client) -> None:
     cluster = Cluster.objects.create(name="gpu", kind="fake", settings={"world": "w"})
     answer = browser.post(
-        url_of("compute.cluster", "change", cluster.pk), {"name": "gpu", "labels": "{}", "setting_world": "w", "setting_live": "on"}
+        url_of("compute.cluster", "change", cluster.pk),
+        {"name": "gpu", "labels": "{}", "setting_world": "w", "setting_live": "on"},
     )
     assert answer.status_code == 302
     cluster.refresh_from_db()
@@ -202,9 +205,13 @@ def test_secret_setting_is_written_and_never_shown(browser: Client, secretive: s
 
 def test_empty_secret_keeps_the_old_one(browser: Client, secretive: str) -> None:
     cluster = Cluster.objects.create(name="gpu", kind=secretive, settings={"address": "here", "password": SECRET})
-    browser.post(url_of("compute.cluster", "change", cluster.pk), cluster_form(setting_address="there", setting_password=""))
+    browser.post(
+        url_of("compute.cluster", "change", cluster.pk), cluster_form(setting_address="there", setting_password="")
+    )
     cluster.refresh_from_db()
     assert cluster.settings == {"address": "there", "password": SECRET}
-    browser.post(url_of("compute.cluster", "change", cluster.pk), cluster_form(setting_address="", setting_password="new"))
+    browser.post(
+        url_of("compute.cluster", "change", cluster.pk), cluster_form(setting_address="", setting_password="new")
+    )
     cluster.refresh_from_db()
     assert cluster.settings == {"password": "new"}

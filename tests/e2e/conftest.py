@@ -28,7 +28,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture(scope="session")
 def setup_path(platform: Platform) -> str:
     """Return the one-time link that `up` printed."""
-    return wait_for(lambda: re.search(r"/setup/fth_set_\w+/", platform.output), what="the set-up link")[0]
+    found = wait_for(lambda: re.findall(r"/setup/fth_set_\w+/", platform.output), what="the set-up link")
+    return str(found[0])
 
 
 @pytest.fixture

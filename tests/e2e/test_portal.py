@@ -145,7 +145,7 @@ def test_filters_are_chips_and_compare_is_an_address(alice: Screen) -> None:
     expect(page.locator("#bulk-count")).to_have_text("2 chosen")
     page.click("text=Compare")
     page.wait_for_url(re.compile("/experiments/compare/"))
-    expect(page.locator("table")).to_contain_text("rate")
+    expect(page.locator("table.table")).to_contain_text("rate")
     expect(page.locator(".chart canvas")).to_have_count(2)
     assert page.locator(".chart").first.locator(".u-legend .u-series").count() == 3
     assert alice.accessibility() == []

@@ -3,14 +3,13 @@
 from typing import Any
 
 from django.contrib.messages import get_messages
-from django.http import HttpResponse
 
 
-def said(response: HttpResponse | Any) -> list[str]:
+def said(response: Any) -> list[str]:
     """Return the messages that the next page will show."""
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
-def text_of(response: HttpResponse | Any) -> str:
+def text_of(response: Any) -> str:
     found: str = response.content.decode()
     return found

@@ -187,3 +187,10 @@ def test_the_preview_waits_when_a_limit_is_full(cast: Cast, as_person: Browser) 
     response = as_person("alice").post("/experiments/new/preview/", {"command": "true", "cluster": "fake"})
     assert response.context["forecast"].verdict == "waits"
     assert "uses 1.5 of 2 CPUs, and this needs 1" in response.context["forecast"].sentence
+
+
+def test_the_preview_says_what_is_wrong_so_far(cast: Cast, as_person: Browser) -> None:  # noqa: ARG001 -- alice
+    client = as_person("alice")
+    response = client.post("/experiments/new/preview/", {"command": "true", "cpu": "many"})
+    assert "cpu: Not a quantity" in text_of(response)
+    assert "Write a command" in text_of(client.post("/experiments/new/preview/", {"command": ""}))

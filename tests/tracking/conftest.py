@@ -19,17 +19,15 @@ from apps.accounts.models import User
 from apps.core import asyncdb
 from apps.tracking import hot, services
 from apps.tracking.models import MetricPoint, MetricSeries, Run
-from tests.people import Cast, make_cast
+from tests.factories import cast, committed
+from tests.people import Cast
+
+__all__ = ["cast", "committed"]
 
 
 @pytest.fixture(autouse=True)
 def _own_store(settings: Settings, tmp_path: Path) -> None:
     settings.BLOB_ROOT = tmp_path / "blobs"
-
-
-@pytest.fixture
-def cast(db: None) -> Cast:
-    return make_cast()
 
 
 @pytest.fixture
@@ -146,7 +144,7 @@ def post_hot(run_id: object, body: bytes, **headers: str) -> Answer:
 
 
 @pytest.fixture
-def outside(transactional_db: None, settings: Settings) -> Iterator[None]:
+def outside(committed: None, settings: Settings) -> Iterator[None]:
     """Committed data, and native handlers that look into the test's database."""
     name = connection.settings_dict["NAME"]
     settings.DATABASE_URL = urlsplit(settings.DATABASE_URL)._replace(path=f"/{name}").geturl()

@@ -55,7 +55,6 @@ def test_an_empty_batch_is_a_batch(empty: dict[str, Any]) -> None:
         (math.nan, '"NaN"'),
         (math.inf, '"Infinity"'),
         (-math.inf, '"-Infinity"'),
-        (10**300, "1e300"),
         (-0.0, "-0.0"),
         (5e-324, "5e-324"),
     ],
@@ -141,10 +140,12 @@ def test_metrics_are_rows_or_columns(metrics: Any) -> None:
 
 
 def test_every_wrong_field_is_told_at_once() -> None:
-    document = {**point(value="x", step=1.5), "batch_id": "no", "params": {"a": None}, "tags": []}
-    assert problems(document).keys() == {"metrics[1].value", "metrics[1].step", "batch_id", "params.a", "tags"} - {
-        "metrics[1].value"
-    } | {"metrics[1].value"}
+    document = {**point(value=None, step=1.5), "batch_id": "no", "params": {"a": None}, "tags": []}
+    assert problems(document).keys() == {"metrics[1].value", "metrics[1].step", "batch_id", "params.a", "tags"}
+
+
+def test_whole_numbers_beyond_64_bits_become_floats() -> None:
+    assert float(metrics({"key": "a", "value": 10**300}).values[1:-1]) == 1e300
 
 
 @pytest.mark.parametrize("batch_id", ["", "x", 1, [], {}, True])

@@ -149,11 +149,23 @@ def warning(words: object) -> SafeString:
 
 
 def time_of(field: str, words: str) -> Column:
-    """Make an admin column of a time: `started = time_of("started_at", "started")`."""
+    """Make an admin column of a time, sorted by it."""
 
     @display(description=words, ordering=field)
     def column(_page: Any, row: Any) -> SafeString:
         return when(getattr(row, field))
+
+    return column
+
+
+def owner_of(user: str, team: str) -> Column:
+    """Make an admin column that links to a person and, smaller, to the team."""
+    person, group = related(user), related(team)
+
+    @display(description="whose", ordering=f"{user.replace('.', '__')}__username")
+    def column(page: Any, row: Any) -> SafeString:
+        shown = group(page, row)
+        return person(page, row) if shown == NOTHING else format_html("{} <small>{}</small>", person(page, row), shown)
 
     return column
 

@@ -36,7 +36,7 @@ class Reasoned:
 
     do_not_call_in_templates = True
 
-    def __init__(  # noqa: PLR0913 -- the words of an action
+    def __init__(
         self,
         name: str,
         work: Callable[..., Any],

@@ -6,6 +6,8 @@ from django.utils.safestring import SafeString
 
 from apps.access.admin import GuardedAdmin, RecordAdmin
 from apps.access.admin.display import NOTHING, chip, related, size, time_of
+from apps.access.admin.filters import one_of
+from apps.compute.choices import State
 from apps.compute.models import Attempt, Loop, WorkloadEvent
 
 
@@ -45,7 +47,7 @@ class AttemptAdmin(GuardedAdmin):
 @admin.register(WorkloadEvent)
 class WorkloadEventAdmin(GuardedAdmin):
     list_display = ("moment", "workload_shown", "before", "after", "attempt_no", "actor", "reason", "message")
-    list_filter = ("to_state", ("at", admin.DateFieldListFilter))
+    list_filter = (one_of("to_state", State.choices, title="became"), ("at", admin.DateFieldListFilter))
     list_select_related = ("workload",)
     search_fields = ("workload__label", "actor", "=reason")
     search_help_text = "Name of the workload, actor or reason"

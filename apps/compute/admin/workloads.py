@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin, LatestInline, Reasoned
-from apps.access.admin.display import NOTHING, chip, document, link, page_url, related, time_of
+from apps.access.admin.display import NOTHING, chip, document, link, owner_of, page_url, related, time_of
 from apps.access.admin.display import duration as lasting
 from apps.compute import services
 from apps.compute.choices import TERMINAL
@@ -97,16 +97,7 @@ class EventInline(LatestInline):
 class WorkloadAdmin(GuardedAdmin):
     """State is written by reconcile alone: here it is read, and two wishes can be recorded."""
 
-    list_display = (
-        "label",
-        "state_shown",
-        "why",
-        "for_so_long",
-        "user_shown",
-        "team_shown",
-        "cluster_shown",
-        "priority",
-    )
+    list_display = ("label", "state_shown", "why", "for_so_long", "whose", "cluster_shown", "priority")
     list_filter = (QuestionFilter, "state", ActiveFilter, "cluster")
     list_select_related = ("user", "team", "cluster")
     search_fields = ("label", "user__username", "team__name", "=subject", "=attempts__handle")
@@ -144,6 +135,7 @@ class WorkloadAdmin(GuardedAdmin):
         ("Specification", {"classes": ("collapse",), "fields": ("template_shown",)}),
     )  # fmt: skip
 
+    whose = owner_of("user", "team")
     user_shown = related("user")
     team_shown = related("team")
     cluster_shown = related("cluster")

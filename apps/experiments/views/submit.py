@@ -52,9 +52,8 @@ class PreviewView(GuardedView):
     policy_action: ClassVar[str] = ""
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        return render(
-            request, "experiments/_partials/preview.html", preview(SubmitForm(request.POST, by=self.user), self.user)
-        )
+        form = SubmitForm(request.POST, by=self.user)
+        return render(request, "experiments/_partials/preview.html", {"form": form, **preview(form, self.user)})
 
 
 def _bound(request: HttpRequest) -> tuple[Any, Any]:
