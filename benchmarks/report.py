@@ -46,18 +46,18 @@ def write(results: Sequence[Result]) -> str:
     lines = [
         "# Measured",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, Python {platform.python_version()}, load {load}"
-        " when the run ended. Client, platform and PostgreSQL share the cores; fsync is on; authentication and policy are"
-        " on. Machines are noisy: compare ratios within one run. Made by `make bench`.",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, Python {platform.python_version()}, load {load}",
+        "when the run ended. Client, platform and PostgreSQL share the cores; fsync is on; authentication and policy are",
+        "on. Machines are noisy: compare ratios within one run. Made by `make bench`.",
         "",
         "| what | measured | bar | met | floor in the same run | ratio | note |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in results:
-        floor = f"{row.floor:,.4g} {row.unit} ({row.floor_name})" if row.floor else "–"
+        floor = f"{row.floor:,.4g} {row.unit} ({row.floor_name})" if row.floor else "-"
         met = "yes" if row.met else "**no**"
         lines.append(
-            f"| {row.name} | {row.value:,.4g} {row.unit} | {row.bar} | {met} | {floor} | {row.ratio or '–'} | {row.note} |"
+            f"| {row.name} | {row.value:,.4g} {row.unit} | {row.bar} | {met} | {floor} | {row.ratio or '-'} | {row.note} |"
         )
     text = "\n".join(lines) + "\n"
     RESULTS.write_text(text)

@@ -58,7 +58,7 @@ def metric_points(run: Run, key: str, count: int) -> None:
             [run.pk, key, count, count - 1],
         )
         row = cursor.fetchone()
-        assert row is not None  # noqa: S101 -- INSERT … RETURNING yields one row
+        assert row is not None
         cursor.execute(
             "INSERT INTO tracking_metricpoint (series_id, ordinal, step, time, value) SELECT %s, n, n,"
             " now() + n * interval '1 millisecond', CASE WHEN n = %s THEN 99 ELSE 1 / (1 + n / 1000.0) END"

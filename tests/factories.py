@@ -105,21 +105,21 @@ def in_threads(count: int, work: Callable[[int], Any], *, seconds: float = 60) -
 
 
 @pytest.fixture
-def cast(db: None) -> Cast:  # noqa: ARG001 -- the database
+def cast(db: None) -> Cast:
     return make_cast()
 
 
 @pytest.fixture
-def stage(db: None) -> Iterator[Stage]:  # noqa: ARG001 -- the database
+def stage(db: None) -> Iterator[Stage]:
     made = Stage()
     yield made
-    FakeWorld._named.pop(made.name)  # noqa: SLF001 -- nothing of one test is left to the next
+    FakeWorld._named.pop(made.name)
 
 
 @pytest.fixture
-def committed(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 -- the database
+def committed(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database in which other threads see what this test writes; emptied after it."""
-    empty = TransactionTestCase._fixture_teardown  # noqa: SLF001 -- the one place where Django empties a database
+    empty = TransactionTestCase._fixture_teardown
 
     def emptied(case: TransactionTestCase) -> None:
         # The audit refuses to be truncated, which here is the only way.

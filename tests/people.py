@@ -19,7 +19,7 @@ from apps.experiments.models import Experiment
 from apps.teams import services as teams
 from apps.teams.models import Organization, Team
 
-PASSWORD = "correct horse battery"  # noqa: S105 -- of people who exist for one test
+PASSWORD = "correct horse battery"
 
 
 @dataclass

@@ -78,7 +78,7 @@ class Platform:
             wait_for(lambda: self._is_ready(before), seconds=60, what="the ready line")
 
     def _is_ready(self, before: int) -> bool:
-        assert self.process is not None  # noqa: S101 -- started just before
+        assert self.process is not None
         if self.process.poll() is not None:
             msg = f"it ended with {self.process.returncode}:\n{self.output[before:]}"
             raise AssertionError(msg)
@@ -130,7 +130,7 @@ class Platform:
 
     def processes(self) -> dict[int, str]:
         """Return the live processes of this platform (not its jobs), pid and command line, from /proc."""
-        assert self.process is not None  # noqa: S101 -- only asked of a running platform
+        assert self.process is not None
         found: dict[int, str] = {}
         for pid in [self.process.pid, *descendants(self.process.pid)]:
             with suppress(OSError):

@@ -73,10 +73,10 @@ def main(roots: Sequence[str]) -> None:
     for name, found in (("file", files), ("function", functions)):
         spread = Spread.of(found)
         numbers = f"n={spread.count} median={spread.median:.0f} p90={spread.p90} p99={spread.p99}"
-        print(f"{name:9} {numbers} longest={spread.longest.lines} {spread.longest.where}")  # noqa: T201 -- its output
+        print(f"{name:9} {numbers} longest={spread.longest.lines} {spread.longest.where}")
     documented = sum(one.is_documented for one in functions) / len(functions)
     annotated = sum(one.is_annotated for one in functions) / len(functions)
-    print(f"docstring={documented:.0%} annotated={annotated:.0%}")  # noqa: T201 -- its output
+    print(f"docstring={documented:.0%} annotated={annotated:.0%}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ _WAIT = "2s"
 _LONGEST = 255
 
 
-class Replay(Exception):  # noqa: N818 -- not an error: the answer is already known
+class Replay(Exception):
     def __init__(self, record: IdempotencyRecord) -> None:
         super().__init__(record.key)
         self.record = record

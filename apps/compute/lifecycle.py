@@ -22,7 +22,7 @@ def transition(workload: Workload, to: str, **facts: Any) -> None:
     move(workload, to, **facts)
 
 
-def move(  # noqa: PLR0913 -- the facts of a transition
+def move(
     workload: Workload,
     to: str,
     *,

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import structlog
-from django.http import HttpRequest, HttpResponse  # noqa: TID251 -- middleware is an entry point
+from django.http import HttpRequest, HttpResponse
 
 from apps.core.ids import new_id
 

@@ -15,9 +15,10 @@ from apps.access.admin.display import NOTHING, chip, document, owner_of, related
 from apps.access.admin.filters import is_null, one_of
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import CODE_FORMATS
+from apps.experiments.spec import schema
 
 _DELETED = is_null("archived_at", yes="In use", no="Deleted", title="archive")
-_KINDS = one_of("kind", [(kind, kind) for kind in ("shell", "python")])
+_KINDS = one_of("kind", [(kind, kind) for kind in schema()["properties"]["kind"]["enum"]])
 _FORMATS = one_of("format", [(name, name) for name in CODE_FORMATS.values()])
 
 

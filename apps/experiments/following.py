@@ -115,7 +115,7 @@ class Feed:
     async def _hint(self, layer: Any, channel: str) -> None:
         try:
             await asyncio.wait_for(layer.receive(channel), _POLL_SECONDS)
-        except (TimeoutError, asyncio.TimeoutError):
+        except TimeoutError:
             return
         except (RedisError, OSError):
             await asyncio.sleep(_POLL_SECONDS)

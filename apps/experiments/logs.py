@@ -1,5 +1,6 @@
 """Reading an experiment's log, as text that never cuts a character in two."""
 
+import codecs
 from dataclasses import dataclass
 
 from apps.compute import logs
@@ -10,6 +11,7 @@ from apps.experiments.models import Experiment
 LARGEST_PIECE = 1 << 20
 DEFAULT_PIECE = 256 << 10
 _LONGEST_CHARACTER = 4  # bytes of UTF-8
+_CONTINUATION = range(0x80, 0xC0)  # the bytes of a character after its first
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,15 @@ def read_text(attempt: Attempt | None, *, offset: int, limit: int = DEFAULT_PIEC
 
 def whole_characters(data: bytes, *, final: bool) -> bytes:
     """Leave out a UTF-8 character whose rest is still to come; bytes that are no UTF-8 stay."""
-    if final:
+    if final or not data:
         return data
-    for back in range(1, min(_LONGEST_CHARACTER, len(data)) + 1):
-        byte = data[-back]
-        if byte & 0xC0 == 0x80:  # a continuation byte: look further back for its start
-            continue
-        length = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4 if byte & 0xF8 == 0xF0 else 1
-        return data[:-back] if length > back else data
-    return data
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data[-_LONGEST_CHARACTER:])
+    unfinished, _ = decoder.getstate()
+    return data[: len(data) - len(unfinished)]
 
 
 def _inside_character(data: bytes) -> int:
     """Return how many bytes at the start belong to a character that began before them."""
     head = data[: _LONGEST_CHARACTER - 1]
-    return next((at for at, byte in enumerate(head) if byte & 0xC0 != 0x80), len(head))
+    return next((at for at, byte in enumerate(head) if byte not in _CONTINUATION), len(head))

@@ -60,7 +60,7 @@ def duration(value: str | float) -> int:
             raise ValueError(msg)
         days, hours, minutes, rest = (int(part or 0) for part in match.groups())
         seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
-    if not 0 < seconds <= 365 * 24 * 3600:  # noqa: PLR2004 -- a year
+    if not 0 < seconds <= 365 * 24 * 3600:
         msg = f"{value!r} must be between one second and a year"
         raise ValueError(msg)
     return seconds

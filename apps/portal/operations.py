@@ -1,10 +1,12 @@
 """What an operator needs to know first: the numbers of the admin's front page. Ten queries, however much there is."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min
 from django.utils import timezone
 
 from apps.accounts.models import LoginFailure
@@ -32,6 +34,15 @@ class LoopRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterNow:
+    """One cluster, and how many workloads wait for it or run there."""
+
+    cluster: Cluster
+    active: int
+    is_well: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The state of the platform at one glance."""
 
@@ -40,7 +51,7 @@ class Overview:
     stuck: int
     ended_badly: int
     login_failures: int
-    clusters: list[Cluster]
+    clusters: list[ClusterNow]
     pressure: list[QuotaLimit]
     pressed_nodes: int
     loops: list[LoopRun]
@@ -57,7 +68,7 @@ class Overview:
 
     @property
     def troubled_clusters(self) -> list[Cluster]:
-        return [cluster for cluster in self.clusters if not _is_well(cluster)]
+        return [now.cluster for now in self.clusters if not now.is_well]
 
     @property
     def is_unattended(self) -> bool:
@@ -68,17 +79,16 @@ class Overview:
 def overview(by: Any) -> Overview:
     """Collect the front page's numbers, of what `by` may see."""
     workloads = Workload.objects.visible_to(by, "view")
-    counts: dict[str, int] = dict.fromkeys(ACTIVE, 0)
-    counts |= dict(workloads.active().order_by().values_list("state").annotate(number=Count("pk")))
+    active = list(workloads.active().order_by().values_list("state", "cluster").annotate(number=Count("pk")))
     pressed = under_pressure(QuotaLimit.objects.visible_to(by, "view")).select_related("node")
     ended_badly = workloads.ended_badly(_DAY)
     return Overview(
-        counts=counts,
+        counts={state: sum(number for has, _, number in active if has == state) for state in ACTIVE},
         oldest_queued_at=workloads.queue().aggregate(oldest=Min("queued_at"))["oldest"],
         stuck=workloads.stuck(STUCK_AFTER).count(),
         ended_badly=ended_badly.count(),
         login_failures=LoginFailure.objects.filter(at__gt=timezone.now() - _HOUR).count(),
-        clusters=_clusters(by),
+        clusters=_clusters(by, active),
         pressure=sorted(pressed, key=_share, reverse=True)[:_ROWS],
         pressed_nodes=pressed.values("node").distinct().count(),
         loops=[_loop_run(loop) for loop in Loop.objects.order_by("name")],
@@ -86,11 +96,16 @@ def overview(by: Any) -> Overview:
     )
 
 
-def _clusters(by: Any) -> list[Cluster]:
+def _clusters(by: Any, active: Iterable[tuple[str, Any, int]]) -> list[ClusterNow]:
     """List clusters, those in trouble first."""
-    active = Count("workloads", filter=Q(workloads__state__in=ACTIVE))
-    rows = list(Cluster.objects.visible_to(by, "view").annotate(active=active).order_by("name"))
-    return sorted(rows, key=_is_well)
+    numbers: Counter[Any] = Counter()
+    for _, pk, number in active:
+        numbers[pk] += number
+    rows = [
+        ClusterNow(row, numbers[row.pk], _is_well(row))
+        for row in Cluster.objects.visible_to(by, "view").order_by("name")
+    ]
+    return sorted(rows, key=lambda now: now.is_well)
 
 
 def _is_well(cluster: Cluster) -> bool:

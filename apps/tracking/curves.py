@@ -83,7 +83,9 @@ def read_curves(run: Run, *, keys: Sequence[str] = (), points: int = DEFAULT_POI
 
 def _part(row: MetricSeries, x: str, count: int) -> str:
     """Return the SQL that cuts one series; made of numbers only."""
-    low, high = (row.first_step, row.last_step) if x == "step" else (_seconds(row.first_time), _seconds(row.latest_time))
+    low, high = (
+        (row.first_step, row.last_step) if x == "step" else (_seconds(row.first_time), _seconds(row.latest_time))
+    )
     begin = float(low or 0) + (0.5 if x == "step" else 1e-6)  # behind the first x, before the next that there can be
     end = float(high or 0)
     if end <= begin:  # one x, or several that a float cannot tell apart

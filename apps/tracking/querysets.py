@@ -30,7 +30,10 @@ class RunQuerySet(GuardedQuerySet[M_co]):
 
     def with_records(self) -> Self:
         """Fetch params, tags and metric summaries as `shown_…` lists: three queries, however many rows."""
-        shown = (Prefetch(name, _first_of(self.model, name), to_attr=f"shown_{name}") for name in ("params", "tags", "series"))
+        shown = (
+            Prefetch(name, _first_of(self.model, name), to_attr=f"shown_{name}")
+            for name in ("params", "tags", "series")
+        )
         return self.prefetch_related(*shown)
 
 

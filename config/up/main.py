@@ -12,7 +12,7 @@ from pathlib import Path
 from config.embedded.errors import StartError
 from config.env import REPOSITORY, BadSettingError, env_int, env_path, env_str
 from config.up.output import Console
-from config.up.supervisor import Supervisor
+from config.up.supervisor import Interrupted, Supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,6 @@ def parse(arguments: Sequence[str]) -> Options:
     )
 
 
-class Interrupted(Exception):
-    """Somebody wants it to stop while it is starting."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run the platform until it is told to stop. Return the exit code."""
     began = time.monotonic()
@@ -85,8 +81,6 @@ def main(arguments: Sequence[str]) -> int:
 
     def stop(_number: int, _frame: object) -> None:
         supervisor.stop_asked += 1
-        if supervisor.is_starting:
-            raise Interrupted
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
@@ -101,6 +95,5 @@ def main(arguments: Sequence[str]) -> int:
     except Interrupted:
         pass
     finally:
-        supervisor.is_starting = False
         supervisor.stop()
     return code

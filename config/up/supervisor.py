@@ -33,13 +33,16 @@ _STOP_SECONDS = 10.0  # web and worker; a task may take that long to reach its e
 _SERVER_STOP_SECONDS = 20.0
 
 
+class Interrupted(Exception):
+    """Somebody wants it to stop while it is starting."""
+
+
 class Supervisor:
     """One start of the platform. `start`, `run` until told to stop, `stop`."""
 
     def __init__(self, options: "Options", console: Console, began: float) -> None:
         """Take the data folder and the ports. Raises: StartError; nothing has been started then."""
         self.stop_asked = 0
-        self.is_starting = True
         self._options, self._console, self._began = options, console, began
         self._home: Home = open_home(options.home, options.url)
         self._pids = PidFiles(options.home / "run")
@@ -76,7 +79,6 @@ class Supervisor:
         if self._options.worker:
             self._add("worker", partial(self._leash.start, "config.worker"))
         self._await_ready()
-        self.is_starting = False
         self._announce()
         if is_known and (self._options.sample or not self._mark.has_admin):
             self._preparation = Preparation(self._start_preparation)
@@ -120,7 +122,7 @@ class Supervisor:
             begun.append((server, self._add(server.name, server.start, server.stop_signal)))
         for server, child in begun:
             if child.process is not None:
-                server.wait(child.process)
+                server.wait(child.process, check=self._check)
 
     def _add(
         self,
@@ -146,9 +148,15 @@ class Supervisor:
         self._relay.add("prepare", process)
         return process
 
+    def _check(self) -> None:
+        # Signals only count: an exception from a handler could come between a fork and our knowing of it.
+        if self.stop_asked:
+            raise Interrupted
+
     def _await_preparation(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while self._prepared is None:
+            self._check()
             self._turn(_PROBE_SECONDS)
             self._look_at_preparation()
             if time.monotonic() > deadline:
@@ -167,6 +175,7 @@ class Supervisor:
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready():
+            self._check()
             self._turn(_PROBE_SECONDS)
             broken = next((child for child in self._children if child.deaths >= _MOST_DEATHS_BEFORE_READY), None)
             if broken is not None or time.monotonic() > deadline:

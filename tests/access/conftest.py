@@ -14,7 +14,7 @@ __all__ = ["cast", "committed", "stage"]
 
 
 @pytest.fixture(scope="module")
-def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Cast]:  # noqa: ARG001 -- the database
+def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Cast]:
     with django_db_blocker.unblock(), transaction.atomic():
         made = make_cast()
         Stage()

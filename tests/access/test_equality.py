@@ -14,14 +14,14 @@ from tests.access.judged import judged_models, people, token_holders
 from tests.people import Cast
 
 
-def test_every_guarded_model_has_objects(everything: Cast) -> None:  # noqa: ARG001 -- made
-    empty = {model.__name__ for model in judged_models() if not model._default_manager.exists()}  # noqa: SLF001
+def test_every_guarded_model_has_objects(everything: Cast) -> None:
+    empty = {model.__name__ for model in judged_models() if not model._default_manager.exists()}
     assert empty == {"LogChunk"}
 
 
 def disagreements(principal: Any, model: type[Model], step: int = 1) -> list[str]:
     """Return each row and action on which list and single judgement differ for `principal`; of every `step`-th row."""
-    manager: Any = model._default_manager  # noqa: SLF001 -- any model
+    manager: Any = model._default_manager
     rows = list(manager.order_by("pk")[::step])
     wrong = []
     least = policy.policy_for(model).actions
@@ -57,7 +57,7 @@ def test_roles_by_columns_equal_roles_by_condition(everything: Cast) -> None:
 def ladder(judged: policy.Policy, person: Any) -> Case:
     """Compute the role by the condition in SQL."""
     steps = [
-        When(policy._condition(judged, person, role), then=Value(role.value))  # noqa: SLF001 -- the other form
+        When(policy._condition(judged, person, role), then=Value(role.value))
         for role in (Role.MANAGER, Role.EDITOR, Role.VIEWER)
     ]
     return Case(*steps, default=Value(0))

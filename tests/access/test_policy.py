@@ -19,7 +19,7 @@ from tests.factories import Stage
 from tests.people import Cast, share, submit
 
 
-def test_the_people_hold_the_roles_they_should(cast: Cast, stage: Stage) -> None:  # noqa: ARG001 -- there is a cluster
+def test_the_people_hold_the_roles_they_should(cast: Cast, stage: Stage) -> None:
     experiment = submit(cast.alice, team="vision")
     share(experiment, cast.dana)
     held = {name: policy.role_of(cast.again(name), experiment).name for name in cast.people}
@@ -71,7 +71,7 @@ def test_an_undeclared_model_is_denied(cast: Cast) -> None:
         policy.decide(cast.sre, "view", cast.team.group)
 
 
-def test_the_reason_names_the_role_and_what_is_needed(cast: Cast, stage: Stage) -> None:  # noqa: ARG001 -- a cluster
+def test_the_reason_names_the_role_and_what_is_needed(cast: Cast, stage: Stage) -> None:
     experiment = submit(cast.alice, team="vision")
     assert policy.decide(cast.bob, "stop", experiment).reason == "You are viewer of this experiment; stop needs editor."
     assert policy.decide(cast.mia, "delete", experiment).reason == "You are manager of this experiment."
@@ -102,7 +102,7 @@ def test_a_token_does_not_raise_its_user(cast: Cast) -> None:
     assert not policy.decide(behind(cast.bob, scopes=["all", "project:delete"]), "delete", project)
 
 
-def test_a_bound_token_reaches_its_object_only(cast: Cast, stage: Stage) -> None:  # noqa: ARG001 -- a cluster
+def test_a_bound_token_reaches_its_object_only(cast: Cast, stage: Stage) -> None:
     own, other = submit(cast.alice), submit(cast.alice)
     user = behind(cast.alice, scopes=["all"], bound_to=f"run:{own.pk}")
     assert list(Experiment.objects.visible_to(user, "view")) == [own]

@@ -153,7 +153,7 @@ def test_a_run_token_is_derived_and_stored_once(cast: Cast) -> None:
 
 
 def test_passwords_are_kept_by_argon2_where_it_matters(settings: Any) -> None:
-    from config.settings import base  # noqa: PLC0415 -- the settings of a real installation
+    from config.settings import base
 
     settings.PASSWORD_HASHERS = base.PASSWORD_HASHERS
     user = services.create_user("new", by=SYSTEM, password=PASSWORD)
@@ -164,7 +164,7 @@ def test_passwords_are_kept_by_argon2_where_it_matters(settings: Any) -> None:
     ("name", "password"),
     [("alice", "wrong password"), ("nobody", PASSWORD), ("ivan", PASSWORD), ("alice\x00", PASSWORD)],
 )
-def test_a_failed_login_does_not_say_what_was_wrong(cast: Cast, name: str, password: str) -> None:  # noqa: ARG001
+def test_a_failed_login_does_not_say_what_was_wrong(cast: Cast, name: str, password: str) -> None:
     with pytest.raises(NotAuthenticated, match="^The name or the password is wrong"):
         services.log_in(name, password)
     assert LoginFailure.objects.count() == 1

@@ -120,7 +120,7 @@ def test_check_now_asks_the_backend(browser: Client) -> None:
     cluster = make_row(1).workload.cluster
     assert cluster.state == "unknown"
     told_well = told(ask(browser, cluster, "check_now"))
-    cluster.refresh_from_db()
+    cluster = Cluster.objects.get(pk=cluster.pk)
     assert (cluster.state, told_well) == ("ok", ["cluster-1: ok. runs nothing"])
     with FakeWorld.named("default", live=True).unreachable():
         assert told(ask(browser, cluster, "check_now"))[-1] == "cluster-1: down. the fake cluster is switched off"

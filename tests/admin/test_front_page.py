@@ -64,6 +64,7 @@ def test_counts(jobs: dict[str, Workload], browser: Client) -> None:
     assert {job.label for job in now.failures} == {"failed", "lost"}
     assert now.oldest_queued_at is not None
     assert timedelta(minutes=89) < timezone.now() - now.oldest_queued_at < timedelta(minutes=92)
+    assert [(row.cluster.name, row.active) for row in now.clusters] == [("cluster-1", 10)]
     page = browser.get("/admin/").text
     assert "the oldest for 1 h 30 min" in page
     assert "exited with code 3" in page
@@ -102,7 +103,7 @@ def test_clusters_in_trouble_come_first_with_their_words(browser: Client) -> Non
     )
     Cluster.objects.create(name="e-off", kind="fake", **well, is_enabled=False)
     now = now_of(browser)
-    assert [cluster.name for cluster in now.clusters] == ["b-down", "c-drained", "d-shared", "e-off", "a-well"]
+    assert [row.cluster.name for row in now.clusters] == ["b-down", "c-drained", "d-shared", "e-off", "a-well"]
     assert [cluster.name for cluster in now.troubled_clusters] == ["b-down", "c-drained", "d-shared", "e-off"]
     page = browser.get("/admin/").text
     for words in (

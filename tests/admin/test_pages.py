@@ -115,6 +115,14 @@ def test_pasted_id_is_found(label: str, browser: Client) -> None:
     assert [row.pk for row in found] == [wanted.pk]
 
 
+def test_workload_is_found_by_its_handle(browser: Client) -> None:
+    wanted = make_row(1).workload
+    make_row(2)
+    handle = wanted.attempts.get().handle
+    found = browser.get(url_of("compute.workload", "changelist"), {"q": handle}).context["cl"].result_list
+    assert [row.pk for row in found] == [wanted.pk]
+
+
 def test_workload_leads_to_what_it_belongs_to(browser: Client) -> None:
     experiment = make_row(1)
     page = browser.get(url_of("compute.workload", "change", experiment.workload_id)).text

@@ -58,7 +58,7 @@ def _of(path: str, name: str, callback: Any) -> Iterator[Route]:
 
 def sockets() -> list[Route]:
     """List the websocket routes."""
-    from config.routing import websocket_urlpatterns  # noqa: PLC0415 -- needs Django
+    from config.routing import websocket_urlpatterns
 
     return [
         Route("websocket", "WS", f"/{entry.pattern}", entry.name or "", entry.callback.consumer_class)

@@ -59,7 +59,7 @@ def test_every_consumer_names_an_action() -> None:
 
 
 def test_every_admin_names_actions_of_its_model() -> None:
-    for model, page in site._registry.items():  # noqa: SLF001 -- documented API
+    for model, page in site._registry.items():
         if type(page).get_queryset.__qualname__.startswith("RecordAdmin"):
             continue  # records of the platform about itself have no policy
         declared = policy.policy_for(model).actions

@@ -13,7 +13,7 @@ from apps.access.admin import GuardedAdmin
 from apps.accounts.models import User
 from tests.architecture.source import modules
 
-PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label)  # noqa: SLF001 -- documented API
+PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label)
 
 
 def _request(user: Any) -> HttpRequest:

@@ -45,7 +45,7 @@ def test_what_says_that_it_is_public_is_in_the_list() -> None:
 
 def test_the_admin_lets_operators_in_only() -> None:
     assert type(site).__name__ == "OperatorAdminSite" or type(getattr(site, "_wrapped", site)).__name__ == "OperatorAdminSite"
-    assert all(isinstance(page, GuardedAdmin) for page in site._registry.values())  # noqa: SLF001 -- documented API
+    assert all(isinstance(page, GuardedAdmin) for page in site._registry.values())
 
 
 def test_an_unguarded_view_is_seen() -> None:

@@ -1,12 +1,13 @@
 """Dying at every point of the loop, and going on: one start per attempt, nothing leaked, no byte of the log missing."""
 
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from apps.compute import services
+from apps.compute.backends.fake.world import FakePlan
 from apps.compute.models import Attempt, Workload, WorkloadEvent
 from apps.compute.reconcile import keep
 from apps.core import failpoints
@@ -65,14 +66,17 @@ class Killer:
             raise Killed(name)
 
 
+Arm = Callable[..., Killer]
+
+
 @pytest.fixture
-def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def killer(monkeypatch: pytest.MonkeyPatch) -> Arm:
     def arm(point: str, nth: int = 1) -> Killer:
         made = Killer(point, nth)
         monkeypatch.setattr(failpoints, "hit", made.hit)
         return made
 
-    yield arm
+    return arm
 
 
 def turn(stage: Stage) -> None:
@@ -96,10 +100,11 @@ def test_every_point_of_the_loop_is_tried() -> None:
 @pytest.mark.parametrize("point", IN_THE_LOOP)
 @pytest.mark.parametrize("ending", ["succeeds", "fails once", "is stopped"])
 def test_dying_anywhere_loses_and_doubles_nothing(
-    cast: Cast, stage: Stage, killer: Any, point: str, ending: str
+    cast: Cast, stage: Stage, killer: Arm, point: str, ending: str
 ) -> None:
-    duration = {"succeeds": 10.0, "fails once": 10.0, "is stopped": None}[ending]
-    stage.plan(duration=duration, exit_code=int(ending == "fails once"), log=LOG)
+    duration = None if ending == "is stopped" else timedelta(seconds=10)
+    failing = "-1" if ending == "fails once" else "none"
+    stage.world.plan = lambda name, _spec: FakePlan(duration=duration, exit_code=int(name.endswith(failing)), log=LOG)
     experiment = stage.submit(cast.alice, retries=1)
     armed = killer(point)
     for _ in range(3):
@@ -110,7 +115,6 @@ def test_dying_anywhere_loses_and_doubles_nothing(
     for _ in range(10):
         turn(stage)
         stage.pass_time(11)
-        stage.plan(duration=duration, log=LOG)
     assert armed.deaths == (0 if point == "cancel.after_kill" and ending != "is stopped" else 1)
     assert_at_rest(experiment, stage, ending)
 
@@ -131,7 +135,7 @@ def assert_at_rest(experiment: Experiment, stage: Stage, ending: str) -> None:
 
 @pytest.mark.parametrize("nth", [2, 3])
 @pytest.mark.parametrize("point", ["lease.after_acquire", "log.after_chunk"])
-def test_dying_later_at_the_same_point(cast: Cast, stage: Stage, killer: Any, point: str, nth: int) -> None:
+def test_dying_later_at_the_same_point(cast: Cast, stage: Stage, killer: Arm, point: str, nth: int) -> None:
     stage.plan(duration=10, exit_code=1, log=LOG)
     experiment = stage.submit(cast.alice, retries=1)
     killer(point, nth)
@@ -144,7 +148,7 @@ def test_dying_later_at_the_same_point(cast: Cast, stage: Stage, killer: Any, po
     assert_books_balance(live=0)
 
 
-def test_dying_while_a_stop_is_written_leaves_no_half_of_it(cast: Cast, stage: Stage, killer: Any) -> None:
+def test_dying_while_a_stop_is_written_leaves_no_half_of_it(cast: Cast, stage: Stage, killer: Arm) -> None:
     experiment = stage.submit(cast.alice)
     killer("cancel.after_desired")
     with pytest.raises(Killed):
@@ -153,7 +157,7 @@ def test_dying_while_a_stop_is_written_leaves_no_half_of_it(cast: Cast, stage: S
     assert (workload.desired_state, workload.stop_cause) == ("run", "")
 
 
-def test_dying_in_the_sweep_leaves_the_rest_to_the_next(cast: Cast, stage: Stage, killer: Any) -> None:
+def test_dying_in_the_sweep_leaves_the_rest_to_the_next(cast: Cast, stage: Stage, killer: Arm) -> None:
     stage.plan(duration=None)
     stage.submit(cast.alice)
     stage.turn(times=2)
@@ -167,7 +171,7 @@ def test_dying_in_the_sweep_leaves_the_rest_to_the_next(cast: Cast, stage: Stage
     assert stage.world.workloads == {}
 
 
-def test_the_lease_of_a_dead_process_runs_out(cast: Cast, stage: Stage, killer: Any) -> None:
+def test_the_lease_of_a_dead_process_runs_out(cast: Cast, stage: Stage, killer: Arm) -> None:
     stage.plan(duration=None)
     experiment = stage.submit(cast.alice)
     stage.turn()

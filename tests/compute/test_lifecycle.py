@@ -207,7 +207,7 @@ def test_the_old_holder_does_not_end_an_attempt(cast: Cast, stage: Stage) -> Non
     assert fresh(experiment).state == "running"
 
 
-def test_a_loop_is_held_by_one(db: None) -> None:  # noqa: ARG001 -- the database
+def test_a_loop_is_held_by_one(db: None) -> None:
     assert hold_loop("sweep", "a", seconds=60)
     assert hold_loop("sweep", "a", seconds=60)
     assert not hold_loop("sweep", "b", seconds=60)

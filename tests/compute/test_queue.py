@@ -111,7 +111,7 @@ def test_a_full_cluster_blocks_itself_only(cast: Cast, forever: Stage) -> None:
     forever.turn()
     assert states(a, b, c) == ["starting", "queued", "starting"]
     assert fresh(b).message == "waiting: cluster fake uses 1 of 1 CPUs, and this needs 1"
-    FakeWorld._named.pop(f"{forever.name}-2")  # noqa: SLF001 -- made here
+    FakeWorld._named.pop(f"{forever.name}-2")
 
 
 def test_what_is_freed_goes_to_the_next(cast: Cast, stage: Stage) -> None:
@@ -149,9 +149,9 @@ def test_only_an_operator_drains(cast: Cast, stage: Stage, name: str) -> None:
 
 
 def test_what_never_fits_is_refused_and_leaves_nothing(cast: Cast, stage: Stage) -> None:
-    quotas.set_capacity(services.cluster_node(stage.cluster), {"gpu": 8000})
-    with pytest.raises(NeverFits, match="cluster fake may use at most 8 GPUs; this needs 9"):
-        stage.submit(cast.sre, resources={"gpu": 9})
+    quotas.set_capacity(services.cluster_node(stage.cluster), {"gpu": 4000})
+    with pytest.raises(NeverFits, match="cluster fake may use at most 4 GPUs; this needs 5"):
+        stage.submit(cast.sre, resources={"gpu": 5})
     assert not Workload.objects.exists()
     assert not Experiment.objects.exists()
 
@@ -234,7 +234,7 @@ def test_only_an_operator_registers_a_cluster(cast: Cast) -> None:
     assert not Cluster.objects.exists()
 
 
-def test_the_local_cluster_is_registered_once(db: None) -> None:  # noqa: ARG001 -- the database
+def test_the_local_cluster_is_registered_once(db: None) -> None:
     first = services.ensure_local_cluster()
     assert services.ensure_local_cluster() == first
     assert (first.kind, first.isolates_tenants, first.is_open) == ("local", False, True)
@@ -247,7 +247,7 @@ def test_starts_go_on_beside_the_admissions(cast: Cast, forever: Stage) -> None:
     class Here:
         def submit(self, work: Any, workload: Workload, attempt: Attempt) -> Any:
             handed.append(attempt.handle)
-            turn._start(workload, attempt)  # noqa: SLF001 -- without the change of connection that a thread needs
+            turn._start(workload, attempt)
             return self
 
         def result(self) -> None:

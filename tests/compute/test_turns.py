@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.accounts.models import ApiToken
 from apps.audit.models import AuditEvent
 from apps.compute import lifecycle, services
-from apps.compute.backends.fake.world import EPOCH
+from apps.compute.backends.fake.world import EPOCH, FakePlan
 from apps.compute.choices import State
 from apps.compute.contract import WorkloadSpec
 from apps.compute.models import Attempt, Cluster, Workload, WorkloadEvent
@@ -231,10 +231,8 @@ def test_what_ends_by_itself_while_it_is_stopped_is_not_run_again(cast: Cast, st
     stage.turn(times=2)
     Attempt.objects.update(started_at=Now() - timedelta(seconds=100))
     stage.turn()
-    fake = stage.world.workloads[attempt_of(experiment).handle]
     if ending == "exit":
-        object.__setattr__(fake.plan, "duration", timedelta())
-        object.__setattr__(fake.plan, "exit_code", 4)
+        stage.world.workloads[attempt_of(experiment).handle].plan = FakePlan(exit_code=4)
     else:
         stage.world.vanish(attempt_of(experiment).handle)
         stage.turn()
@@ -299,9 +297,8 @@ def test_a_person_retries_what_ended_badly(cast: Cast, stage: Stage, state: str)
     stage.plan(exit_code=1)
     experiment = stage.submit(cast.alice, retries=1)
     stage.finish()
-    Workload.objects.filter(pk=experiment.workload_id).update(state=state) if state == "failed" else ended_as(
-        experiment, state
-    )
+    if state != "failed":
+        ended_as(experiment, state)
     stage.plan(duration=None)
     experiments.retry_experiment(experiment, by=cast.alice)
     workload = fresh(experiment)
@@ -404,7 +401,7 @@ def test_the_token_ends_with_the_attempt(cast: Cast, stage: Stage) -> None:
     experiment = running(cast, stage, retries=1)
     token = ApiToken.objects.get(bound_to=f"run:{experiment.pk}")
     assert token.is_live
-    stage.world.workloads[attempt_of(experiment).handle].plan = stage.world.plan("", None).__class__(exit_code=1)  # type: ignore[arg-type]
+    stage.world.workloads[attempt_of(experiment).handle].plan = FakePlan(exit_code=1)
     stage.turn()
     token.refresh_from_db()
     assert not token.is_live

@@ -47,7 +47,7 @@ class Screen:
             self.complaints.append(f"{self.page.url}: {message.text}")
 
     def receive(self, response: Response) -> None:
-        if response.status >= 400:  # noqa: PLR2004 -- refused or broken
+        if response.status >= 400:
             self.complaints.append(f"{response.status} {response.url}")
 
 

@@ -10,7 +10,7 @@ from tests.e2e.browser import NARROW, WIDE, Screen
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
-PASSWORD = "correct horse battery"  # noqa: S105 -- of a person who exists for one test
+PASSWORD = "correct horse battery"
 TRAINING = r"""
 import math, sys, time, fathom
 rate, epochs = float(sys.argv[1]), int(sys.argv[2])
@@ -188,7 +188,9 @@ def test_every_page_is_clean_in_both_schemes_and_pictured(scheme: str, alice: Sc
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     alice.go("/experiments/?tag=family%3Dcurves")
     run = page.locator("#rows a").first.get_attribute("href")
-    ids = "&".join(f"id={pk}" for pk in page.locator("#rows input").evaluate_all("boxes => boxes.map(box => box.value)"))
+    ids = "&".join(
+        f"id={pk}" for pk in page.locator("#rows input").evaluate_all("boxes => boxes.map(box => box.value)")
+    )
     pages = {
         "home": "/", "experiments": "/experiments/", "submit": "/experiments/new/", "run": run, "metrics": f"{run}metrics/",
         "logs": f"{run}logs/", "artifacts": f"{run}artifacts/?file=table.csv", "events": f"{run}events/", "clone": f"{run}clone/",

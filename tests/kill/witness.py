@@ -6,7 +6,6 @@ a lost line or a wrong end time cannot hide.
 
 import socket
 import threading
-import time
 import zlib
 from dataclasses import dataclass, field
 
@@ -47,7 +46,7 @@ class Witness:
                 return
             with line:
                 line.settimeout(5)
-                text = b"".join(iter(lambda: line.recv(4096), b"")).decode()
+                text = _all(line)
             word, run, attempt, moment = text.split()
             book = self.starts if word == "start" else self.ends
             book.setdefault((run, attempt), []).append(float(moment))
@@ -68,6 +67,10 @@ class Witness:
         }
 
 
+def _all(line: socket.socket) -> str:
+    return b"".join(iter(lambda: line.recv(4096), b"")).decode()
+
+
 def check_log(log: str, lines: int) -> list[str]:
     """Name what is wrong with a log: a line missing, doubled, out of order or damaged."""
     problems = []
@@ -80,7 +83,3 @@ def check_log(log: str, lines: int) -> list[str]:
             problems.append(f"line {number} is {line[:60]!r}")
             break
     return problems
-
-
-def now() -> float:
-    return time.time()

@@ -16,7 +16,7 @@ from tests.matrix.world import World, example_of
 
 pytestmark = pytest.mark.django_db
 EVERYBODY = (*OUTSIDE, *PEOPLE, *TOKENS)
-MODELS = sorted(site._registry, key=lambda model: model._meta.label)  # noqa: SLF001 -- documented API
+MODELS = sorted(site._registry, key=lambda model: model._meta.label)
 # Pages of the site itself: what an operator gets.
 SITE = {"index": 200, "jsi18n": 200, "autocomplete": 403, "logout": 405}
 # Served for a model: what an operator gets. `add` and the rest of `change` depend on the model's admin.
@@ -36,12 +36,12 @@ def _for_operators(code: int) -> dict[str, int]:
 
 
 def _url(model: Any, page: str, *args: Any) -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)  # noqa: SLF001 -- as above
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
 
 
 def test_the_registry_accounts_for_every_admin_route() -> None:
     named = {
-        f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"  # noqa: SLF001 -- documented API
+        f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
         for model in MODELS
         for page in ("changelist", "add", "history", "delete", "change")
     }
@@ -61,7 +61,7 @@ def test_site_page(page: str, world: World) -> None:
 
 
 def test_app_index(world: World) -> None:
-    label = MODELS[0]._meta.app_label  # noqa: SLF001 -- documented API
+    label = MODELS[0]._meta.app_label
     assert _statuses(world, reverse("admin:app_list", args=[label])) == _for_operators(200)
 
 
@@ -72,7 +72,7 @@ def test_list(model: Any, world: World) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 def test_add(model: Any, world: World) -> None:
-    page = site._registry[model]  # noqa: SLF001 -- documented API
+    page = site._registry[model]
     assert _statuses(world, _url(model, "add")) == _for_operators(200 if getattr(page, "can_add", False) else 403)
 
 
@@ -86,7 +86,7 @@ def test_object(model: Any, page: str, code: int, world: World) -> None:
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [(m, a.__name__) for m in MODELS for a in site._registry[m].actions or () if isinstance(a, Reasoned)],  # noqa: SLF001 -- as above
+    [(m, a.__name__) for m in MODELS for a in site._registry[m].actions or () if isinstance(a, Reasoned)],
     ids=str,
 )
 def test_action_asks_an_operator_for_a_reason(model: Any, name: str, world: World) -> None:

@@ -29,7 +29,7 @@ _PATIENCE = 5
 
 
 @pytest.fixture
-def world(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:  # noqa: ARG001 -- emptied afterwards
+def world(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     # Native handlers have connections of their own, which are to lead to the test's database as well.
     url = urlsplit(settings.DATABASE_URL)
     monkeypatch.setattr(settings, "DATABASE_URL", url._replace(path=f"/{connection.settings_dict['NAME']}").geturl())

@@ -9,12 +9,12 @@ from tests.people import Cast, fake_cluster, make_cast
 
 
 @pytest.fixture
-def cast(db: None) -> Cast:  # noqa: ARG001 -- the rows need the database
+def cast(db: None) -> Cast:
     return make_cast()
 
 
 @pytest.fixture
-def cluster(db: None) -> Cluster:  # noqa: ARG001 -- as above
+def cluster(db: None) -> Cluster:
     return fake_cluster()
 
 

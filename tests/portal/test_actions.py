@@ -83,8 +83,10 @@ def test_a_token_is_shown_once(cast: Cast, as_person: Browser) -> None:
     assert token.prefix in again
 
 
-@pytest.mark.parametrize(("person", "status", "lives"), [("alice", 302, False), ("charlie", 404, True), ("sre", 302, False)])
-def test_who_may_revoke_a_token(person: str, status: int, lives: bool, cast: Cast, as_person: Browser) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("person", "status", "lives"), [("alice", 302, False), ("charlie", 404, True), ("sre", 302, False)]
+)
+def test_who_may_revoke_a_token(person: str, status: int, lives: bool, cast: Cast, as_person: Browser) -> None:
     token, _ = accounts.issue_token(cast.alice, by=cast.alice, name="laptop")
     assert as_person(person).post(f"/tokens/{token.pk}/revoke/").status_code == status
     token.refresh_from_db()
@@ -121,7 +123,9 @@ def test_nobody_else_does(person: str, status: int, cast: Cast, as_person: Brows
     assert roles(cast) == before
 
 
-@pytest.mark.parametrize(("name", "sentence"), [("nobody", "There is nobody of this name."), ("ivan", "There is nobody of this name.")])
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("nobody", "There is nobody of this name."), ("ivan", "There is nobody of this name.")]
+)
 def test_adding_nobody_is_said_beside_the_field(name: str, sentence: str, as_person: Browser) -> None:
     response = as_person("mia").post("/teams/vision/members/", {"username": name, "role": "member"})
     assert (response.status_code, response.context["form"].errors["username"]) == (400, [sentence])
@@ -134,5 +138,5 @@ def test_preferences_are_cookies_and_go_back(as_person: Browser) -> None:
     page = text_of(client.get("/usage/"))
     assert '<html lang="en" data-theme="dark">' in page
     assert 'data-sidebar="narrow"' in page
-    assert client.post("/preferences/", {"theme": "\"><script>", "next": "//evil.example"})["Location"] == "/"
+    assert client.post("/preferences/", {"theme": '"><script>', "next": "//evil.example"})["Location"] == "/"
     assert client.cookies["fathom_theme"].value == "dark"

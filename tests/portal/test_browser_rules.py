@@ -25,18 +25,38 @@ def evil_pages(cast: Cast) -> list[str]:
     Param.objects.create(run=run.run, key=EVIL, value=EVIL)
     MetricSeries.objects.create(run=run.run, key=EVIL, count=1, last_value=1.0, last_step=1)
     blob = blobs.write([EVIL.encode()], limit=1000)
-    for path, kind in (("a.txt", "text/plain"), ("a.html", "text/html"), ("a.csv", "text/csv"), ("a.svg", "image/svg+xml")):
-        Artifact.objects.create(run=run.run, path=path, sha256=blob.sha256, size_bytes=blob.size_bytes, content_type=kind)
+    for path, kind in (
+        ("a.txt", "text/plain"),
+        ("a.html", "text/html"),
+        ("a.csv", "text/csv"),
+        ("a.svg", "image/svg+xml"),
+    ):
+        Artifact.objects.create(
+            run=run.run, path=path, sha256=blob.sha256, size_bytes=blob.size_bytes, content_type=kind
+        )
     attempt = Attempt.objects.create(workload=run.workload, no=1, cluster=run.workload.cluster, handle="fth-test-1")
     logs.append(attempt.pk, 0, f"\x1b[31m{EVIL}\n".encode())
     base = f"/experiments/{run.pk}/"
     tabs = [base + tab for tab in ("", "metrics/", "logs/", "artifacts/", "events/", "status/", "clone/")]
     files = [f"{base}artifacts/?file=a.{suffix}" for suffix in ("txt", "html", "csv", "svg")]
-    others = ["/", "/experiments/", "/experiments/?cols=tags&params=" + EVIL, "/usage/", "/search/?q=script", "/teams/vision/"]
-    return [*tabs, *files, *others, f"/experiments/compare/?id={run.pk}&id={submit(cast.alice).pk}", f"/search/?q={EVIL}"]
+    others = [
+        "/",
+        "/experiments/",
+        "/experiments/?cols=tags&params=" + EVIL,
+        "/usage/",
+        "/search/?q=script",
+        "/teams/vision/",
+    ]
+    return [
+        *tabs,
+        *files,
+        *others,
+        f"/experiments/compare/?id={run.pk}&id={submit(cast.alice).pk}",
+        f"/search/?q={EVIL}",
+    ]
 
 
-def test_nothing_anybody_typed_becomes_markup(cast: Cast, cluster: Cluster, as_person: Browser) -> None:  # noqa: ARG001
+def test_nothing_anybody_typed_becomes_markup(cast: Cast, cluster: Cluster, as_person: Browser) -> None:
     client = as_person("alice")
     for path in evil_pages(cast):
         response = client.get(path)
@@ -73,7 +93,15 @@ def test_our_scripts_are_small_and_write_text_only(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/logout/", "/tokens/", "/preferences/", "/experiments/new/", "/experiments/new/preview/", "/experiments/bulk/", "/login/"],
+    [
+        "/logout/",
+        "/tokens/",
+        "/preferences/",
+        "/experiments/new/",
+        "/experiments/new/preview/",
+        "/experiments/bulk/",
+        "/login/",
+    ],
 )
 def test_a_post_without_the_token_is_refused_and_changes_nothing(path: str, cast: Cast) -> None:
     client = Client(enforce_csrf_checks=True)
@@ -85,19 +113,24 @@ def test_a_post_without_the_token_is_refused_and_changes_nothing(path: str, cast
 
 
 def test_an_error_says_its_request_id(as_person: Browser) -> None:
-    response = as_person("alice").get("/experiments/0190b6b4-0000-7000-8000-000000000000/", headers={"X-Request-ID": "abcdefgh-1"})
+    response = as_person("alice").get(
+        "/experiments/0190b6b4-0000-7000-8000-000000000000/", headers={"X-Request-ID": "abcdefgh-1"}
+    )
     assert response.status_code == 404
     assert "abcdefgh-1" in text_of(response)
     assert "There is no such object, or you may not see it." in text_of(response)
 
 
-def test_a_page_is_light(cast: Cast, cluster: Cluster, as_person: Browser) -> None:  # noqa: ARG001
+def test_a_page_is_light(cast: Cast, cluster: Cluster, as_person: Browser) -> None:
     """Everything the busiest page transfers without charts, uncompressed but for the page itself, stays below 150 kB."""
     for number in range(50):
         submit(cast.alice, name=f"run-{number}", tags={"a": "b"})
     client = as_person("alice")
     page = client.get("/experiments/")
-    shared = sum((STATIC / name).stat().st_size for name in ("css/tokens.css", "css/layout.css", "css/components.css", "icons.svg"))
+    shared = sum(
+        (STATIC / name).stat().st_size
+        for name in ("css/tokens.css", "css/layout.css", "css/components.css", "icons.svg")
+    )
     scripts = sum(path.stat().st_size for path in (STATIC / "js").glob("*.js"))
     htmx = 51_238
     assert len(page.content) < 150_000

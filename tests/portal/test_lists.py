@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.access.principal import SYSTEM
 from apps.compute.choices import State
 from apps.compute.lifecycle import transition
-from apps.compute.models import Cluster, Workload
+from apps.compute.models import Workload
 from apps.experiments.models import Experiment
 from apps.teams import services as teams
 from apps.tracking.models import MetricSeries, Param
@@ -19,7 +19,9 @@ from tests.portal.reading import said, text_of
 
 pytestmark = pytest.mark.usefixtures("cluster")
 Browser = Callable[[str], Client]
-EVERY_COLUMN = "?cols=state,reason,project,owner,team,kind,cluster,tags,priority,attempt,created,duration&metrics=loss&params=lr"
+EVERY_COLUMN = (
+    "?cols=state,reason,project,owner,team,kind,cluster,tags,priority,attempt,created,duration&metrics=loss&params=lr"
+)
 
 
 def end(experiment: Experiment, state: str = State.STOPPED) -> None:
@@ -35,7 +37,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(path: str, cast: Cast
     client = as_person("alice")
 
     def cost() -> int:
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             assert client.get(path).status_code == 200
         return len(queries)
 
@@ -121,7 +123,7 @@ def test_the_columns_are_in_the_address(cast: Cast, as_person: Browser) -> None:
     run = submit(cast.alice, name="one").run
     MetricSeries.objects.create(run=run, key="loss", count=1, last_value=0.123456)
     page = text_of(as_person("alice").get("/experiments/?cols=kind&cols=cluster&metrics=loss,none"))
-    headings = [part.split("</th>")[0].rpartition(">")[2] for part in page.split("<th scope=\"col\"")[1:]]
+    headings = [part.split("</th>")[0].rpartition(">")[2] for part in page.split('<th scope="col"')[1:]]
     assert headings == ["", "Name", "Kind", "Cluster", "loss", "none"]
     assert "0.12346" in page
 
@@ -142,17 +144,36 @@ def test_rows_are_refreshed_only_while_something_is_active(cast: Cast, as_person
 
 
 def test_bulk_actions_do_what_is_allowed_and_count_the_rest(cast: Cast, as_person: Browser) -> None:
-    own, ended, team = submit(cast.alice, name="own"), submit(cast.alice, name="ended"), submit(cast.mia, name="mias", team="vision")
+    own, ended, team = (
+        submit(cast.alice, name="own"),
+        submit(cast.alice, name="ended"),
+        submit(cast.mia, name="mias", team="vision"),
+    )
     hidden = submit(cast.charlie, name="hidden")
     end(ended)
-    form = {"action": "delete", "id": [str(run.pk) for run in (own, ended, team, hidden)], "back": "state=queued&next=//evil"}
+    form = {
+        "action": "delete",
+        "id": [str(run.pk) for run in (own, ended, team, hidden)],
+        "back": "state=queued&next=//evil",
+    }
     response = as_person("alice").post("/experiments/bulk/", form)
     assert response["Location"] == "/experiments/?state=queued&next=%2F%2Fevil"
-    assert said(response) == [
-        "1 experiment deleted.",
-        "2 left as they were. "
-        + " ".join(sorted(["own: It is queued. Stop it first.", "mias: You are editor of this experiment; delete needs manager."])),
-    ] or said(response)[0] == "1 experiment deleted."
+    assert (
+        said(response)
+        == [
+            "1 experiment deleted.",
+            "2 left as they were. "
+            + " ".join(
+                sorted(
+                    [
+                        "own: It is queued. Stop it first.",
+                        "mias: You are editor of this experiment; delete needs manager.",
+                    ]
+                )
+            ),
+        ]
+        or said(response)[0] == "1 experiment deleted."
+    )
     assert set(Experiment.objects.live().values_list("run__name", flat=True)) == {"own", "mias", "hidden"}
 
 
@@ -165,7 +186,10 @@ def test_bulk_stop_reaches_the_chosen_rows_only(cast: Cast, as_person: Browser) 
 
 
 def test_compare_is_an_address_of_its_own(cast: Cast, as_person: Browser) -> None:
-    one, two = submit(cast.alice, name="one", tags={"a": "1"}), submit(cast.alice, name="two", kind="python", command="python x.py")
+    one, two = (
+        submit(cast.alice, name="one", tags={"a": "1"}),
+        submit(cast.alice, name="two", kind="python", command="python x.py"),
+    )
     Param.objects.create(run=one.run, key="lr", value="0.1")
     Param.objects.create(run=two.run, key="lr", value="0.2")
     for run in (one, two):

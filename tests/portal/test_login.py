@@ -17,16 +17,19 @@ def test_the_right_password_lets_in_and_goes_on(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)", "http:///evil.example", ""]
+    "wanted",
+    ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)", "http:///evil.example", ""],
 )
-def test_next_never_leaves_the_platform(wanted: str, cast: Cast) -> None:  # noqa: ARG001 -- alice
+def test_next_never_leaves_the_platform(wanted: str, cast: Cast) -> None:
     client = Client()
     assert client.post("/login/", {"username": "alice", "password": PASSWORD, "next": wanted})["Location"] == "/"
     assert client.get("/login/", {"next": wanted})["Location"] == "/"
 
 
-@pytest.mark.parametrize(("name", "password"), [("alice", "xyzzy-9"), ("nobody", "xyzzy-9"), ("ivan", PASSWORD), ("a\0", "xyzzy-9")])
-def test_a_wrong_password_says_the_same_for_everybody(name: str, password: str, cast: Cast) -> None:  # noqa: ARG001
+@pytest.mark.parametrize(
+    ("name", "password"), [("alice", "xyzzy-9"), ("nobody", "xyzzy-9"), ("ivan", PASSWORD), ("a\0", "xyzzy-9")]
+)
+def test_a_wrong_password_says_the_same_for_everybody(name: str, password: str, cast: Cast) -> None:
     client = Client()
     response = client.post("/login/", {"username": name, "password": password})
     assert response.status_code in {400, 401}
@@ -37,7 +40,7 @@ def test_a_wrong_password_says_the_same_for_everybody(name: str, password: str, 
     assert password not in text_of(response)
 
 
-def test_guessing_is_slowed_down(cast: Cast) -> None:  # noqa: ARG001 -- alice
+def test_guessing_is_slowed_down(cast: Cast) -> None:
     client = Client()
     for _ in range(10):
         client.post("/login/", {"username": "alice", "password": "wrong"})
@@ -46,7 +49,7 @@ def test_guessing_is_slowed_down(cast: Cast) -> None:  # noqa: ARG001 -- alice
     assert "Too many failed logins" in text_of(response)
 
 
-def test_the_session_gets_a_new_key_at_login(cast: Cast) -> None:  # noqa: ARG001 -- alice
+def test_the_session_gets_a_new_key_at_login(cast: Cast) -> None:
     client = Client()
     session = client.session
     session["seen"] = "before"

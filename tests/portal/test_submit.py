@@ -11,10 +11,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from apps.access.principal import SYSTEM
-from apps.compute.models import Cluster
 from apps.experiments.models import CodeUpload, Experiment
-from apps.quotas import services as quotas
 from apps.experiments.services import quota_node
+from apps.quotas import services as quotas
 from apps.tracking.models import Project
 from tests.people import Cast, submit
 from tests.portal.reading import text_of
@@ -41,7 +40,7 @@ def newest() -> Experiment:
     return found
 
 
-def test_all_that_was_typed_reaches_the_experiment(cast: Cast, as_person: Browser) -> None:  # noqa: ARG001
+def test_all_that_was_typed_reaches_the_experiment(cast: Cast, as_person: Browser) -> None:
     form = {
         "name": "digits", "kind": "python", "command": "python train.py\r\n--lr 1", "cpu": "500m", "memory": "2Gi", "gpu": "0",
         "disk": "1Gi", "timeout": "30m", "grace": "5s", "retries": "2", "priority": "-3", "env": "A=1\r\nB=x=y\r\n\r\n",
@@ -83,12 +82,18 @@ def test_all_that_was_typed_reaches_the_experiment(cast: Cast, as_person: Browse
     ],
 )
 def test_a_mistake_is_said_beside_its_field_and_what_was_typed_stays(
-    field: str, typed: str, sentence: str, cast: Cast, as_person: Browser  # noqa: ARG001
+    field: str,
+    typed: str,
+    sentence: str,
+    cast: Cast,
+    as_person: Browser,
 ) -> None:
     form = {"name": "kept-name", "command": "true", "cluster": "fake", field: typed}
     response = as_person("alice").post(NEW, form)
     assert response.status_code == 400
-    assert any(sentence in problem for problem in response.context["form"].errors.get(field, [])), response.context["form"].errors
+    assert any(sentence in problem for problem in response.context["form"].errors.get(field, [])), response.context[
+        "form"
+    ].errors
     page = text_of(response)
     assert f'id="id_{field}_error"' in page
     assert typed.strip() in page
@@ -122,7 +127,7 @@ def test_the_archive_is_kept_over_a_mistake(cast: Cast, as_person: Browser) -> N
 
 
 @pytest.mark.parametrize("file", [("code.exe", b"MZ"), ("code.zip", b"not a zip"), ("code.tar.gz", b"PK\x03\x04")])
-def test_only_archives_are_taken(file: tuple[str, bytes], cast: Cast, as_person: Browser) -> None:  # noqa: ARG001
+def test_only_archives_are_taken(file: tuple[str, bytes], cast: Cast, as_person: Browser) -> None:
     response = as_person("alice").post(NEW, {"command": "true", "code_file": SimpleUploadedFile(*file)})
     assert response.context["form"].errors["code_file"] == ["A .zip or .tar.gz archive, please."]
     assert not CodeUpload.objects.exists()
@@ -138,10 +143,16 @@ def test_somebody_elses_upload_cannot_be_named(cast: Cast, as_person: Browser) -
 
 def test_a_copy_starts_with_what_the_original_was(cast: Cast, as_person: Browser) -> None:
     client = as_person("alice")
-    client.post(NEW, {"name": "first", "command": "sleep 1", "timeout": "30m", "cluster": "fake", "code_file": archive()})
+    client.post(
+        NEW, {"name": "first", "command": "sleep 1", "timeout": "30m", "cluster": "fake", "code_file": archive()}
+    )
     original = newest()
     page = client.get(f"/experiments/{original.pk}/clone/")
-    form = {name: field.value() or "" for name, field in ((one.name, one) for one in page.context["form"]) if name != "code_file"}
+    form = {
+        name: field.value() or ""
+        for name, field in ((one.name, one) for one in page.context["form"])
+        if name != "code_file"
+    }
     assert (form["name"], form["timeout"], form["code_ref"]) == ("first", "30m", original.spec["code"]["upload"])
     client.post(f"/experiments/{original.pk}/clone/", form | {"timeout": "", "name": "second"})
     copy = newest()
@@ -189,7 +200,7 @@ def test_the_preview_waits_when_a_limit_is_full(cast: Cast, as_person: Browser) 
     assert "uses 1.5 of 2 CPUs, and this needs 1" in response.context["forecast"].sentence
 
 
-def test_the_preview_says_what_is_wrong_so_far(cast: Cast, as_person: Browser) -> None:  # noqa: ARG001 -- alice
+def test_the_preview_says_what_is_wrong_so_far(cast: Cast, as_person: Browser) -> None:
     client = as_person("alice")
     response = client.post("/experiments/new/preview/", {"command": "true", "cpu": "many"})
     assert "cpu: Not a quantity" in text_of(response)

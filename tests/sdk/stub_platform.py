@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote
 
 import uvicorn
 
-TOKEN = "fth_pat_test"  # noqa: S105 -- of this stub only
+TOKEN = "fth_pat_test"
 NOW = "2026-11-24T10:00:00Z"
 
 
@@ -255,7 +255,7 @@ class StubPlatform:
         return Answer(200, me)
 
     def _auth(self, request: Recorded, _verb: str) -> Answer:
-        if request.json()["password"] != "correct":  # noqa: S105 -- of this stub only
+        if request.json()["password"] != "correct":
             return problem(401, "not_authenticated", "The name or the password is wrong.")
         return Answer(201, {"token": TOKEN, "id": "tok-1", "name": request.json()["name"], "scopes": ["all"]})
 

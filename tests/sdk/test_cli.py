@@ -28,7 +28,7 @@ def env(platform: StubPlatform) -> dict[str, str]:
 @pytest.fixture
 def fathom(env: dict[str, str]) -> Fathom:
     def call(*arguments: str, stdin: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 -- our own interpreter
+        return subprocess.run(
             [sys.executable, "-m", "fathom", *arguments],
             env={**env, **extra}, input=stdin, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
@@ -119,7 +119,7 @@ def test_command_with_a_local_file_and_no_code_gets_a_hint(fathom: Fathom) -> No
 
 
 def test_ctrl_c_detaches_and_says_how_to_go_on(platform: StubPlatform, env: dict[str, str]) -> None:
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-m", "fathom", "run", "--", "sleep", "60"], env=env, stderr=subprocess.PIPE, text=True
     )
     with process:
@@ -326,7 +326,7 @@ def test_token_secret_is_alone_on_standard_output(fathom: Fathom) -> None:
 def test_sync_reports_what_it_sent(platform: StubPlatform, fathom: Fathom) -> None:
     code = "import fathom; fathom.log_metric('x', 1)"
     offline = {**os.environ, "FATHOM_OFFLINE": "1"}
-    subprocess.run([sys.executable, "-c", code], env=offline, check=True, capture_output=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], env=offline, check=True, capture_output=True, timeout=60)
     (report,) = json.loads(fathom("sync", "-o", "json").stdout)
     (run,) = platform.runs.values()
     assert (report["run"], report["batches"], report["incomplete"]) == (run["id"], 1, False)
@@ -347,7 +347,7 @@ def test_reader_that_leaves_early_is_no_error(platform: StubPlatform, env: dict[
     made = platform.add_experiment(state="succeeded")
     platform.logs[made["id"], 1] = b"line\n" * 200_000
     shell = f"'{sys.executable}' -m fathom logs {made['id']} | head -1"
-    result = subprocess.run(["/bin/sh", "-c", shell], env=env, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
+    result = subprocess.run(["/bin/sh", "-c", shell], env=env, capture_output=True, text=True, timeout=60, check=True)
     assert (result.stdout, result.stderr) == ("line\n", "")
 
 
@@ -356,12 +356,12 @@ def test_colour_on_a_terminal_unless_refused(
     platform: StubPlatform,
     env: dict[str, str],
     no_color: str,
-    colored: bool,  # noqa: FBT001
+    colored: bool,
 ) -> None:
     platform.add_experiment()
     leader, follower = pty.openpty()
     settings = {**env, "NO_COLOR": no_color, "TERM": "xterm"}
-    subprocess.run([sys.executable, "-m", "fathom", "list"], env=settings, stdout=follower, check=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "fathom", "list"], env=settings, stdout=follower, check=True, timeout=60)
     os.close(follower)
     text = os.read(leader, 65536).decode()
     os.close(leader)

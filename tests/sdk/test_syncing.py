@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import fathom
+import pytest
 from fathom.client import Client
 from fathom.syncing import spool_files, sync_file
+
 from tests.sdk.stub_platform import TOKEN, StubPlatform, problem
 
 OFFLINE = """
@@ -27,7 +27,7 @@ with fathom.start_run(project="vision", name="plane"):
 @pytest.fixture
 def file() -> Path:
     env = {**os.environ, "FATHOM_OFFLINE": "1"}
-    subprocess.run([sys.executable, "-c", OFFLINE], env=env, check=True, capture_output=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-c", OFFLINE], env=env, check=True, capture_output=True, timeout=60)
     (path,) = spool_files(Path("fathom-offline"))
     return path
 
@@ -62,7 +62,7 @@ def test_again_without_its_notes_adds_nothing(platform: StubPlatform, client: Cl
 
 @pytest.mark.parametrize("lost_answer", [False, True])
 @pytest.mark.parametrize("where", ["/runs/", "log-batch", "/artifacts/", "/finish/"])
-def test_interrupted_sync_goes_on(platform: StubPlatform, file: Path, where: str, lost_answer: bool) -> None:  # noqa: FBT001
+def test_interrupted_sync_goes_on(platform: StubPlatform, file: Path, where: str, lost_answer: bool) -> None:
     impatient = Client(platform.url, TOKEN, retry_seconds=0)
     platform.fail("*", where, problem(503, "unavailable", "Later."), after_effect=lost_answer)
     with pytest.raises(fathom.Unavailable):
@@ -100,7 +100,7 @@ def test_file_of_a_job_goes_to_its_run(platform: StubPlatform, client: Client) -
     made = platform.add_run()
     env = {**os.environ, "FATHOM_OFFLINE": "1", "FATHOM_RUN_ID": made["id"]}
     code = "import fathom; fathom.log_metric('x', 1)"
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, timeout=60)
     (path,) = spool_files(Path("fathom-offline"))
     sync_file(client, path)
     assert len(platform.points[made["id"]]) == 1

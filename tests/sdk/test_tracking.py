@@ -25,7 +25,7 @@ def job_environment(url: str, run_id: str, **extra: str) -> dict[str, str]:
 
 
 def run(code: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 -- our own interpreter
+    return subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False
     )
 
@@ -127,7 +127,7 @@ def test_sigterm_delivers_and_ends_as_by_the_signal(platform: StubPlatform) -> N
     made = platform.add_run()
     code = "import fathom, time\nfathom.log_metric('x', 1)\nprint('logged', flush=True)\ntime.sleep(60)"
     env = job_environment(platform.url, made["id"])
-    process = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE)  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE)
     with process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -217,7 +217,7 @@ print("down", flush=True); sys.stdin.readline()
 fathom.log_metric("x", 50)
 """
     env = job_environment(platform.url, made["id"])
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-c", code], env=env, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -252,7 +252,7 @@ def test_refused_data_is_kept_and_told_and_the_rest_arrives(platform: StubPlatfo
 
 def test_refused_token_turns_to_the_file(platform: StubPlatform) -> None:
     made = platform.add_run()
-    env = job_environment(platform.url, made["id"], FATHOM_TOKEN="fth_run_expired")  # noqa: S106
+    env = job_environment(platform.url, made["id"], FATHOM_TOKEN="fth_run_expired")
     result = run("import fathom\nfathom.log_metric('x', 1)", env)
     assert result.returncode == 0
     assert "does not take this run's data" in result.stderr

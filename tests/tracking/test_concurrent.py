@@ -35,13 +35,13 @@ def write(run_id: UUID, keys: list[str], number: UUID | None = None, *, steps: b
 
 
 @pytest.mark.parametrize("steps", [True, False, None], ids=["steps given", "no steps", "some"])
-def test_counts_are_exact_and_nobody_deadlocks(run: Run, steps: bool | None) -> None:  # noqa: FBT001 -- a case
+def test_counts_are_exact_and_nobody_deadlocks(run: Run, steps: bool | None) -> None:
     names = [f"metric{number}" for number in range(12)]
     sent: Counter[str] = Counter()
     guard = threading.Lock()
 
     def work(number: int) -> None:
-        dice = random.Random(number)  # noqa: S311 -- repeatable, not secret
+        dice = random.Random(number)
         for turn in range(EACH):
             keys = [dice.choice(names) for _ in range(40)]  # each thread has its own order of keys
             given = dice.random() < 0.5 if steps is None else steps

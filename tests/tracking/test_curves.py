@@ -61,7 +61,7 @@ def test_a_spike_survives(cast: Cast, run: Run, x: str) -> None:
 
 
 def test_every_part_has_the_extremes_of_its_own_points(cast: Cast, run: Run) -> None:
-    dice = random.Random(1)  # noqa: S311 -- repeatable, not secret
+    dice = random.Random(1)
     values = [dice.random() for _ in range(3000)]
     send(run, cast.alice, [(value, n, n) for n, value in enumerate(values)])
     start = 0
@@ -74,7 +74,7 @@ def test_every_part_has_the_extremes_of_its_own_points(cast: Cast, run: Run) -> 
 
 def test_points_may_arrive_in_any_order(cast: Cast, run: Run) -> None:
     steps = list(range(4000))
-    random.Random(2).shuffle(steps)  # noqa: S311 -- repeatable, not secret
+    random.Random(2).shuffle(steps)
     send(run, cast.alice, [(step / 10, step, step) for step in steps])
     curve = one(run, points=40)
     shown = [point[0] for point in curve.points]

@@ -119,7 +119,7 @@ def bearer(cast: Cast) -> str:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_every_body_is_answered_alike(run: Run, bearer: str, name: str) -> None:
-    answer = alike(run.pk, BODIES[name], authorization=bearer, **{"content_type": "application/json"})
+    answer = alike(run.pk, BODIES[name], authorization=bearer, content_type="application/json")
     accepted = list(BODIES)[: list(BODIES).index("empty")]
     expected = 413 if name == "too large" else 200 if name in accepted else 400
     assert answer.status == expected, answer.body[:500]
@@ -281,7 +281,7 @@ def test_removed_access_stops_within_a_second(cast: Cast, run: Run) -> None:
 
 def test_a_yes_is_kept_for_a_moment_and_a_no_is_not(cast: Cast, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    judge = judging._judge  # noqa: SLF001 -- counted here
+    judge = judging._judge
 
     def counting(*args: Any) -> int:
         asked.append(1)
@@ -325,7 +325,7 @@ def _cut_others() -> None:
 
 
 async def _closing(work: Any) -> Any:
-    from apps.core import asyncdb  # noqa: PLC0415 -- beside its only use
+    from apps.core import asyncdb
 
     try:
         return await work

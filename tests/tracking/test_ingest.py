@@ -231,7 +231,7 @@ def test_a_run_of_its_own_is_finished_once(cast: Cast, run: Run) -> None:
 
 
 def test_a_jobs_run_ends_with_its_job(cast: Cast) -> None:
-    from tests.people import fake_cluster, submit  # noqa: PLC0415 -- only here
+    from tests.people import fake_cluster, submit
 
     fake_cluster()
     experiment = submit(cast.alice)

@@ -1,5 +1,6 @@
 """Workloads for operators: what is stuck, why, and the two ways to unstick it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from apps.compute.choices import TERMINAL
 from apps.compute.models import Attempt, Workload, WorkloadEvent
 from apps.quotas.choices import in_units, words
 
+_HANDLE = re.compile(r"fth-([0-9a-f]{32})-[0-9]+")
 STUCK_AFTER = timedelta(minutes=15)
 
 
@@ -100,7 +102,7 @@ class WorkloadAdmin(GuardedAdmin):
     list_display = ("label", "state_shown", "why", "for_so_long", "whose", "cluster_shown", "priority")
     list_filter = (QuestionFilter, "state", ActiveFilter, "cluster")
     list_select_related = ("user", "team", "cluster")
-    search_fields = ("label", "user__username", "team__name", "=subject", "=attempts__handle")
+    search_fields = ("label", "user__username", "team__name", "=subject")
     search_help_text = "Name, person, team, handle or a pasted id"
     ordering = ("-id",)
     inlines = (AttemptInline, EventInline)
@@ -153,6 +155,14 @@ class WorkloadAdmin(GuardedAdmin):
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user", "team", "cluster", "quota_node")
+
+    @override
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find by the handle that a cluster knows: the workload's id is in it."""
+        handle = _HANDLE.fullmatch(search_term.strip())
+        return super().get_search_results(request, queryset, handle[1] if handle else search_term)
 
     @display(description="state", ordering="state")
     def state_shown(self, workload: Workload) -> SafeString:

@@ -5,7 +5,9 @@ from apps.compute.models import Attempt, Cluster, WorkloadEvent
 
 
 class ClusterSerializer(serializers.ModelSerializer[Cluster]):
-    isolation = serializers.SerializerMethodField(help_text='"isolated", or "single-tenant": its jobs are not kept apart.')
+    isolation = serializers.SerializerMethodField(
+        help_text='"isolated", or "single-tenant": its jobs are not kept apart.'
+    )
 
     class Meta:
         model = Cluster

@@ -6,70 +6,98 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('compute', '0001_initial'),
-        ('teams', '0001_initial'),
+        ("compute", "0001_initial"),
+        ("teams", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='workload',
-            name='team',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='teams.team'),
+            model_name="workload",
+            name="team",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="teams.team"
+            ),
         ),
         migrations.AddField(
-            model_name='workload',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="workload",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='attempt',
-            name='workload',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='compute.workload'),
+            model_name="attempt",
+            name="workload",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="attempts", to="compute.workload"
+            ),
         ),
         migrations.AddField(
-            model_name='workloadevent',
-            name='workload',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='compute.workload'),
+            model_name="workloadevent",
+            name="workload",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="events", to="compute.workload"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='logchunk',
-            constraint=models.UniqueConstraint(fields=('attempt', 'offset'), name='one_chunk_per_offset'),
+            model_name="logchunk",
+            constraint=models.UniqueConstraint(fields=("attempt", "offset"), name="one_chunk_per_offset"),
         ),
         migrations.AddIndex(
-            model_name='workload',
-            index=models.Index(condition=models.Q(('next_reconcile_at__isnull', False)), fields=['next_reconcile_at'], name='workload_due'),
+            model_name="workload",
+            index=models.Index(
+                condition=models.Q(("next_reconcile_at__isnull", False)),
+                fields=["next_reconcile_at"],
+                name="workload_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='workload',
-            index=models.Index(condition=models.Q(('state__in', ['stopping', 'queued', 'running', 'starting'])), fields=['cluster', 'state'], name='workload_active'),
+            model_name="workload",
+            index=models.Index(
+                condition=models.Q(("state__in", ["stopping", "queued", "running", "starting"])),
+                fields=["cluster", "state"],
+                name="workload_active",
+            ),
         ),
         migrations.AddIndex(
-            model_name='workload',
-            index=models.Index(fields=['state', '-id'], name='workload_by_state'),
+            model_name="workload",
+            index=models.Index(fields=["state", "-id"], name="workload_by_state"),
         ),
         migrations.AddConstraint(
-            model_name='workload',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'starting', 'running', 'stopping', 'succeeded', 'failed', 'stopped', 'lost'])), name='workload_state_known'),
+            model_name="workload",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        ["queued", "starting", "running", "stopping", "succeeded", "failed", "stopped", "lost"],
+                    )
+                ),
+                name="workload_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='workload',
-            constraint=models.CheckConstraint(condition=models.Q(('finished_at', None), ('finished_at__gte', models.F('started_at')), _connector='OR'), name='workload_ends_after_start'),
+            model_name="workload",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("finished_at", None), ("finished_at__gte", models.F("started_at")), _connector="OR"
+                ),
+                name="workload_ends_after_start",
+            ),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['cluster'], name='attempt_on_cluster'),
+            model_name="attempt",
+            index=models.Index(condition=models.Q(("removed_at", None)), fields=["cluster"], name="attempt_on_cluster"),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(fields=('workload', 'no'), name='one_attempt_per_number'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(fields=("workload", "no"), name="one_attempt_per_number"),
         ),
         migrations.AddConstraint(
-            model_name='workloadevent',
-            constraint=models.UniqueConstraint(fields=('workload', 'seq'), name='one_event_per_step'),
+            model_name="workloadevent",
+            constraint=models.UniqueConstraint(fields=("workload", "seq"), name="one_event_per_step"),
         ),
     ]

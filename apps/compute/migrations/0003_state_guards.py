@@ -32,7 +32,7 @@ CREATE TRIGGER workload_transition BEFORE UPDATE OF state ON compute_workload
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION check_workload_transition();
 CREATE TRIGGER workload_history_append_only BEFORE UPDATE ON compute_workloadevent
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
-"""  # noqa: S608 -- constants of this file
+"""
 _BACKWARD = """
 DROP TRIGGER workload_history_append_only ON compute_workloadevent;
 DROP TRIGGER workload_transition ON compute_workload;

@@ -6,19 +6,16 @@ appending is a compare-and-swap.
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import structlog
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.db.models import Q
-from redis.exceptions import RedisError
 
 from apps.compute import registry
 from apps.compute.backends.base import Unavailable
 from apps.compute.models import Attempt
 from apps.compute.reconcile.finalize import collect
+from apps.core.announcements import announce
 
 logger = structlog.get_logger(__name__)
 
@@ -74,19 +71,3 @@ class Collector:
         source.due = time.monotonic() + source.pause
         if moved:
             announce(attempt.workload.subject, {"type": "log.more", "attempt": attempt.no, "upto": attempt.log_bytes})
-
-
-def group_of(subject: str) -> str:
-    """Name the channel group of everything that happens to a subject ("run:<id>")."""
-    return subject.replace(":", ".")
-
-
-def announce(subject: str, message: dict[str, Any]) -> None:
-    """Send a hint to the followers of a subject. Losing it costs them one poll."""
-    layer = get_channel_layer()
-    if layer is None:
-        return
-    try:
-        async_to_sync(layer.group_send)(group_of(subject), message)
-    except (RedisError, OSError) as error:
-        logger.warning("announcement_lost", subject=subject, error=str(error))

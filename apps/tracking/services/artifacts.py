@@ -17,7 +17,7 @@ from apps.tracking.models import Artifact, Run
 from apps.tracking.paths import ancestors, clean_path
 
 
-def save_artifact(  # noqa: PLR0913 -- what an upload says of itself
+def save_artifact(
     run: Run,
     path: str,
     chunks: Iterable[bytes],

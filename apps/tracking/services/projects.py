@@ -20,7 +20,7 @@ DEFAULT_PROJECT = "default"
 
 
 @transaction.atomic
-def create_project(  # noqa: PLR0913 -- what a project has
+def create_project(
     name: str, *, by: Any, description: str = "", team: Team | None = None, visibility: str = "", owner: Any = None
 ) -> Project:
     """Create a project. In a team it is the team's, and `by` must be at least a member. Audited.

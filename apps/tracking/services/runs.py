@@ -18,7 +18,7 @@ from apps.tracking.models import Project, Run
 
 
 @transaction.atomic
-def create_run(  # noqa: PLR0913 -- what a run has
+def create_run(
     project: Project,
     *,
     by: Any,

@@ -168,7 +168,7 @@ class LocalCluster(Cluster):
         raw: dict[str, object] = {
             "jobs_root": str(self.jobs_root),
             "sandbox": mode,
-            "interpreter": SYSTEM_PYTHON if os.path.exists(SYSTEM_PYTHON) else "",
+            "interpreter": SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else "",
             "hidden_paths": [str(self.hidden)],
             "writable_paths": [str(self.witness)],
             "timeout_grace_seconds": 1,

@@ -79,7 +79,7 @@ def test_the_verdict_outlives_the_backend(local: LocalCluster) -> None:
 
 
 def test_a_submit_cut_off_before_the_shim_is_done_again(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    from apps.compute.backends.local import launch  # noqa: PLC0415
+    from apps.compute.backends.local import launch
 
     class Crash(Exception):
         pass
@@ -102,8 +102,8 @@ def test_a_submit_cut_off_before_the_shim_is_done_again(local: LocalCluster, mon
 def test_a_shim_whose_submitter_dies_before_handing_over_starts_nothing(
     local: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from apps.compute.backends.base import Unavailable  # noqa: PLC0415
-    from apps.compute.backends.local import launch  # noqa: PLC0415
+    from apps.compute.backends.base import Unavailable
+    from apps.compute.backends.local import launch
 
     def hand_over_half(shim: "subprocess.Popen[bytes]", message: bytes) -> bool:
         assert shim.stdin is not None
@@ -135,7 +135,7 @@ def test_a_submit_killed_at_random_moments_starts_at_most_once(local: LocalClust
             f"b = B({local.settings!r}); b.health(); print('go', flush=True)\n"
             f"b.submit({name!r}, {local.spec(Behaviour())!r})\n"
         )
-        child = subprocess.Popen([sys.executable, "-c", program], cwd=sandbox.IMPORT_ROOT, stdout=subprocess.PIPE)  # noqa: S603
+        child = subprocess.Popen([sys.executable, "-c", program], cwd=sandbox.IMPORT_ROOT, stdout=subprocess.PIPE)
         assert child.stdout is not None
         assert child.stdout.readline() == b"go\n"
         time.sleep(step * 0.004)
@@ -159,7 +159,7 @@ def test_many_processes_submitting_are_one_start(local: LocalCluster) -> None:
         f"b.submit({name!r}, {spec!r})\n"
     )
     children = [
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(
             [sys.executable, "-c", program], cwd=sandbox.IMPORT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         for _ in range(4)
@@ -224,7 +224,7 @@ def test_no_zombie_is_left_with_the_platform(local: LocalCluster) -> None:
 
 
 def test_hostile_names_touch_nothing(local: LocalCluster) -> None:
-    from apps.compute.backends.base import Rejected  # noqa: PLC0415
+    from apps.compute.backends.base import Rejected
 
     for name in ("../x", "a/b", "", ".hidden", "x" * 200, "nul\0"):
         with pytest.raises(Rejected):
@@ -244,7 +244,7 @@ def test_the_shim_starts_lean() -> None:
     )
     out = subprocess.run(
         [sandbox.SHIM_PYTHON, *sandbox.LEAN, "-c", program], capture_output=True, check=True, text=True
-    )  # noqa: S603
+    )
     slow = {
         "typing",
         "re",

@@ -239,7 +239,7 @@ def _parts(name: str) -> list[str]:
     if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         msg = f"{_shown(name)}: a path that leads out of the code"
         raise BadArchive(msg)
-    if len(name) > MAX_PATH or len(parts) > MAX_DEPTH or any(len(os.fsencode(part)) > 255 for part in parts):
+    if len(name) > MAX_PATH or len(parts) > MAX_DEPTH or any(len(os.fsencode(part)) > 255 for part in parts):  # noqa: PLR2004 -- the longest file name
         msg = f"{_shown(name)}: a path that is too long or too deep"
         raise BadArchive(msg)
     return parts

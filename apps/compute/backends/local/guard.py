@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import marshal
 import os
+import pathlib
 import resource
 import select
 import time
@@ -54,7 +55,7 @@ def run(plan: dict[str, Any]) -> NoReturn:
 
 
 def prctl(option: int, value: int) -> None:
-    """Call prctl(2). Used outside of sandboxes only: `ctypes` takes some milliseconds to import."""
+    """Call prctl(2). Used outside of sandboxes only: `ctypes` takes some milliseconds to import."""  # noqa: D402 -- not a signature
     import ctypes  # noqa: PLC0415 -- costs a third of the guard's start
 
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
@@ -296,7 +297,7 @@ def _settle(plan: dict[str, Any]) -> None:
 
 def _score() -> None:
     try:
-        with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+        with pathlib.Path("/proc/self/oom_score_adj").open("wb", buffering=0) as file:
             file.write(BODY_OOM_SCORE)
     except OSError:  # a courtesy to the rest of the machine, not a promise
         pass

@@ -78,7 +78,7 @@ class Launcher:
         plan = self._plan(name, run, spec)
         body = marshal.dumps(plan)
         argv = [sandbox.SHIM_PYTHON, *sandbox.LEAN, "-c", SHIM_BOOT, str(sandbox.IMPORT_ROOT), str(lock), name]
-        with open(run / rundir.SHIM_ERRORS, "ab") as errors:
+        with Path(run / rundir.SHIM_ERRORS).open("ab") as errors:
             try:
                 shim = subprocess.Popen(  # noqa: S603 -- our own words; the spec travels over the pipe
                     argv,
@@ -175,8 +175,8 @@ class Launcher:
 
 def _hand_over(shim: "subprocess.Popen[bytes]", message: bytes) -> bool:
     """Send the plan; return whether the shim answered that it has durably taken the job on."""
-    assert shim.stdin is not None
-    assert shim.stdout is not None
+    assert shim.stdin is not None  # noqa: S101 -- it was started with pipes
+    assert shim.stdout is not None  # noqa: S101 -- it was started with pipes
     try:
         view = memoryview(message)
         while view:

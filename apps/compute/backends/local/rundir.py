@@ -101,7 +101,7 @@ def flat_json(values: dict[str, str | int | float | bool | None]) -> bytes:
     return ("{" + ", ".join(f"{_quote(key)}: {_literal(value)}" for key, value in values.items()) + "}\n").encode()
 
 
-def _literal(value: str | float | bool | None) -> str:
+def _literal(value: str | float | bool | None) -> str:  # noqa: FBT001 -- a JSON value
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -112,5 +112,5 @@ def _literal(value: str | float | bool | None) -> str:
 def _quote(text: str) -> str:
     units = text.encode("utf-16-be", "surrogatepass")
     codes = [units[i] << 8 | units[i + 1] for i in range(0, len(units), 2)]
-    safe = [chr(c) if 0x20 <= c < 0x7F and c not in (0x22, 0x5C) else f"\\u{c:04x}" for c in codes]
+    safe = [chr(c) if 0x20 <= c < 0x7F and c not in (0x22, 0x5C) else f"\\u{c:04x}" for c in codes]  # noqa: PLR2004 -- printable ASCII
     return f'"{"".join(safe)}"'

@@ -44,7 +44,7 @@ SYSTEM = (
     "/sys/module",
 )
 SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
-TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 -- the names of mount points inside
+TEMPORARY = ("/tmp", "/var/tmp")
 GUARD_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 PROBE_SECONDS = 20
 FAILED_PROBE_LASTS = 60.0  # seconds; a success lasts as long as the process
@@ -132,7 +132,7 @@ def _interpreter_paths(interpreter: str) -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError, ValueError):
         found = [os.path.dirname(interpreter)]
     found += [os.path.dirname(SHIM_PYTHON), sys.base_prefix]
-    return tuple(_outermost(path for path in found if os.path.isdir(path) and not _inside(path, SYSTEM)))
+    return tuple(_outermost(path for path in found if Path(path).is_dir() and not _inside(path, SYSTEM)))
 
 
 def _inside(path: str, folders: tuple[str, ...]) -> bool:
@@ -165,18 +165,18 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
     for path in settings.writable_paths:
         argv += ["--bind-try", path, path]
     for path in (*settings.hidden_paths, settings.jobs_root):
-        if _inside(path, (*SYSTEM, *shown)) and os.path.isdir(path):
+        if _inside(path, (*SYSTEM, *shown)) and Path(path).is_dir():
             argv += ["--tmpfs", path]
     return [*argv, "--ro-bind", str(PACKAGE), inside]
 
 
 def _system() -> list[str]:
     """Return arguments that show the machine's programs and libraries, read-only, and devices that do no harm."""
-    argv = [word for path in SYSTEM if os.path.isdir(path) for word in ("--ro-bind", path, path)]
+    argv = [word for path in SYSTEM if Path(path).is_dir() for word in ("--ro-bind", path, path)]
     for path in SYSTEM_LINKS:
-        if os.path.islink(path):
+        if Path(path).is_symlink():
             argv += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
+        elif Path(path).is_dir():
             argv += ["--ro-bind", path, path]
     return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
 
@@ -266,7 +266,7 @@ def scratch_root(settings: LocalSettings) -> Path:
     root = Path(settings.jobs_root)
     if all(parent.stat().st_mode & 0o001 for parent in root.parents):
         return root / ".scratch"
-    return Path("/var/tmp") / f"fathom-{cluster_key(settings)}"  # noqa: S108 -- prepare_scratch checks whose it is
+    return Path("/var/tmp") / f"fathom-{cluster_key(settings)}"
 
 
 def prepare_scratch(root: Path) -> None:
@@ -283,7 +283,7 @@ def prepare_scratch(root: Path) -> None:
 
 def secrets_root(settings: LocalSettings) -> Path | None:
     """Return where secrets may lie: memory, never a disk, if the machine has such a place."""
-    memory = Path("/dev/shm")  # noqa: S108 -- our folder in it is made and checked by prepare_scratch
+    memory = Path("/dev/shm")
     if not memory.is_dir() or not os.access(memory, os.W_OK):
         return None
     return memory / f"fathom-{cluster_key(settings)}"

@@ -61,7 +61,7 @@ def cli(ctx: click.Context, host: str | None) -> None:
     \b
     Exit codes: 0 ok · 1 failed · 2 wrong usage or input · 3 not logged in · 4 not allowed · 5 not found
     6 conflict · 7 platform unavailable · 124 timed out · 130 interrupted. `run` and `wait` exit with the job's own.
-    """
+    """  # noqa: D301 -- \b is click's mark for lines to keep
     ctx.obj = State(host=host)
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     except OSError as error:
         _say(str(error))
         code = exits.FAILED
-    except Exception as error:  # noqa: BLE001 -- the outermost level: people get a sentence
+    except Exception as error:
         if os.environ.get("FATHOM_DEBUG"):
             raise
         _say(f"Something unexpected happened ({type(error).__name__}: {error}). FATHOM_DEBUG=1 shows where.")

@@ -44,7 +44,7 @@ class ExperimentsApi:
         reply = self._transport.request("POST", path("experiments"), json_body=body, idempotency_key=idempotency_key)
         return Experiment.from_json(reply.json())
 
-    def list(
+    def list(  # noqa: PLR0913 -- one per filter
         self,
         *,
         state: str | Sequence[str] | None = None,

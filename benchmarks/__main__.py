@@ -33,7 +33,7 @@ def main() -> int:
             platform.manage(_PREPARE)
             idle = proportional_memory(list(platform.processes())) / 1e6
             bar = "≤ 600 MB, all processes"
-            results.append(Result("memory of the idle platform (PSS)", idle, "MB", bar, idle <= 600))  # noqa: PLR2004
+            results.append(Result("memory of the idle platform (PSS)", idle, "MB", bar, idle <= 600))
             results.append(jobs.first_line(platform, token))
             results.append(jobs.throughput(platform, token))
             results += logs.latency(platform, token)
