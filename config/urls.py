@@ -13,5 +13,6 @@ urlpatterns = [
 ]
 
 handler400 = "apps.portal.failures.bad_request"
+handler403 = "apps.portal.failures.permission_denied"
 handler404 = "apps.portal.failures.not_found"
 handler500 = "apps.portal.failures.server_error"

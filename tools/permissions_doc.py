@@ -21,7 +21,10 @@ def table() -> str:
     from apps.access import policy  # noqa: PLC0415 -- needs Django
     from apps.access.decision import Role  # noqa: PLC0415 -- as above
 
-    lines = ["| model | scope prefix | judged by | viewer may | editor may also | manager may also |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| model | scope prefix | judged by | viewer may | editor may also | manager may also |",
+        "|---|---|---|---|---|---|",
+    ]
     for declared in sorted(policy.registered(), key=lambda one: one.model._meta.label):  # noqa: SLF001 -- documented API
         judged = f"its {declared.via}" if declared.via else "its own rule" if declared.rule else "its columns"
         columns = [

@@ -1,6 +1,5 @@
-"""Home, palette, preferences, and the pages for what went wrong."""
+"""Home, palette, preferences."""
 
-from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +9,6 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.access.views import GuardedView
 from apps.compute.choices import ACTIVE
-from apps.core.middleware import current_request
 from apps.experiments import usage
 from apps.experiments.models import Experiment
 from apps.portal import bars, navigation
@@ -96,33 +94,3 @@ def safe_next(request: HttpRequest, default: str) -> str:
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return wanted if mine else default
-
-
-def error(request: HttpRequest, status: int, title: str, detail: str, kept: str = "") -> HttpResponse:
-    """Say what happened, what was kept, what to do next, and under which id to ask about it."""
-    said = {"title": title, "detail": detail, "kept": kept, "status": status}
-    return render(request, "error.html", {"error": said}, status=status)
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- Django's signature
-    return error(request, HTTPStatus.BAD_REQUEST, "Request refused", "The browser sent something that cannot be read.")
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
-    return error(request, HTTPStatus.FORBIDDEN, "Not allowed", "You may not do this.")
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
-    return error(request, HTTPStatus.NOT_FOUND, "Not found", "There is no such page, or you may not see it.")
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer without touching the database, the session or the person: any of them may be what broke."""
-    request_id = current_request.get().request_id
-    return render(request, "500.html", {"request_id": request_id}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 -- Django's signature
-    kept = "Nothing was changed."
-    detail = "The form was too old, or came from another site. Go back, reload the page and send it again."
-    return error(request, HTTPStatus.FORBIDDEN, "This form cannot be accepted", detail, kept)

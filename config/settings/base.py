@@ -218,6 +218,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 7 * 24 * 3600
 CSRF_USE_SESSIONS = False
+CSRF_FAILURE_VIEW = "apps.portal.failures.csrf_failure"
 CSRF_COOKIE_NAME = "__Host-fathom_csrf" if IS_HTTPS else "fathom_csrf"
 CSRF_COOKIE_SECURE = IS_HTTPS
 CSRF_COOKIE_HTTPONLY = False  # htmx reads it to send the header

@@ -7,4 +7,6 @@ PUBLIC_ROUTES: dict[str, str] = {
     "/api/v2/auth/login/": "scripts come in here",
     "/api/v2/schema/": "documentation: the same for everybody, holds no data",
     "/api/v2/spec-schema/": "documentation: the form of a specification",
+    "/healthz": "load balancers ask it; says that the process is alive, nothing else",
+    "/readyz": "load balancers ask it; says whether database and hints answer, nothing else",
 }

@@ -48,7 +48,9 @@ def test_no_view_declares_an_action_that_it_does_not_have() -> None:
 
 
 def test_every_page_names_an_action() -> None:
-    pages = [r for r in routes() if r.door == "page" and isinstance(r.target, type) and issubclass(r.target, GuardedView)]
+    pages = [
+        r for r in routes() if r.door == "page" and isinstance(r.target, type) and issubclass(r.target, GuardedView)
+    ]
     assert pages
     assert undeclared(pages) == []
 

@@ -14,7 +14,9 @@ from tests.architecture.source import ROOT, modules
 from tools import permissions_doc, settings_doc
 
 DOCS = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
-_PATH = re.compile(r"`((?:apps|config|tests|tools|sdk|templates|static|docs|examples|benchmarks)/[\w./-]*\w/?)(?::([\w.]+))?`")
+_PATH = re.compile(
+    r"`((?:apps|config|tests|tools|sdk|templates|static|docs|examples|benchmarks)/[\w./-]*\w/?)(?::([\w.]+))?`"
+)
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 
@@ -35,7 +37,8 @@ def test_actions_are_written_down() -> None:
 
 @pytest.mark.parametrize("kind", sorted(settings.COMPUTE_BACKENDS))
 def test_backend_is_written_down(kind: str) -> None:
-    assert f"`{kind}`" in (ROOT / "docs/contributing/BACKENDS.md").read_text()
+    assert f"### {kind}\n" in settings_doc.TARGET.read_text()
+    assert re.search(rf"\b{kind}\b", (ROOT / "docs/contributing/BACKENDS.md").read_text())
 
 
 def test_management_commands_are_written_down() -> None:
@@ -46,7 +49,9 @@ def test_management_commands_are_written_down() -> None:
 def test_failpoints_are_written_down_and_passed() -> None:
     page = (ROOT / "docs/operate/failpoints.md").read_text()
     assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", page)) == failpoints.NAMES
-    code = "\n".join((ROOT / module.path).read_text() for module in modules("apps") if module.path != "apps/core/failpoints.py")
+    code = "\n".join(
+        (ROOT / module.path).read_text() for module in modules("apps") if module.path != "apps/core/failpoints.py"
+    )
     assert {name for name in failpoints.NAMES if f'failpoints.hit("{name}")' not in code} == set()
 
 

@@ -51,7 +51,9 @@ def test_every_end_has_a_word_for_the_run() -> None:
 
 
 def test_other_states_are_named_in_their_constraint() -> None:
-    assert {choices.ClusterState.OK, choices.ClusterState.DOWN, choices.ClusterState.UNKNOWN} == set(choices.ClusterState)
+    assert {choices.ClusterState.OK, choices.ClusterState.DOWN, choices.ClusterState.UNKNOWN} == set(
+        choices.ClusterState
+    )
 
 
 def test_an_unreachable_state_is_seen() -> None:

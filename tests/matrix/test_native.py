@@ -50,7 +50,9 @@ def _headers(world: World, person: str, *, session: bool = False) -> list[tuple[
     return [(b"host", host), (b"authorization", f"Bearer {world.bearers[person]}".encode())]
 
 
-async def _http(app: Any, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> tuple[int, bytes]:
+async def _http(
+    app: Any, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes = b""
+) -> tuple[int, bytes]:
     parts = urlsplit(url)
     length = (b"content-length", str(len(body)).encode())
     scope = {
@@ -103,7 +105,9 @@ def _codes(world: World, work: Any) -> dict[str, int]:
     return async_to_sync(all_of_them)()
 
 
-def _expected(world: World, *, outside: int, hidden: int, ok: int, tokens: dict[str, int], least: Any = VIEWER, low: int = 0) -> Any:
+def _expected(
+    world: World, *, outside: int, hidden: int, ok: int, tokens: dict[str, int], least: Any = VIEWER, low: int = 0
+) -> Any:
     roles = ROLES["ended"]
     inside = {name: hidden if roles[name] is NONE else ok if roles[name] >= least else low for name in PEOPLE}
     return {**dict.fromkeys(OUTSIDE, outside), **inside, **tokens}
@@ -140,7 +144,10 @@ def test_log_socket_of_nothing(world: World) -> None:
 
 
 def test_a_session_from_another_origin_opens_no_socket(world: World) -> None:
-    headers = [(name, b"https://elsewhere.example" if name == b"origin" else value) for name, value in _headers(world, "alice", session=True)]
+    headers = [
+        (name, b"https://elsewhere.example" if name == b"origin" else value)
+        for name, value in _headers(world, "alice", session=True)
+    ]
     found = _codes(world, lambda _person: _socket(f"/ws/experiments/{world.ended.pk}/logs/", headers))
     assert set(found.values()) == {4401}
 
@@ -149,7 +156,9 @@ def test_metric_batches(world: World) -> None:
     url, body = f"/api/v2/runs/{world.ended.pk}/log-batch/", b'{"metrics":[{"key":"m","value":1.0}]}'
     found = _codes(world, lambda person: _http(asgi.application, "POST", url, _headers(world, person), body))
     tokens = {"reader": 403, "job": 200, "stray": 404}
-    assert found == _expected(world, outside=401, hidden=404, ok=200, tokens=tokens, least=ROLES["ended"]["dana"], low=403)
+    assert found == _expected(
+        world, outside=401, hidden=404, ok=200, tokens=tokens, least=ROLES["ended"]["dana"], low=403
+    )
 
 
 def test_files(world: World) -> None:
@@ -170,7 +179,9 @@ def test_files(world: World) -> None:
 
 
 def test_a_link_serves_its_own_file_only_and_carries_nothing_else(world: World) -> None:
-    good = tickets.link(world.ended.pk, world.artifact.path, by=world.cast.alice).removeprefix(settings.FATHOM_CONTENT_URL)
+    good = tickets.link(world.ended.pk, world.artifact.path, by=world.cast.alice).removeprefix(
+        settings.FATHOM_CONTENT_URL
+    )
     tried = {
         "good": good,
         "another path": good.replace("report.txt", "other.txt"),
@@ -181,7 +192,9 @@ def test_a_link_serves_its_own_file_only_and_carries_nothing_else(world: World) 
     }
 
     async def ask() -> dict[str, tuple[int, bytes]]:
-        return {name: await _http(content.application, "GET", url, _headers(world, "alice")) for name, url in tried.items()}
+        return {
+            name: await _http(content.application, "GET", url, _headers(world, "alice")) for name, url in tried.items()
+        }
 
     found = async_to_sync(ask)()
     assert found["good"] == (200, SECRET.encode())

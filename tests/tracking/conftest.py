@@ -104,7 +104,11 @@ def call(
 ) -> Answer:
     """Send one request to an ASGI application."""
     parts = urlsplit(target)
-    pairs = {"host": "testserver", **({"content-length": str(len(body))} if announce and body else {}), **(headers or {})}
+    pairs = {
+        "host": "testserver",
+        **({"content-length": str(len(body))} if announce and body else {}),
+        **(headers or {}),
+    }
     scope = {
         "type": "http",
         "method": method,
@@ -140,7 +144,9 @@ async def _exchange(app: Callable[..., Any], scope: dict[str, Any], body: bytes,
 
 def post_hot(run_id: object, body: bytes, **headers: str) -> Answer:
     """Send a batch to the native handler."""
-    return call(hot.log_batch, "POST", f"/api/v2/runs/{run_id}/log-batch/", body=body, headers=headers, run_id=str(run_id))
+    return call(
+        hot.log_batch, "POST", f"/api/v2/runs/{run_id}/log-batch/", body=body, headers=headers, run_id=str(run_id)
+    )
 
 
 @pytest.fixture

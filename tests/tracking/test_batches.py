@@ -101,7 +101,18 @@ def test_times(time: Any, microseconds: int) -> None:
 
 @pytest.mark.parametrize(
     "time",
-    ["", "2026-01-31", "2026-01-31T12:00:00", "2026-02-30T12:00:00Z", "20260131T120000Z", "now", 1.5, True, 10**15, -(10**15)]
+    [
+        "",
+        "2026-01-31",
+        "2026-01-31T12:00:00",
+        "2026-02-30T12:00:00Z",
+        "20260131T120000Z",
+        "now",
+        1.5,
+        True,
+        10**15,
+        -(10**15),
+    ]
     + ["2026-01-31T25:00:00Z", "٢٠٢٦-01-31T12:00:00Z", datetime(2026, 1, 1), []],  # noqa: DTZ001 -- no zone is the point
 )
 def test_a_time_has_a_zone_and_a_date(time: Any) -> None:

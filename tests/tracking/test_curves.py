@@ -16,7 +16,9 @@ from tests.tracking.conftest import log
 def send(run: Run, by: Any, points: list[tuple[Any, ...]], key: str = "loss") -> None:
     for start in range(0, len(points), 10_000):
         part = points[start : start + 10_000]
-        columns = {name: list(column) for name, column in zip(("value", "step", "time"), zip(*part, strict=True), strict=False)}
+        columns = {
+            name: list(column) for name, column in zip(("value", "step", "time"), zip(*part, strict=True), strict=False)
+        }
         services.log_batch(run, {"metrics": {"key": [key] * len(part), **columns}}, by=by)
 
 
@@ -149,7 +151,12 @@ def test_another_runs_series_is_not_shown(cast: Cast, run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("options", "field"),
-    [({"x": "epoch"}, "x"), ({"points": 2}, "points"), ({"points": 10_001}, "points"), ({"keys": [str(n) for n in range(201)]}, "key")],
+    [
+        ({"x": "epoch"}, "x"),
+        ({"points": 2}, "points"),
+        ({"points": 10_001}, "points"),
+        ({"keys": [str(n) for n in range(201)]}, "key"),
+    ],
 )
 def test_what_cannot_be_asked(run: Run, options: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as caught:

@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="workload",
             index=models.Index(
-                condition=models.Q(("state__in", ["stopping", "queued", "running", "starting"])),
+                condition=models.Q(("state__in", ["queued", "running", "starting", "stopping"])),
                 fields=["cluster", "state"],
                 name="workload_active",
             ),

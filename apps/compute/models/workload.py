@@ -70,7 +70,7 @@ class Workload(models.Model):
                 fields=["next_reconcile_at"], name="workload_due", condition=models.Q(next_reconcile_at__isnull=False)
             ),
             models.Index(
-                fields=["cluster", "state"], name="workload_active", condition=models.Q(state__in=list(ACTIVE))
+                fields=["cluster", "state"], name="workload_active", condition=models.Q(state__in=sorted(ACTIVE))
             ),
             models.Index(fields=["state", "-id"], name="workload_by_state"),
         ]

@@ -121,7 +121,9 @@ class BulkView(GuardedView):
         if request.POST.get("action") == "compare":
             query = "&".join(f"id={pk}" for pk in chosen)
             return redirect(f"{reverse('experiment-compare')}?{query}")
-        rows = Experiment.objects.visible_to(self.user, "view").live().with_details().filter(pk__in=chosen)
+        rows = (
+            Experiment.objects.visible_to(self.user, "view").live().with_details().filter(pk__in=chosen).order_by("-pk")
+        )
         self._apply(request, list(rows))
         return redirect(back)
 

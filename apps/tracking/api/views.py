@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from typing_extensions import override
 
+from apps.access import policy
 from apps.access.api import GuardedAPI, GuardedViewSet
 from apps.accounts.authentication import TokenAuthentication
 from apps.core.errors import DomainError, Invalid, NotFound, TooLarge
@@ -175,6 +176,7 @@ class RunViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     )
     def create(self, request: Request) -> Response:
         """Begin a run that no job stands behind."""
+        policy.require_active(cast("Any", request.user), "run:create")
         asked = serializers.NewRunSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = asked.validated_data

@@ -71,7 +71,7 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
         policy.require(by, "view", own)
         return own
     if reference == DEFAULT_PROJECT and team is None:  # one's own, never another's that happens to be visible
-        return create_project(DEFAULT_PROJECT, by=SYSTEM, owner=by)
+        return _default_project(by, None)
     rows: QuerySet[Project] = Project.objects.visible_to(by, "view").filter(archived_at=None)
     try:
         found = list(rows.filter(pk=UUID(reference)))
@@ -79,8 +79,6 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
         named: QuerySet[Project] = Project.objects.visible_to(by, "submit").filter(archived_at=None, name=reference)
         if team is not None:
             named = named.filter(team=team)
-        elif reference == DEFAULT_PROJECT:  # SECURITY: one's own, never what somebody else has called so
-            named = named.none()
         found = list(named[:2])
     if not found and reference == DEFAULT_PROJECT:
         return _default_project(by, team)

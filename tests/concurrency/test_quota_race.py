@@ -1,0 +1,175 @@
+"""Sixteen at once on one quota tree: exact with the lock, over the limit without it."""
+
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from apps.core import failpoints
+from apps.quotas import services as quotas
+from apps.quotas.choices import NodeKind
+from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
+from apps.quotas.services import Full
+from tests.factories import assert_books_balance, in_threads
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+THREADS, LIMIT = 16, 10
+
+
+def make_tree(limit: int) -> list[QuotaNode]:
+    """Two teams of two users each below a platform with a limit; returns the users."""
+    root = quotas.ensure_node(NodeKind.PLATFORM, "platform", name="platform", limits={"cpu": limit, "gpu": limit})
+    users = []
+    for team in range(2):
+        top = quotas.ensure_node(NodeKind.ORGANIZATION, f"org:{team}", name="o", parent=root, limits={"cpu": limit - 2})
+        users += [
+            quotas.ensure_node(NodeKind.USER, f"user:{team}{user}", name="u", parent=top, limits={"cpu": limit - 3})
+            for user in range(2)
+        ]
+    return users
+
+
+def deadlocks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush(), pg_stat_clear_snapshot()")
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+def meet_at_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever has just read what is used wait a moment for a second one: only a lock keeps them apart."""
+    meeting = threading.Barrier(2)
+
+    def hit(name: str) -> None:
+        if name == "quota.after_lock":
+            try:
+                meeting.wait(0.02)
+            except threading.BrokenBarrierError:
+                meeting.reset()
+
+    monkeypatch.setattr(failpoints, "hit", hit)
+
+
+def reserve_one(users: list[QuotaNode]) -> Callable[[int], Any]:
+    def work(index: int) -> Any:
+        with transaction.atomic():
+            return quotas.reserve(f"k{index}", users[0], [], {"gpu": 1})
+
+    return work
+
+
+def unlocked(queryset: Any, *, order: tuple[str, ...] = ("pk",), no_key: bool = True) -> list[Any]:  # noqa: ARG001
+    """What `lock_rows` would be without the lock."""
+    return list(queryset.order_by(*order))
+
+
+def test_as_many_as_fit_and_not_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = make_tree(LIMIT)
+    meet_at_the_check(monkeypatch)
+    results = in_threads(THREADS, reserve_one(users))
+    assert sum(isinstance(result, Reservation) for result in results) == LIMIT
+    assert sum(isinstance(result, Full) for result in results) == THREADS - LIMIT
+    assert QuotaLimit.objects.get(node__key="platform", resource="gpu").used == LIMIT
+    assert_books_balance(live=LIMIT)
+
+
+def test_without_the_lock_too_many_are_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: if this passes by luck of the lock being there, the test above shows nothing."""
+    users = make_tree(LIMIT)
+    meet_at_the_check(monkeypatch)
+    monkeypatch.setattr(quotas, "lock_rows", unlocked)
+    results = in_threads(THREADS, reserve_one(users))
+    assert sum(isinstance(result, Reservation) for result in results) > LIMIT
+    assert QuotaLimit.objects.get(node__key="platform", resource="gpu").used > LIMIT
+
+
+class Client:
+    """Reserves, gives back, gives back twice, at random; notes whatever is over a limit."""
+
+    def __init__(self, index: int, users: list[QuotaNode]) -> None:
+        self.random = random.Random(index)  # noqa: S311 -- a repeatable test
+        self.users = users
+        self.held: list[str] = []
+        self.admitted = self.refused = self.released = 0
+        self.over: list[str] = []
+
+    def step(self) -> None:
+        if self.held and self.random.random() < 0.45:
+            self.release()
+        else:
+            self.reserve()
+        over = [str(row) for row in QuotaLimit.objects.exclude(limit=None) if row.used > (row.limit or 0)]
+        self.over += over
+
+    def reserve(self) -> None:
+        user, key = self.random.choice(self.users), str(uuid.uuid4())
+        amounts = {"cpu": self.random.randint(1, 4), "gpu": self.random.randint(0, 3)}
+        with transaction.atomic():
+            result = quotas.reserve(key, user, [], amounts)
+        if isinstance(result, Full):
+            self.refused += 1
+        else:
+            self.admitted += 1
+            self.held.append(key)
+
+    def release(self) -> None:
+        key = self.held.pop(self.random.randrange(len(self.held)))
+        for _ in range(2):  # the second gives back nothing
+            with transaction.atomic():
+                self.released += quotas.release(key)
+
+
+@pytest.mark.slow
+def test_mixed_work_is_exact_and_never_deadlocks() -> None:
+    users, before = make_tree(14), deadlocks()
+    clients = [Client(index, users) for index in range(THREADS)]
+
+    def work(index: int) -> None:
+        for _ in range(20):
+            clients[index].step()
+
+    errors = [error for error in in_threads(THREADS, work, seconds=100) if error is not None]
+    assert errors == []
+    assert [client.over for client in clients if client.over] == []
+    assert sum(client.refused for client in clients) > 0
+    held = sum(len(client.held) for client in clients)
+    assert sum(client.admitted - client.released for client in clients) == held
+    assert_books_balance(live=held)
+    assert deadlocks() == before
+
+
+def test_one_key_in_many_threads_reserves_once() -> None:
+    users = make_tree(LIMIT)
+
+    def work(_index: int) -> Any:
+        with transaction.atomic():
+            return quotas.reserve("same", users[0], [], {"cpu": 2})
+
+    results = in_threads(THREADS, work)
+    assert len({result.pk for result in results}) == 1
+    assert_books_balance(live=1)
+
+
+def test_one_release_in_many_threads_gives_back_once() -> None:
+    users = make_tree(LIMIT)
+    with transaction.atomic():
+        quotas.reserve("same", users[0], [], {"cpu": 2})
+
+    def work(_index: int) -> Any:
+        with transaction.atomic():
+            return quotas.release("same")
+
+    assert sorted(in_threads(THREADS, work)) == [False] * (THREADS - 1) + [True]
+    assert_books_balance(live=0)
+
+
+def test_a_node_meant_by_many_threads_is_made_once() -> None:
+    results = in_threads(8, lambda _index: quotas.platform_node().pk)
+    assert len(set(results)) == 1
+    assert QuotaNode.objects.get().path == [results[0]]

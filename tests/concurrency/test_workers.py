@@ -1,0 +1,109 @@
+"""Several workers, several requests, at once: each piece of work is done by one of them, once."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from apps.access.principal import SYSTEM
+from apps.compute.models import Attempt, Workload
+from apps.compute.reconcile.claim import claim_due
+from apps.core.errors import Conflict
+from apps.experiments import services as experiments
+from apps.experiments.models import Experiment
+from apps.experiments.services import quota_node
+from apps.quotas import services as quotas
+from apps.tracking.models import Project
+from tests.factories import LONG_AGO, Stage, assert_books_balance, fresh, in_threads
+from tests.people import Cast, submit
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+@pytest.fixture
+def people(committed: None, cast: Cast) -> Cast:  # noqa: ARG001 -- in this order
+    return cast
+
+
+@pytest.fixture
+def platform(committed: None, stage: Stage) -> Stage:  # noqa: ARG001 -- in this order
+    return stage
+
+
+def due() -> None:
+    Workload.objects.exclude(next_reconcile_at=None).update(next_reconcile_at=LONG_AGO, lease_until=None)
+
+
+def test_no_row_is_claimed_twice(people: Cast, platform: Stage) -> None:
+    platform.plan(duration=None)
+    for _ in range(10):
+        submit(people.alice)
+    platform.turn(times=2)
+    due()
+    claimed = in_threads(6, lambda index: [row.pk for row in claim_due(f"w{index}", limit=4)])
+    rows = [pk for found in claimed for pk in found]
+    assert len(rows) == len(set(rows)) == 10
+
+
+@pytest.mark.slow
+def test_workers_share_the_queue(people: Cast, platform: Stage) -> None:
+    quotas.set_limit(quota_node(people.alice, None), "experiments", 3, by=SYSTEM)
+    made = [submit(people.alice, retries=1) for _ in range(8)]
+    most, lock = [0], threading.Lock()
+    start = platform.world.plan
+
+    def counting(name: str, spec: Any) -> Any:
+        with lock:
+            most[0] = max(most[0], Attempt.objects.filter(verdict="").count())
+        return start(name, spec)
+
+    platform.world.plan = counting
+
+    def work(index: int) -> None:
+        for _ in range(12):
+            due()
+            platform.turn(owner=f"w{index}")
+        connections.close_all()
+
+    assert [error for error in in_threads(4, work, seconds=100) if error is not None] == []
+    platform.finish(40)
+    assert {fresh(experiment).state for experiment in made} == {"succeeded"}
+    assert set(platform.world.starts.values()) == {1}
+    assert len(platform.world.starts) == 8
+    assert most[0] <= 3
+    assert_books_balance(live=0)
+
+
+def test_the_first_submissions_of_a_person_share_one_project(people: Cast, platform: Stage) -> None:  # noqa: ARG001
+    results = in_threads(8, lambda _index: submit(people.again("charlie")))
+    assert [str(result) for result in results] == ["true"] * 8
+    assert Project.objects.filter(owner=people.charlie).count() == 1
+
+
+def test_the_first_submissions_in_a_team_share_one_project(people: Cast, platform: Stage) -> None:  # noqa: ARG001
+    names = ["alice", "mia"] * 4
+    results = in_threads(8, lambda index: submit(people.again(names[index]), team="vision"))
+    assert [str(result) for result in results] == ["true"] * 8
+    assert Project.objects.filter(team=people.team).count() == 1
+
+
+def test_a_retry_and_a_delete_do_not_both_happen(people: Cast, platform: Stage) -> None:
+    platform.plan(exit_code=1)
+    for _ in range(4):
+        experiment = submit(people.alice)
+        platform.finish()
+        acts = [experiments.retry_experiment, experiments.delete_experiment]
+        results = in_threads(2, lambda index, row=experiment, todo=acts: todo[index](row, by=people.again("alice")))  # type: ignore[misc]
+        assert sum(isinstance(result, Conflict) for result in results) == 1, results
+        hidden = Experiment.objects.get(pk=experiment.pk).archived_at is not None
+        assert (fresh(experiment).state == "queued") is not hidden
+        platform.finish()
+
+
+def test_many_stops_are_one(people: Cast, platform: Stage) -> None:
+    platform.plan(duration=None)
+    experiment = submit(people.alice)
+    platform.turn(times=2)
+    results = in_threads(8, lambda _index: experiments.stop_experiment(experiment, by=people.again("alice")))
+    assert sorted(results) == [False] * 7 + [True]
