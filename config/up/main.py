@@ -78,22 +78,24 @@ def main(arguments: Sequence[str]) -> int:
     except (StartError, BadSettingError) as error:
         print(f"Fathom did not start. {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # nothing has been started yet
+        return 0
 
     def stop(_number: int, _frame: object) -> None:
         supervisor.stop_asked += 1
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    code = 0
+    failure = ""
     try:
         supervisor.start()
         supervisor.run()
     except StartError as error:
-        console.say("Stopping what was started.")
-        print(f"Fathom did not start. {error}", file=sys.stderr)
-        code = 1
+        failure = str(error)
     except Interrupted:
         pass
     finally:
         supervisor.stop()
-    return code
+    if failure:  # last, where it is seen
+        print(f"Fathom did not start. {failure}", file=sys.stderr)
+    return 1 if failure else 0

@@ -85,7 +85,6 @@ def test_a_command_becomes_words(kind: str, command: Any, words: tuple[str, ...]
         ("command", {"command": ["x"] * 1025}),
         ("command", {"kind": "python", "command": "a 'b"}),
         ("command", {"kind": "python", "command": "''"}),
-        ("command", {"kind": "python", "command": "# only a remark" }),
         ("kind", {"kind": "perl"}),
         ("kind", {"kind": ["shell"]}),
         ("name", {"name": ""}),

@@ -5,6 +5,8 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from apps.access import policy
+from apps.access.decision import Decision
 from tests.architecture.routes import routes
 from tests.matrix import asking
 from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS, expected_api, expected_page
@@ -101,3 +103,16 @@ def test_no_page_without_an_object_shows_alices(row: Row, person: str, world: Wo
     shown = body.replace(f"public {SECRET}".encode(), b"") if person == "charlie" else body
     assert str(world.ended.pk).encode() not in shown
     assert str(world.private.pk).encode() not in shown
+
+
+@pytest.mark.parametrize(
+    ("key", "seen"), [("GET experiment", 200), ("GET api-experiment-detail", 200), ("POST api-experiment-stop", 202)]
+)
+def test_the_matrix_sees_a_judge_that_lets_everybody_pass(
+    key: str, seen: int, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control run: without the policy charlie is let in, so the expectation above can fail."""
+    monkeypatch.setattr(policy, "visible", lambda rows, _principal, _action: rows)
+    monkeypatch.setattr(policy, "decide", lambda _principal, _action, _obj: Decision(allowed=True, reason=""))
+    row = next(row for row in (*PAGES, *API) if row.key == key)
+    assert asking.ask(asking.as_browser(world, "charlie"), row, world)[0] == seen != 404

@@ -58,8 +58,10 @@ def test_a_project_without_a_team_is_private(cast: Cast) -> None:
         {"name": "a", "visibility": "all"},
         {"name": "a", "team": "none"},
         [],
-    ]
-    + [{"name": "a", "team": "speech"}, {"name": ["a"]}, {"name": "a", "description": "x" * 10_001}],
+        {"name": "a", "team": "speech"},
+        {"name": ["a"]},
+        {"name": "a", "description": "x" * 10001},
+    ],
 )
 def test_what_is_no_project(cast: Cast, body: Any) -> None:
     reply = post(client_of(cast.alice), PROJECTS, body)
@@ -164,8 +166,12 @@ def test_a_run_without_a_name_gets_one(cast: Cast) -> None:
         {"tags": []},
         {"tags": {"": "x"}},
         [],
-    ]
-    + [{"team": "speech"}, {"visibility": "all"}, {"project": ""}, {"project": 1.5}, {"name": ["x"]}],
+        {"team": "speech"},
+        {"visibility": "all"},
+        {"project": ""},
+        {"project": 1.5},
+        {"name": ["x"]},
+    ],
 )
 def test_what_is_no_run(cast: Cast, body: Any) -> None:
     reply = post(client_of(cast.alice), RUNS, body)

@@ -112,8 +112,11 @@ def test_times(time: Any, microseconds: int) -> None:
         True,
         10**15,
         -(10**15),
-    ]
-    + ["2026-01-31T25:00:00Z", "٢٠٢٦-01-31T12:00:00Z", datetime(2026, 1, 1), []],  # noqa: DTZ001 -- no zone is the point
+        "2026-01-31T25:00:00Z",
+        "٢٠٢٦-01-31T12:00:00Z",
+        datetime(2026, 1, 1),
+        [],
+    ],  # noqa: DTZ001 -- no zone is the point
 )
 def test_a_time_has_a_zone_and_a_date(time: Any) -> None:
     assert list(problems(point(time=time))) == ["metrics[1].time"]
@@ -197,7 +200,7 @@ def test_a_param_has_a_name(name: str) -> None:
 
 
 def test_a_tag_is_shorter_than_a_param() -> None:
-    assert check({"params": {"a": "x" * 8000}, "tags": {"a": "x" * 1500}})
+    check({"params": {"a": "x" * 8000}, "tags": {"a": "x" * 1500}})
     assert list(problems({"tags": {"a": "x" * 1501}})) == ["tags.a"]
 
 
@@ -206,7 +209,7 @@ def test_limits_of_a_batch() -> None:
     assert check({"metrics": most}).size == 10_000
     assert list(problems({"metrics": {"key": ["a"] * 10_001, "value": [1] * 10_001}})) == ["metrics"]
     assert list(problems({"metrics": [{"key": "a", "value": 1}] * 10_001})) == ["metrics"]
-    assert check({"params": {str(n): n for n in range(500)}})
+    assert len(check({"params": {str(n): n for n in range(500)}}).params) == 500
     assert list(problems({"params": {str(n): n for n in range(501)}})) == ["params"]
 
 

@@ -90,10 +90,10 @@ def test_every_answer_is_harmless(cast: Cast, run: Run) -> None:
     ],
 )
 def test_what_a_browser_may_show(content_type: str, path: str, served: str, place: str) -> None:
-    from apps.tracking import media  # noqa: PLC0415 -- beside its only use
+    from apps.tracking import media
 
     artifact = Artifact(path=f"d/{path}", content_type=media.content_type_of(path, content_type), sha256="0" * 64)
-    described = content._described(artifact, is_download=False)  # noqa: SLF001 -- the headers alone
+    described = content._described(artifact, is_download=False)
     assert described["Content-Type"] == served
     assert described["Content-Disposition"] == f"{place}; filename*=UTF-8''{path}"
 
@@ -191,7 +191,7 @@ def test_a_ticket_ends_with_the_token_that_asked_for_it(cast: Cast, run: Run) ->
 
 
 def test_a_bound_tokens_ticket_reaches_its_run_only(cast: Cast, run: Run) -> None:
-    from tests.tracking.conftest import run_token  # noqa: PLC0415 -- beside its only use
+    from tests.tracking.conftest import run_token
 
     other = services.create_run(run.project, by=cast.alice, name="other")
     save(run, cast.alice)
@@ -293,7 +293,7 @@ def test_a_long_transfer_is_judged_again(cast: Cast, run: Run, monkeypatch: pyte
 
 
 def _without_connection(work: Any, *args: Any) -> None:
-    from django.db import connection  # noqa: PLC0415 -- of this thread
+    from django.db import connection
 
     try:
         work(*args)
