@@ -57,8 +57,11 @@ system:
 	  fi; \
 	fi
 
-test: install-dev system check ## everything: the checks, then the tests
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+# The tests run even when a check has failed: one round says everything.
+test: install-dev system ## everything: the checks, then the tests
+	@$(BIN)/python -m config.checks; checked=$$?; \
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS); tested=$$?; \
+	exit $$((checked || tested))
 
 check: install-dev ## lint, format, types, layers, deployment checks, migrations, API document
 	@$(BIN)/python -m config.checks

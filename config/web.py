@@ -21,7 +21,8 @@ from typing_extensions import override
 from config.env import env_int, env_str
 from config.listen import bind
 
-_FDS = "FATHOM_WEB_FDS"  # set for the processes that share the sockets
+_FDS = "FATHOM_WEB_FDS"  # the listening sockets, where another process has opened them
+_MEMBER = "FATHOM_WEB_MEMBER"  # set in each of several processes that share them
 _GRACE_SECONDS = 5
 
 
@@ -76,10 +77,23 @@ def _inherited() -> list[socket.socket] | None:
     return None if given is None else [socket.socket(fileno=int(fd)) for fd in given.split(",")]
 
 
+def _bound() -> list[socket.socket]:
+    host = env_str("FATHOM_HOST", "127.0.0.1")
+    ports = (env_int("FATHOM_PORT", 8080, high=65535), env_int("FATHOM_CONTENT_PORT", 8081, high=65535))
+    try:
+        return [bind(host, port) for port in ports]
+    except OSError as error:
+        reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        choice = "Choose others with FATHOM_PORT and FATHOM_CONTENT_PORT."
+        sys.exit(f"Port {ports[0]} or {ports[1]} of {host} {reason}. {choice}")
+
+
 def _keep(count: int, sockets: list[socket.socket]) -> None:
     """Keep `count` processes running until SIGTERM or SIGINT."""
-    fds = [bound.fileno() for bound in sockets]  # Popen makes them inheritable
-    environment = os.environ | {_FDS: ",".join(map(str, fds))}
+    fds = [bound.fileno() for bound in sockets]
+    leash, _held = os.pipe()  # the members end when the writing end is gone with this process
+    environment = os.environ | {_FDS: ",".join(map(str, fds)), _MEMBER: "1"}
+    command = [sys.executable, "-m", "config.up.leash", str(leash), "config.web"]
     is_over = False
 
     def stop(*_: object) -> None:
@@ -92,9 +106,8 @@ def _keep(count: int, sockets: list[socket.socket]) -> None:
     while not is_over:
         running = [process for process in running if process.poll() is None]
         while len(running) < count:
-            command = [sys.executable, "-m", "config.web"]
-            running.append(subprocess.Popen(command, env=environment, pass_fds=fds))  # noqa: S603 -- ourselves
-        time.sleep(0.5)  # a signal ends it
+            running.append(subprocess.Popen(command, env=environment, pass_fds=(*fds, leash)))  # noqa: S603 -- ourselves
+        time.sleep(0.5)  # after a death too: one that dies at once must not be started a thousand times
     for process in running:
         process.terminate()
     for process in running:
@@ -103,22 +116,12 @@ def _keep(count: int, sockets: list[socket.socket]) -> None:
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
-    sockets = _inherited()
+    sockets = _inherited() or _bound()
     workers = env_int("FATHOM_WEB_WORKERS", 1, low=1, high=64)
-    if sockets is None:
-        host = env_str("FATHOM_HOST", "127.0.0.1")
-        ports = (env_int("FATHOM_PORT", 8080, high=65535), env_int("FATHOM_CONTENT_PORT", 8081, high=65535))
-        try:
-            sockets = [bind(host, port) for port in ports]
-        except OSError as error:
-            reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-            sys.exit(
-                f"Port {ports[0]} or {ports[1]} of {host} {reason}. Choose others with FATHOM_PORT and FATHOM_CONTENT_PORT."
-            )
-        if workers > 1:
-            _keep(workers, sockets)
-            return
-    uvloop.run(serve(sockets))
+    if workers > 1 and _MEMBER not in os.environ:
+        _keep(workers, sockets)
+    else:
+        uvloop.run(serve(sockets))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ class DeclaredPermission(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if getattr(view, "public_reason", ""):
             return True
-        if not (request.user and request.user.is_authenticated and request.user.is_active):
+        if not (request.user.is_authenticated and request.user.is_active):
             return False
         action = getattr(view, "action", None)
         if action in (None, "metadata"):  # a method the view does not have, or OPTIONS: DRF answers 405 itself

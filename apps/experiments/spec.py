@@ -46,7 +46,9 @@ def schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> Any:
-    return validators.extend(Draft202012Validator, {"pattern": _pattern})(schema())
+    return validators.extend(  # type: ignore[no-untyped-call]  # not typed upstream
+        Draft202012Validator, {"pattern": _pattern}
+    )(schema())
 
 
 def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[ValidationError]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fathom.client import Client
 
+from fathom.client import Client
 from tests.sdk.stub_platform import TOKEN, StubPlatform
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import fathom
 import pytest
+
+import fathom
 from fathom import following
 from fathom.client import Client
 from fathom.following import LogText, StateChange
-
 from tests.sdk.stub_platform import StubPlatform
 
 

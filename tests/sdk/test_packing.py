@@ -5,12 +5,12 @@ import shutil
 import tarfile
 from pathlib import Path
 
-import fathom
 import pytest
+
+import fathom
 from fathom import packing
 from fathom.client import Client
 from fathom.packing import included, pack
-
 from tests.sdk.stub_platform import StubPlatform
 
 

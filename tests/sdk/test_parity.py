@@ -14,9 +14,9 @@ from typing import Any
 import click
 import pytest
 import yaml
+
 from fathom.cli import cli
 from fathom.client import Client
-
 from tests.sdk.stub_platform import Answer, StubPlatform
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api" / "openapi.yml"

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fathom
 import pytest
+
+import fathom
 from fathom.client import Client
 from fathom.syncing import spool_files, sync_file
-
 from tests.sdk.stub_platform import TOKEN, StubPlatform, problem
 
 OFFLINE = """

@@ -5,11 +5,11 @@ import threading
 import time
 from pathlib import Path
 
-import fathom
 import pytest
+
+import fathom
 from fathom.client import Client
 from fathom.transport import retry_after_seconds
-
 from tests.sdk.stub_platform import TOKEN, Answer, StubPlatform, problem
 
 

@@ -96,3 +96,18 @@ def test_everything_killed_at_once_is_found_again(up: Start) -> None:
     second = up(home=first.home)
     second.wait_until_ready()
     assert "not properly shut down" in (second.home / "log" / "postgres.log").read_text()
+
+
+def test_several_web_processes_share_the_ports_and_end_together(up: Start) -> None:
+    platform = up("--no-worker", FATHOM_WEB_WORKERS="2")
+    platform.wait_until_ready()
+    keeper = psutil.Process(platform.pid_of("web"))
+    eventually(lambda: len(keeper.children()) == 2)
+    members = keeper.children()
+    members[0].kill()
+    eventually(lambda: len([one for one in keeper.children() if one.status() != psutil.STATUS_ZOMBIE]) == 2)
+    assert platform.answers()
+    members = [keeper, *keeper.children()]
+    keeper.kill()
+    eventually(lambda: _all_gone(members), 30)
+    eventually(platform.answers)

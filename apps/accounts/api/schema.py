@@ -6,7 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from typing_extensions import override
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # not typed upstream
     target_class = "apps.accounts.authentication.TokenAuthentication"
     name = "token"
 

@@ -70,7 +70,8 @@ def admit(owner: str, start: Start) -> None:
                 break  # ask anew: the rest of the page may be behind it
     told = Q()
     for behind, ahead, message, reason in turn.blocked:
-        _explain(Workload.objects.filter(behind).exclude(told).exclude(pk=ahead), message, reason)
+        others = Workload.objects.filter(behind).exclude(told)
+        _explain(others.exclude(pk=ahead) if ahead else others, message, reason)
         told |= behind
 
 

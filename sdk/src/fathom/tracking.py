@@ -320,8 +320,8 @@ def _file_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60] or "run"
 
 
-def _key(key: str) -> str:
-    if not isinstance(key, str) or not key:
+def _key(key: object) -> str:
+    if not (isinstance(key, str) and key):
         message = f"a name must be text and not empty, not {key!r}"
         raise TypeError(message)
     return key
