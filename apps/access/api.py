@@ -72,7 +72,7 @@ class IdempotentMixin(APIView):
 class GuardedViewSet(IdempotentMixin, GenericViewSet[Any]):
     """Finds objects through `visible_to`; judges each action by the policy.
 
-    `policy_actions`: action of the view -> action of the policy. `object_lookup` may be overridden for a natural key.
+    `policy_actions`: action of the view -> action of the policy. `lookup_field` may name a natural key.
     """
 
     policy_actions: ClassVar[Mapping[str, str]] = {}

@@ -200,6 +200,7 @@ def issue_setup_link() -> str:
 
 
 def is_setup_link_live(value: str) -> bool:
+    """Say whether the link would still make an admin."""
     return SetupLink.objects.filter(digest=_link_digest(value), used_at=None, expires_at__gt=Now()).exists()
 
 

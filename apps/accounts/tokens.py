@@ -36,7 +36,7 @@ def derived_token(kind: str, purpose: str) -> str:
 
 def is_well_formed(token: str) -> bool:
     parts = token.split("_")
-    if len(parts) != 3 or parts[0] != "fth" or len(parts[2]) != _BODY + _CHECK or not token.isascii():  # noqa: PLR2004
+    if len(parts) != 3 or parts[0] != "fth" or len(parts[2]) != _BODY + _CHECK or not token.isascii():  # noqa: PLR2004 -- three parts
         return False
     body, check = parts[2][:_BODY], parts[2][_BODY:]
     return check == _base62(zlib.crc32(body.encode()), _CHECK)

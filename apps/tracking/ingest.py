@@ -135,7 +135,7 @@ def key_of(
 
     Raises: Invalid for an ill-formed Idempotency-Key.
     """
-    if idempotency_key is not None and not (0 < len(idempotency_key) <= 255 and _is_printable(idempotency_key)):  # noqa: PLR2004
+    if idempotency_key is not None and not (0 < len(idempotency_key) <= 255 and _is_printable(idempotency_key)):  # noqa: PLR2004 -- as for every door
         raise Invalid(errors={"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]})
     if batch.id is not None:
         return Key(_derived(run_id, "batch", batch.id))
@@ -160,8 +160,11 @@ def write(run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
 
 
 async def write_async(opened: AsyncConnection[Any], run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
-    """Do the same on a connection of the native handlers, which commits each statement that stands alone."""
-    async with nullcontext() if is_single(batch) else opened.transaction():
+    """Do the same on a connection of the native handlers, which commits by itself a statement that stands alone."""
+    is_alone = is_single(batch)
+    if is_alone:
+        failpoints.hit("metrics.before_commit")
+    async with nullcontext() if is_alone else opened.transaction():
         statements = writing(run_id, batch, key)
         try:
             sql, values = next(statements)
@@ -170,7 +173,8 @@ async def write_async(opened: AsyncConnection[Any], run_id: UUID, batch: Batch, 
                 sql, values = statements.send(await cursor.fetchall() if cursor.description else [])
         except StopIteration as end:
             outcome: Outcome = end.value
-        failpoints.hit("metrics.before_commit")
+        if not is_alone:
+            failpoints.hit("metrics.before_commit")
     return outcome
 
 

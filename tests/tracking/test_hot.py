@@ -385,6 +385,25 @@ def test_many_batches_at_once(run: Run, bearer: str) -> None:
     assert not MetricBatch.objects.exists()
 
 
+def test_a_death_before_the_commit_leaves_nothing(
+    run: Run, bearer: str, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    class DiedError(Exception):
+        pass
+
+    def die(name: str) -> None:
+        raise DiedError(name)
+
+    for body in (GOOD, GOOD[:-1] + b',"params":{"a":"1"}}', GOOD.replace(b',"step":0', b"")):
+        with subtests.test(body.decode()):
+            with monkeypatch.context() as patch, pytest.raises(DiedError, match="metrics.before_commit"):
+                patch.setattr("apps.core.failpoints.hit", die)
+                post_hot(run.pk, body, authorization=bearer, **JSON)
+            assert not MetricPoint.objects.exists()
+            assert not Param.objects.exists()
+    assert post_hot(run.pk, GOOD, authorization=bearer, **JSON).status == 200
+
+
 def test_the_use_of_a_token_is_noted(cast: Cast, run: Run) -> None:
     _, value = accounts.issue_token(cast.alice, by=cast.alice, name="noted")
     assert post_hot(run.pk, GOOD, authorization=f"Bearer {value}", **JSON).status == 200

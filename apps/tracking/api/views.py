@@ -227,7 +227,7 @@ class RunViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
         if _length(request) > batches.LARGEST_BODY:
             raise TooLarge(batches.TOO_LARGE)
         body = request._request.read(batches.LARGEST_BODY + 1)  # noqa: SLF001 -- the unparsed body
-        batch = batches.read(body, content_type=request._request.headers.get("Content-Type", ""))  # noqa: SLF001
+        batch = batches.read(body, content_type=request._request.headers.get("Content-Type", ""))  # noqa: SLF001 -- as above
         key = ingest.key_of(
             run.pk, batch, sender=request.user.pk, idempotency_key=request.headers.get("Idempotency-Key"), body=body
         )

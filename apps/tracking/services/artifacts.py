@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.access import policy
+from apps.audit import services as audit
 from apps.core import blobs, failpoints
 from apps.core.blobs import Blob
 from apps.core.errors import Conflict, Invalid, NotFound, TooLarge
@@ -46,8 +47,9 @@ def save_artifact(
 
 @transaction.atomic
 def delete_artifact(artifact: Artifact, *, by: Any) -> None:
-    """Take a file out of its run. Its bytes stay in the store until nothing refers to them. Raises: NotAllowed."""
+    """Take a file out of its run. Its bytes stay in the store. Audited. Raises: NotAllowed."""
     policy.require(by, "delete", artifact)
+    audit.record("delete", artifact, by=by, path=artifact.path, sha256=artifact.sha256)
     Artifact.objects.filter(pk=artifact.pk).delete()
 
 
