@@ -66,7 +66,12 @@ def test_the_life_of_an_experiment(alice: APIClient, stage: Stage) -> None:
     stage.pass_time(6)
     stage.finish()
     body = good(alice.get(f"{path}/"))
-    assert (body["state"], body["reason"], body["exit_code"], body["duration_seconds"]) == ("failed", "ExitCode", 3, 5.0)
+    assert (body["state"], body["reason"], body["exit_code"], body["duration_seconds"]) == (
+        "failed",
+        "ExitCode",
+        3,
+        5.0,
+    )
     assert body["actions"] == ["retry", "clone", "delete"]
     events = good(alice.get(f"{path}/events/"))
     assert [event["to_state"] for event in events] == ["queued", "starting", "running", "failed"]
@@ -272,7 +277,9 @@ def test_code_is_uploaded_and_used(alice: APIClient, as_: As) -> None:
     assert good(alice.get(path)) == expected
     problem(as_("charlie").get(path), 404, "not_found")
     assert submit(alice, code={"upload": f"sha256:{sha}"})["spec"]["code"] == {"upload": f"sha256:{sha}"}
-    body = problem(as_("charlie").post(f"{API}/experiments/", {**SPEC, "code": {"upload": f"sha256:{sha}"}}), 400, "invalid")
+    body = problem(
+        as_("charlie").post(f"{API}/experiments/", {**SPEC, "code": {"upload": f"sha256:{sha}"}}), 400, "invalid"
+    )
     assert list(body["errors"]) == ["code.upload"]
 
 

@@ -136,9 +136,7 @@ def test_two_collectors_copy_every_byte_once(attempt: Attempt, stage: Stage) -> 
     assert stored(attempt) == b"".join(b"line %d\n" % number for number in range(20))
 
 
-def test_a_long_log_is_drained_over_several_turns(
-    cast: Cast, stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_log_is_drained_over_several_turns(cast: Cast, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finalize, "_PIECE", 1000)
     monkeypatch.setattr(finalize, "_PIECES_PER_TURN", 3)
     stage.plan(log=LINES[:10_000])

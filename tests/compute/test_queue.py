@@ -62,7 +62,9 @@ def test_who_waits_behind_is_told_so(cast: Cast, forever: Stage) -> None:
     forever.turn(times=2)
     said = [fresh(experiment).message for experiment in waiting]
     assert said[0] == "waiting: user alice uses 1 of 1 running experiments, and this needs 1"
-    behind = "waiting behind earlier work: user alice may use 1 running experiments, and what comes first does not fit yet"
+    behind = (
+        "waiting behind earlier work: user alice may use 1 running experiments, and what comes first does not fit yet"
+    )
     assert said[1:] == [behind, behind]
     assert {fresh(experiment).reason for experiment in waiting} == {"QuotaFull"}
 

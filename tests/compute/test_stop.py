@@ -128,7 +128,9 @@ def test_unreachable_between_the_look_and_the_stop(cast: Cast, stage: Stage, mon
 
     monkeypatch.setattr(stage.world, "ending", then_gone)
     stage.turn()
-    assert fresh(experiment).message == "stopping: the cluster fake cannot be reached (the fake cluster is switched off)"
+    assert (
+        fresh(experiment).message == "stopping: the cluster fake cannot be reached (the fake cluster is switched off)"
+    )
     monkeypatch.undo()
     stage.world.is_reachable = True
     assert_stopped(experiment, stage)
@@ -200,7 +202,10 @@ def test_an_operator_stops_and_requeues(cast: Cast, stage: Stage) -> None:
     stage.finish()
     assert fresh(experiment).message == "stopped by sre: needed"
     audit = AuditEvent.objects.filter(actor=cast.sre)
-    assert list(audit.order_by("pk").values_list("action", "reason")) == [("requeue", "stuck"), ("force_stop", "needed")]
+    assert list(audit.order_by("pk").values_list("action", "reason")) == [
+        ("requeue", "stuck"),
+        ("force_stop", "needed"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["alice", "mia", "charlie"])

@@ -86,7 +86,16 @@ def test_unknown_for_an_hour_changes_nothing(cast: Cast, stage: Stage) -> None:
             Workload.objects.update(state_changed_at=Now() - timedelta(hours=1))
             stage.turn()
     after = fresh(experiment)
-    for name in ("state", "state_version", "attempt_no", "message", "reason", "last_seen_at", "started_at", "missing_since"):
+    for name in (
+        "state",
+        "state_version",
+        "attempt_no",
+        "message",
+        "reason",
+        "last_seen_at",
+        "started_at",
+        "missing_since",
+    ):
         assert getattr(after, name) == getattr(before, name), name
     assert attempt_of(experiment).verdict == ""
     assert_books_balance(live=1)

@@ -53,7 +53,9 @@ def test_what_is_refused_or_breaks_off_leaves_nothing(root: Path, chunks: Any, f
     assert files(root) == []
 
 
-@pytest.mark.parametrize("name", ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "../" + "0" * 61, "0" * 32 + "/" + "0" * 31])
+@pytest.mark.parametrize(
+    "name", ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "../" + "0" * 61, "0" * 32 + "/" + "0" * 31]
+)
 def test_a_path_is_made_of_a_hash_only(name: str) -> None:
     with pytest.raises(ValueError, match="not a SHA-256"):
         blobs.path_of(name)

@@ -60,9 +60,7 @@ def test_an_armed_failpoint_kills_the_nth_time(kills: list[Any], monkeypatch: py
     assert len(kills) == 2
 
 
-def test_a_failpoint_fires_once_per_folder(
-    kills: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_failpoint_fires_once_per_folder(kills: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FATHOM_FAILPOINT_ONCE_DIR", str(tmp_path))
     for _ in range(2):
         arm(monkeypatch, "quota.after_commit=kill")
@@ -131,7 +129,9 @@ def test_a_well_formed_request_id_is_kept(given: str) -> None:
     assert answer({"X-Request-ID": given}) == given
 
 
-@pytest.mark.parametrize("given", ["", "short", "x" * 65, "a b c d e f", "<script>alert(1)</script>", "ab\ncdefgh", "ääääääää"])
+@pytest.mark.parametrize(
+    "given", ["", "short", "x" * 65, "a b c d e f", "<script>alert(1)</script>", "ab\ncdefgh", "ääääääää"]
+)
 def test_an_ill_formed_request_id_is_replaced(given: str) -> None:
     assert answer({"X-Request-ID": given}) not in ("", given)
 

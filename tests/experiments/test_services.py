@@ -50,7 +50,13 @@ def test_a_submission_writes_everything(cast: Cast, stage: Stage) -> None:
     spec = {"name": "n", "tags": {"k": "v"}, "code": {"upload": f"sha256:{SHA}"}, "env": {"A": "1"}, "priority": 7}
     experiment = stage.submit(cast.alice, resources={"cpu": "2"}, retries=1, timeout="1m", **spec)
     run, workload = experiment.run, fresh(experiment)
-    assert (run.pk, run.name, run.owner, run.visibility, run.status) == (experiment.pk, "n", cast.alice, "private", "running")
+    assert (run.pk, run.name, run.owner, run.visibility, run.status) == (
+        experiment.pk,
+        "n",
+        cast.alice,
+        "private",
+        "running",
+    )
     assert (run.project.name, run.project.owner) == ("default", cast.alice)
     assert dict(run.tags.values_list("key", "value")) == {"k": "v"}
     assert workload.amounts == {"cpu": 2000, "memory": 1 << 30, "experiments": 1}
@@ -168,7 +174,9 @@ def test_an_outsider_clones_nothing_and_gets_no_code(cast: Cast, stage: Stage) -
     assert Experiment.objects.count() == 1
 
 
-@pytest.mark.parametrize("overrides", [{"resources": {"cpu": "x"}}, {"unknown": 1}, {"code": {"upload": f"sha256:{'0' * 64}"}}])
+@pytest.mark.parametrize(
+    "overrides", [{"resources": {"cpu": "x"}}, {"unknown": 1}, {"code": {"upload": f"sha256:{'0' * 64}"}}]
+)
 def test_a_refused_clone_shares_no_code(cast: Cast, stage: Stage, overrides: dict[str, Any]) -> None:
     upload(cast.alice)
     original = stage.submit(cast.alice, visibility="public", code={"upload": f"sha256:{SHA}"})
@@ -211,7 +219,8 @@ def test_what_is_active_is_not_deleted(cast: Cast, stage: Stage, turns: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [("bob", NotAllowed), ("dana", NotAllowed), ("charlie", NotFound), ("olaf", NotFound), ("ivan", NotFound)]
+    ("name", "error"),
+    [("bob", NotAllowed), ("dana", NotAllowed), ("charlie", NotFound), ("olaf", NotFound), ("ivan", NotFound)],
 )
 def test_not_everybody_deletes(cast: Cast, stage: Stage, name: str, error: type[Exception]) -> None:
     experiment = stage.submit(cast.alice, team="vision")
