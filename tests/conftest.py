@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import django
+import pytest
 
 from config.embedded.postgres import Postgres
 from config.embedded.valkey import Valkey
@@ -46,3 +47,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
 if not os.environ.get("DATABASE_URL"):
     _start_servers()
 django.setup()  # conftest.py files further down import models
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The server is thrown away as a whole: dropping its databases one by one would only take time.
+    config.option.reuse_db = True

@@ -69,31 +69,18 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     """
     quotas.release(attempt.handle)  # LOCKING: limit rows before the workload row
     started = facts.get("started_at") or attempt.started_at
-    finished = facts.get("finished_at") or Now()
-    Attempt.objects.filter(pk=attempt.pk, verdict="").update(
-        verdict=verdict,
-        reason=facts["reason"],
-        message=facts["message"],
-        exit_code=facts.get("exit_code"),
-        started_at=started,
-        finished_at=Greatest(Value(started), finished) if started else finished,
-    )
+    evidence = facts.get("finished_at")
+    end = max(evidence, started or evidence) if evidence else Greatest(Value(started), Now()) if started else Now()
+    ended = {"exit_code": facts.get("exit_code"), "started_at": started, "finished_at": end}
+    told = {"reason": facts["reason"], "message": facts["message"]}
+    Attempt.objects.filter(pk=attempt.pk, verdict="").update(verdict=verdict, **told, **ended)
     accounts.revoke_bound_tokens(workload.subject)
-    attempt.refresh_from_db(fields=["exit_code", "started_at", "finished_at"])
     failpoints.hit("finish.before_commit")
-    told = {"reason": facts["reason"], "message": facts["message"], "actor": actor, "epoch": epoch}
+    said = {**told, "actor": actor, "epoch": epoch}
     if _runs_again(workload, verdict, facts["reason"]):
-        move(workload, State.QUEUED, **told, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None)
+        move(workload, State.QUEUED, **said, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None)
         return
-    move(
-        workload,
-        verdict,
-        **told,
-        exit_code=attempt.exit_code,
-        started_at=attempt.started_at,
-        finished_at=attempt.finished_at,
-        missing_since=None,
-    )
+    move(workload, verdict, **said, **ended, missing_since=None)
 
 
 def _runs_again(workload: Workload, verdict: str, reason: str) -> bool:

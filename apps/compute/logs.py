@@ -41,7 +41,8 @@ def end(attempt_id: UUID) -> None:
     attempt = lock_row(Attempt.objects.filter(pk=attempt_id))
     if attempt.log_ended_at is not None:
         return
-    merge(attempt)
+    if attempt.log_bytes:
+        merge(attempt)
     failpoints.hit("log.before_eof")
     Attempt.objects.filter(pk=attempt_id).update(log_ended_at=Now())
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -17,9 +18,10 @@ from apps.compute.contract import WorkloadSpec
 from apps.compute.models import Attempt, Cluster, Workload, WorkloadEvent
 from apps.compute.reconcile import advance, turn
 from apps.compute.times import later
+from apps.core import blobs
 from apps.core.errors import Conflict
 from apps.experiments import services as experiments
-from apps.experiments.models import Experiment
+from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas.models import Reservation
 from tests.factories import Stage, assert_books_balance, attempt_of, fresh
 from tests.people import Cast
@@ -435,3 +437,36 @@ def test_a_job_gets_what_it_is_promised(cast: Cast, stage: Stage) -> None:
     }
     assert set(spec.secrets) == {"FATHOM_TOKEN"}
     assert (spec.resources.cpu_milli, spec.resources.memory_bytes, spec.resources.gpu_milli) == (250, 64 << 20, 1000)
+
+
+def test_a_job_is_given_its_code(cast: Cast, stage: Stage) -> None:
+    CodeUpload.objects.create(owner=cast.alice, sha256="a" * 64, format="zip", size_bytes=7)
+    specs: list[WorkloadSpec] = []
+    stage.world.reject = lambda spec: specs.append(spec) or ""  # type: ignore[func-returns-value]
+    stage.submit(cast.alice, code={"upload": f"sha256:{'a' * 64}"})
+    stage.turn()
+    code = specs[0].code
+    assert code is not None
+    assert (code.sha256, code.format, code.size_bytes) == ("a" * 64, "zip", 7)
+    assert code.path == str(blobs.path_of("a" * 64))
+
+
+def test_a_database_that_goes_away_is_everybodys_trouble(
+    cast: Cast, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_args: Any) -> None:
+        raise OperationalError
+
+    stage.submit(cast.alice)
+    monkeypatch.setattr(advance, "build_spec", away)
+    with pytest.raises(OperationalError):
+        stage.turn()
+
+
+def test_rows_are_named_in_words(cast: Cast, stage: Stage) -> None:
+    experiment = stage.submit(cast.alice, name="n")
+    stage.turn()
+    attempt = attempt_of(experiment)
+    assert str(fresh(experiment)) == "n"
+    assert str(attempt) == attempt.handle == f"fth-{experiment.workload_id.hex}-1"
+    assert [str(event) for event in WorkloadEvent.objects.order_by("seq")] == [" \u2192 queued", "queued \u2192 starting"]

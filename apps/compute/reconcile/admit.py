@@ -109,7 +109,7 @@ def _reserve(workload: Workload, turn: Pass) -> quotas.Full | Attempt:
         reason="Admitted",
         attempt_no=number,
         lease_owner=turn.owner,
-        lease_epoch=F("lease_epoch") + 1,
+        lease_epoch=workload.lease_epoch + 1,
         lease_until=later(LEASE_SECONDS),
     )
     return Attempt.objects.create(workload=workload, no=number, cluster=workload.cluster, handle=handle)

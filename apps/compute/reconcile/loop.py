@@ -5,7 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -61,6 +62,18 @@ class Reconciler:
         self._wake.set()
         for thread in self._threads:
             thread.join(timeout)
+        self._end_starters(1.0)
+
+    def _end_starters(self, timeout: float) -> None:
+        """Let each starter close its connection; one that is still at work is not waited for."""
+        meeting = threading.Barrier(_STARTERS)  # so that each takes one farewell, not one of them all
+
+        def leave() -> None:
+            with suppress(threading.BrokenBarrierError):
+                meeting.wait(timeout)
+            connections.close_all()
+
+        wait([self._pool.submit(leave) for _ in range(_STARTERS)], timeout)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def wake(self) -> None:
