@@ -13,6 +13,8 @@ from apps.tracking.models import Project, Run
 from tests.access.judged import judged_models, people, token_holders
 from tests.people import Cast
 
+pytestmark = pytest.mark.django_db  # so that the test database is made even for this file alone
+
 
 def test_every_guarded_model_has_objects(everything: Cast) -> None:
     empty = {model.__name__ for model in judged_models() if not model._default_manager.exists()}

@@ -88,17 +88,35 @@ def test_the_first_submissions_in_a_team_share_one_project(people: Cast, platfor
     assert Project.objects.filter(team=people.team).count() == 1
 
 
-def test_a_retry_and_a_delete_do_not_both_happen(people: Cast, platform: Stage) -> None:
+def test_a_retry_and_a_delete_do_not_both_happen(
+    people: Cast, platform: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     platform.plan(exit_code=1)
-    for _ in range(4):
-        experiment = submit(people.alice)
-        platform.finish()
-        acts = [experiments.retry_experiment, experiments.delete_experiment]
-        results = in_threads(2, lambda index, row=experiment, todo=acts: todo[index](row, by=people.again("alice")))  # type: ignore[misc]
-        assert sum(isinstance(result, Conflict) for result in results) == 1, results
-        hidden = Experiment.objects.get(pk=experiment.pk).archived_at is not None
-        assert (fresh(experiment).state == "queued") is not hidden
-        platform.finish()
+    experiment = submit(people.alice)
+    platform.finish()
+    looked, deleted = threading.Event(), threading.Event()
+    look = experiments._require_live  # noqa: SLF001 -- the look after which the other one comes
+
+    def slowly(row: Experiment) -> None:
+        look(row)
+        looked.set()
+        deleted.wait(0.5)  # in vain, if the rows are locked
+
+    monkeypatch.setattr(experiments, "_require_live", slowly)
+
+    def work(index: int) -> Any:
+        by = people.again("alice")
+        if index == 0:
+            return experiments.retry_experiment(experiment, by=by)
+        looked.wait(10)
+        experiments.delete_experiment(experiment, by=by)
+        deleted.set()
+        return None
+
+    retried, refused = in_threads(2, work)
+    assert (retried, type(refused)) == (experiment, Conflict)
+    assert Experiment.objects.get().archived_at is None
+    assert fresh(experiment).state == "queued"
 
 
 def test_many_stops_are_one(people: Cast, platform: Stage) -> None:
