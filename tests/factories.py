@@ -116,7 +116,7 @@ def stage(db: None) -> Iterator[Stage]:
     FakeWorld._named.pop(made.name)
 
 
-_empty = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined] # noqa: SLF001 -- where Django empties a database
+_empty = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
 
 def _empty_past_the_audit(case: TransactionTestCase) -> None:
@@ -128,7 +128,7 @@ def _empty_past_the_audit(case: TransactionTestCase) -> None:
             then(case)
 
 
-TransactionTestCase._fixture_teardown = _empty_past_the_audit  # type: ignore[attr-defined] # noqa: SLF001 -- as above
+TransactionTestCase._fixture_teardown = _empty_past_the_audit  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_roles_by_columns_equal_roles_by_condition(everything: Cast) -> None:
         for name, person in people(everything):
             if person.is_superuser or person is SYSTEM:
                 continue
-            rows = list(model.objects.annotate(held=ladder(judged, person)))  # type: ignore[attr-defined]
+            rows: list[Any] = list(model.objects.annotate(held=ladder(judged, person)))
             assert {row.pk: row.held for row in rows} == {
                 row.pk: policy.role_of(person, row, judged) for row in rows
             }, name

@@ -120,7 +120,8 @@ def test_nobody_is_told_to_log_in(scope: str) -> None:
 
 
 def test_creating_needs_the_scope(cast: Cast) -> None:
-    for facts in ({"scopes": ["read"]}, {"scopes": []}, {"scopes": ["all"], "bound_to": "run:1"}):
+    narrow: list[dict[str, Any]] = [{"scopes": ["read"]}, {"scopes": []}, {"scopes": ["all"], "bound_to": "run:1"}]
+    for facts in narrow:
         with pytest.raises(InsufficientScope, match="experiment:create"):
             policy.require_active(behind(cast.again("alice"), **facts), "experiment:create")
     policy.require_active(behind(cast.again("alice"), scopes=["experiment:create"]), "experiment:create")

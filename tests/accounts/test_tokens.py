@@ -135,7 +135,7 @@ def test_the_last_use_is_written_once_a_minute(cast: Cast, django_assert_num_que
         services.authenticate_token(value)
     ApiToken.objects.update(last_used_at=used - timedelta(minutes=2))
     services.authenticate_token(value)
-    assert ApiToken.objects.get().last_used_at >= used
+    assert ApiToken.objects.filter(last_used_at__gte=used).exists()
 
 
 def test_a_run_token_is_derived_and_stored_once(cast: Cast) -> None:
@@ -165,7 +165,7 @@ def test_passwords_are_kept_by_argon2_where_it_matters(settings: Any) -> None:
     [("alice", "wrong password"), ("nobody", PASSWORD), ("ivan", PASSWORD), ("alice\x00", PASSWORD)],
 )
 def test_a_failed_login_does_not_say_what_was_wrong(cast: Cast, name: str, password: str) -> None:
-    with pytest.raises(NotAuthenticated, match="^The name or the password is wrong"):
+    with pytest.raises(NotAuthenticated, match=r"^The name or the password is wrong"):
         services.log_in(name, password)
     assert LoginFailure.objects.count() == 1
 

@@ -24,7 +24,7 @@ def bearing(token: str) -> APIClient:
     return client
 
 
-def test_who_am_i(cast: Cast, as_: As) -> None:  # noqa: ARG001 -- the people
+def test_who_am_i(cast: Cast, as_: As) -> None:
     body = good(as_("mia", ("read",)).get(f"{API}/me/"))
     assert body.pop("token")["scopes"] == ["read"]
     teams = [{"slug": "vision", "name": "Vision", "role": "maintainer"}]
@@ -39,7 +39,7 @@ def test_a_session_is_somebody_too(cast: Cast) -> None:
     assert not ApiToken.objects.exists()
 
 
-def test_logging_in_gives_a_token(cast: Cast, as_: As) -> None:  # noqa: ARG001 -- the people
+def test_logging_in_gives_a_token(cast: Cast, as_: As) -> None:
     body = good(log_in(as_(), expires_in_days=1, scopes=["read"]), 201)
     assert body["token"].startswith("fth_pat_")
     assert (body["name"], body["scopes"], body["kind"]) == ("laptop", ["read"], "pat")
@@ -50,13 +50,13 @@ def test_logging_in_gives_a_token(cast: Cast, as_: As) -> None:  # noqa: ARG001 
 @pytest.mark.parametrize(
     ("name", "password"), [("alice", "wrong"), ("nobody", PASSWORD), ("ivan", PASSWORD), ("ALICE", PASSWORD)]
 )
-def test_a_failed_login_says_nothing(cast: Cast, as_: As, name: str, password: str) -> None:  # noqa: ARG001
+def test_a_failed_login_says_nothing(cast: Cast, as_: As, name: str, password: str) -> None:
     body = problem(log_in(as_(), name, password), 401, "not_authenticated")
     assert body["detail"] == "The name or the password is wrong."
     assert not ApiToken.objects.exists()
 
 
-def test_guessing_is_throttled_and_says_when_to_come_back(cast: Cast, as_: As) -> None:  # noqa: ARG001
+def test_guessing_is_throttled_and_says_when_to_come_back(cast: Cast, as_: As) -> None:
     client = as_()
     for _ in range(10):
         problem(log_in(client, password="wrong"), 401, "not_authenticated")
@@ -88,7 +88,7 @@ def test_guessing_is_throttled_and_says_when_to_come_back(cast: Cast, as_: As) -
         {"username": "x" * 151, "password": PASSWORD},
     ],
 )
-def test_an_ill_formed_login_is_refused(cast: Cast, as_: As, body: Any) -> None:  # noqa: ARG001
+def test_an_ill_formed_login_is_refused(cast: Cast, as_: As, body: Any) -> None:
     problem(as_().post(f"{API}/auth/login/", body), 400, "invalid")
     assert not ApiToken.objects.exists()
 
@@ -105,7 +105,7 @@ def test_a_token_is_shown_once(as_: As) -> None:
 
 def test_a_repeated_creation_does_not_show_it_again(as_: As) -> None:
     alice = as_("alice")
-    asked = {"path": f"{API}/tokens/", "data": {"name": "ci"}, "HTTP_IDEMPOTENCY_KEY": "k"}
+    asked: dict[str, Any] = {"path": f"{API}/tokens/", "data": {"name": "ci"}, "HTTP_IDEMPOTENCY_KEY": "k"}
     first, second = good(alice.post(**asked), 201), good(alice.post(**asked), 201)
     assert first["id"] == second["id"]
     assert (first["token"] != "", second["token"]) == (True, "")
@@ -167,7 +167,7 @@ def test_anothers_token_is_not_there(cast: Cast, as_: As) -> None:
         "Bearer " + "x" * 9000,
     ],
 )
-def test_a_bad_bearer_is_nobody(cast: Cast, header: str) -> None:  # noqa: ARG001
+def test_a_bad_bearer_is_nobody(cast: Cast, header: str) -> None:
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_AUTHORIZATION=header)
     answer = client.get(f"{API}/me/")
@@ -176,7 +176,7 @@ def test_a_bad_bearer_is_nobody(cast: Cast, header: str) -> None:  # noqa: ARG00
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "Token x", "Digest", ""])
-def test_another_scheme_is_nobody(cast: Cast, header: str) -> None:  # noqa: ARG001
+def test_another_scheme_is_nobody(cast: Cast, header: str) -> None:
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_AUTHORIZATION=header)
     problem(client.get(f"{API}/me/"), 401, "not_authenticated")

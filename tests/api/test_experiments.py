@@ -20,7 +20,7 @@ SPEC = {"command": "true", "cluster": {"name": "fake"}}
 
 
 @pytest.fixture
-def alice(as_: As, stage: Stage) -> APIClient:  # noqa: ARG001 -- there is a cluster
+def alice(as_: As, stage: Stage) -> APIClient:
     return as_("alice")
 
 
@@ -79,7 +79,7 @@ def test_the_life_of_an_experiment(alice: APIClient, stage: Stage) -> None:
     assert (attempt["no"], attempt["verdict"], attempt["log_bytes"], attempt["cluster"]) == (1, "failed", 3, "fake")
     log = good(alice.get(f"{path}/logs/"))
     assert (log["data"], log["next_offset"], log["eof"], log["attempt"], log["total_bytes"]) == ("ä\n", 3, True, 1, 3)
-    download = alice.get(f"{path}/logs/download/")
+    download: Any = alice.get(f"{path}/logs/download/")
     assert b"".join(download.streaming_content) == "ä\n".encode()
     assert download["Content-Disposition"].startswith("attachment")
     assert good(alice.post(f"{path}/retry/"))["state"] == "queued"
@@ -110,7 +110,7 @@ def test_what_has_ended_conflicts(alice: APIClient, stage: Stage) -> None:
         assert problem(alice.post(f"{path}/{action}/"), 409, "conflict")["state"] == "succeeded"
 
 
-def test_cloning(alice: APIClient, as_: As, stage: Stage) -> None:  # noqa: ARG001 -- a cluster
+def test_cloning(alice: APIClient, as_: As, stage: Stage) -> None:
     first = submit(alice, visibility="public", tags={"k": "v"})
     charlie = as_("charlie")
     copy = good(charlie.post(f"{API}/experiments/{first['id']}/clone/", {"overrides": {"name": "c"}}), 201)
@@ -249,8 +249,8 @@ def test_reading_a_log_with_any_numbers(alice: APIClient, stage: Stage, query: s
     assert alice.get(path).status_code == status
 
 
-def test_an_empty_log_can_be_downloaded(alice: APIClient, stage: Stage) -> None:  # noqa: ARG001 -- a cluster
-    answer = alice.get(f"{API}/experiments/{submit(alice)['id']}/logs/download/")
+def test_an_empty_log_can_be_downloaded(alice: APIClient, stage: Stage) -> None:
+    answer: Any = alice.get(f"{API}/experiments/{submit(alice)['id']}/logs/download/")
     assert b"".join(answer.streaming_content) == b""
 
 

@@ -21,7 +21,7 @@ PATH = f"{API}/experiments/"
 
 
 @pytest.fixture
-def alice(as_: As, stage: Stage) -> APIClient:  # noqa: ARG001 -- there is a cluster
+def alice(as_: As, stage: Stage) -> APIClient:
     return as_("alice")
 
 
@@ -119,9 +119,9 @@ def nested(depth: int) -> Any:
 def test_a_first_request_that_does_not_end_is_said_so(
     committed: None,
     cast: Cast,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: ARG001 -- another thread holds the key
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from django.db import transaction  # noqa: PLC0415 -- used here only
+    from django.db import transaction
 
     monkeypatch.setattr(idempotency, "_WAIT", "50ms")
     with transaction.atomic():

@@ -21,8 +21,13 @@ PUBLIC = ["schema", "spec-schema"]
 
 
 @pytest.fixture
-def alice(as_: As, stage: Stage) -> APIClient:  # noqa: ARG001 -- there is a cluster
+def alice(as_: As, stage: Stage) -> APIClient:
     return as_("alice")
+
+
+def send(client: Any, path: str, body: bytes, content_type: str = "application/json", **headers: str) -> Any:
+    """Post bytes as they are."""
+    return client.generic("POST", path, body, content_type=content_type, **headers)
 
 
 @pytest.mark.parametrize("path", [*COLLECTIONS, "me", "usage"])
@@ -79,7 +84,7 @@ def test_head_is_get_without_the_body(alice: APIClient) -> None:
     ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x"],
 )
 def test_another_media_type_is_refused(alice: APIClient, content_type: str) -> None:
-    answer = alice.generic("POST", f"{API}/experiments/", b"command=true", content_type=content_type)
+    answer = send(alice, f"{API}/experiments/", b"command=true", content_type)
     problem(answer, 415, "unsupported_media_type")
     assert not Experiment.objects.exists()
 
@@ -124,9 +129,9 @@ BODIES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("key", [False, True], ids=["plain", "idempotent"])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_hostile_body_is_refused(alice: APIClient, body: bytes, key: bool) -> None:  # noqa: FBT001 -- a case
+def test_a_hostile_body_is_refused(alice: APIClient, body: bytes, key: bool) -> None:
     headers = {"HTTP_IDEMPOTENCY_KEY": "k"} if key else {}
-    answer = alice.generic("POST", f"{API}/experiments/", body, content_type="application/json", **headers)
+    answer = send(alice, f"{API}/experiments/", body, "application/json", **headers)
     problem(answer, 400, "invalid")
     assert len(answer.content) < 1_000_000
     assert not Experiment.objects.exists()
@@ -141,18 +146,18 @@ def test_a_hostile_body_breaks_no_other_route(
 ) -> None:
     experiment = stage.submit(cast.alice)
     url = f"{API}/{path.format(id=experiment.pk)}"
-    answer = alice.generic("POST", url, body, content_type="application/json", HTTP_IDEMPOTENCY_KEY="k")
+    answer = send(alice, url, body, "application/json", HTTP_IDEMPOTENCY_KEY="k")
     assert answer.status_code < 500, answer.content[:300]
 
 
 def test_a_body_beyond_the_limit_is_refused(alice: APIClient, settings: Any) -> None:
     body = orjson.dumps({**SPEC, "tags": {f"k{number}": "x" * 5000 for number in range(100)}, "name": "n"})
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = len(body) - 1
-    answer = alice.generic("POST", f"{API}/experiments/", body, content_type="application/json")
+    answer = send(alice, f"{API}/experiments/", body, "application/json")
     problem(answer, 413, "too_large")
     assert not Experiment.objects.exists()
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = len(body)
-    good(alice.generic("POST", f"{API}/experiments/", body, content_type="application/json"), 201)
+    good(send(alice, f"{API}/experiments/", body, "application/json"), 201)
 
 
 @pytest.mark.parametrize("command", ["printf '\\u0000'", "\\\\u0000", "\\" * 7 + "u0000", "✓ 😀", "a\u2028b"])

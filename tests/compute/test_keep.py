@@ -23,13 +23,13 @@ from tests.people import Cast
 
 @pytest.fixture(autouse=True)
 def _no_suspects() -> Iterator[None]:
-    keep._suspects.clear()  # noqa: SLF001 -- what an earlier test's sweep saw
+    keep._suspects.clear()
     yield
-    keep._suspects.clear()  # noqa: SLF001 -- as above
+    keep._suspects.clear()
 
 
 def orphan(stage: Stage, name: str = "fth-nobody-1") -> str:
-    from apps.compute import registry  # noqa: PLC0415 -- used here only
+    from apps.compute import registry
 
     backend = registry.connect("fake", stage.cluster.settings)
     backend.submit(name, WorkloadSpec(("true",), env={"FAKE_DURATION": "forever"}))
@@ -168,7 +168,7 @@ def test_the_watch_sees_a_start_and_an_end(cast: Cast, stage: Stage) -> None:
 
 
 def changed(watch: Watch) -> list[object]:
-    watch._next_look = 0.0  # noqa: SLF001 -- it is time to
+    watch._next_look = 0.0
     return list(watch.changed())
 
 

@@ -83,7 +83,7 @@ def test_compaction_keeps_every_byte(attempt: Attempt) -> None:
 
 @pytest.mark.parametrize("merged", [False, True])
 @pytest.mark.parametrize("limit", [1, 7, 1000, 4096, 1 << 20])
-def test_reading_at_any_offset(attempt: Attempt, limit: int, merged: bool) -> None:  # noqa: FBT001 -- a case
+def test_reading_at_any_offset(attempt: Attempt, limit: int, merged: bool) -> None:
     data = LINES[:9000]
     append_all(attempt, data, [100, 1, 2000, 17])
     if merged:
@@ -242,7 +242,7 @@ def test_the_collector_forgets_what_has_ended(cast: Cast, stage: Stage) -> None:
 
 def test_a_lost_announcement_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
-        async def group_send(self, group: str, message: object) -> None:  # noqa: ARG002 -- the signature of a layer
+        async def group_send(self, group: str, message: object) -> None:
             raise OSError
 
     monkeypatch.setattr(announcements, "get_channel_layer", Broken)

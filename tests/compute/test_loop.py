@@ -11,6 +11,7 @@ from apps.compute import bootstep, tasks
 from apps.compute.models import Cluster, Loop
 from apps.compute.reconcile import loop
 from apps.compute.reconcile.loop import Reconciler
+from apps.compute.reconcile.turn import run_turn
 from apps.experiments.models import Experiment
 from tests.factories import Stage, assert_books_balance, attempt_of, fresh
 from tests.people import Cast
@@ -18,17 +19,17 @@ from tests.platform import wait_for
 
 
 @pytest.fixture
-def people(committed: None, cast: Cast) -> Cast:  # noqa: ARG001 -- in this order
+def people(committed: None, cast: Cast) -> Cast:
     return cast
 
 
 @pytest.fixture
-def platform(committed: None, stage: Stage) -> Stage:  # noqa: ARG001 -- in this order
+def platform(committed: None, stage: Stage) -> Stage:
     return stage
 
 
 @pytest.fixture
-def worker(platform: Stage) -> Iterator[Reconciler]:  # noqa: ARG001 -- started on it
+def worker(platform: Stage) -> Iterator[Reconciler]:
     made = Reconciler()
     made.start()
     yield made
@@ -54,11 +55,9 @@ def test_a_worker_does_it_all(people: Cast, platform: Stage, worker: Reconciler)
     assert_books_balance(live=0)
 
 
-def test_a_lost_database_and_a_bug_are_survived(
-    people: Cast, platform: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_database_and_a_bug_are_survived(people: Cast, platform: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     troubles: list[Exception] = [OperationalError("gone"), KeyError("a bug"), OperationalError("gone")]
-    turn = loop.run_turn
+    turn = run_turn
 
     def troubled(*args: Any, **facts: Any) -> Any:
         if troubles:
@@ -76,16 +75,16 @@ def test_a_lost_database_and_a_bug_are_survived(
     assert fresh(experiment).state == "succeeded"
 
 
-def test_there_is_one_set_of_loops_per_process(platform: Stage) -> None:  # noqa: ARG001 -- the database
+def test_there_is_one_set_of_loops_per_process(platform: Stage) -> None:
     tasks.reconcile()  # without loops a hint does nothing
     step = bootstep.ReconcileStep(None)
     step.start(None)
-    first = loop._running  # noqa: SLF001 -- what the step started
+    first = loop._running
     try:
         assert loop.start_here() is first
         tasks.reconcile()
     finally:
         step.stop(None)
-    assert loop._running is None  # noqa: SLF001 -- as above
+    assert loop._running is None
     step.stop(None)
     assert connection.vendor == "postgresql"

@@ -198,7 +198,7 @@ def test_a_requeued_workload_waits_its_turn(cast: Cast, stage: Stage) -> None:
 
 @pytest.mark.parametrize("wish", [{"name": "nowhere"}, {"kind": "yarn"}, {"labels": {"zone": "b"}}])
 def test_a_cluster_that_is_not_there_is_refused(cast: Cast, stage: Stage, wish: dict[str, Any]) -> None:
-    with pytest.raises(Invalid, match="No cluster matches. There are: fake."):
+    with pytest.raises(Invalid, match=r"No cluster matches\. There are: fake\."):
         stage.submit(cast.alice, cluster=wish)
     assert not Workload.objects.exists()
 

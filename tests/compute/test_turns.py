@@ -1,6 +1,6 @@
 """One turn after another: from the queue to an end, whatever the cluster says on the way."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from apps.compute.backends.fake.world import EPOCH, FakePlan
 from apps.compute.choices import State
 from apps.compute.contract import WorkloadSpec
 from apps.compute.models import Attempt, Cluster, Workload, WorkloadEvent
-from apps.compute.reconcile import advance, turn
+from apps.compute.reconcile import advance, launch, turn
 from apps.compute.times import later
 from apps.core import blobs
 from apps.core.errors import Conflict
@@ -25,6 +25,11 @@ from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas.models import Reservation
 from tests.factories import Stage, assert_books_balance, attempt_of, fresh
 from tests.people import Cast
+
+
+def time_of(value: datetime | None) -> datetime:
+    assert value is not None
+    return value
 
 
 def path(experiment: Experiment) -> list[str]:
@@ -102,7 +107,7 @@ def test_unknown_for_an_hour_changes_nothing(cast: Cast, stage: Stage) -> None:
     assert attempt_of(experiment).verdict == ""
     assert_books_balance(live=1)
     stage.turn()
-    assert fresh(experiment).last_seen_at > before.last_seen_at
+    assert time_of(fresh(experiment).last_seen_at) > time_of(before.last_seen_at)
 
 
 def running(cast: Cast, stage: Stage, **spec: Any) -> Experiment:
@@ -139,7 +144,7 @@ def test_the_second_look_is_two_seconds_later(cast: Cast, stage: Stage) -> None:
     stage.world.vanish(attempt_of(experiment).handle)
     stage.turn()
     workload = fresh(experiment)
-    assert workload.next_reconcile_at - workload.missing_since == advance.MISSING_TWICE
+    assert time_of(workload.next_reconcile_at) - time_of(workload.missing_since) == advance.MISSING_TWICE
 
 
 @pytest.mark.parametrize("between", ["seen", "unknown"])
@@ -345,7 +350,7 @@ def test_a_pause_grows_while_nothing_happens(cast: Cast, stage: Stage) -> None:
     experiment = running(cast, stage)
     Workload.objects.update(state_changed_at=Now() - timedelta(hours=10))
     stage.turn()
-    wait = fresh(experiment).next_reconcile_at - timezone.now()
+    wait = time_of(fresh(experiment).next_reconcile_at) - timezone.now()
     assert timedelta(seconds=25) < wait <= timedelta(seconds=30)
 
 
@@ -368,7 +373,7 @@ def test_a_stop_asked_for_during_a_look_does_not_wait(
 def test_one_bug_does_not_hold_up_the_others(cast: Cast, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.plan(duration=None)
     bad, good = stage.submit(cast.alice, name="bad"), stage.submit(cast.alice, name="good")
-    build = advance.build_spec
+    build = launch.build_spec
 
     def buggy(workload: Workload, attempt: Attempt) -> WorkloadSpec:
         if workload.label == "bad":
@@ -380,7 +385,7 @@ def test_one_bug_does_not_hold_up_the_others(cast: Cast, stage: Stage, monkeypat
     stage.turn(times=3)
     assert fresh(good).state == "running"
     assert fresh(bad).state == "starting"
-    assert fresh(bad).next_reconcile_at > timezone.now()
+    assert time_of(fresh(bad).next_reconcile_at) > timezone.now()
     monkeypatch.setattr(advance, "build_spec", build)
     stage.turn(times=2)
     assert fresh(bad).state == "running"
@@ -394,17 +399,29 @@ def test_a_cluster_with_settings_nobody_understands_is_unknown(cast: Cast, stage
     assert_books_balance(live=1)
 
 
+def spied(stage: Stage) -> list[WorkloadSpec]:
+    """Collect every specification that is submitted."""
+    seen: list[WorkloadSpec] = []
+
+    def look(spec: WorkloadSpec) -> str:
+        seen.append(spec)
+        return ""
+
+    stage.world.reject = look
+    return seen
+
+
 def test_the_token_of_an_attempt_is_the_same_on_every_submission(cast: Cast, stage: Stage) -> None:
-    seen: list[str] = []
-    stage.world.reject = lambda spec: seen.append(spec.secrets["FATHOM_TOKEN"]) or ""  # type: ignore[func-returns-value]
+    specs = spied(stage)
     stage.plan(duration=None)
     experiment = stage.submit(cast.alice)
     stage.turn()
     stage.world.workloads.clear()
     Attempt.objects.update(submitted_at=None)
     stage.turn()
-    assert len(seen) == 2
-    assert len(set(seen)) == 1
+    tokens = [spec.secrets["FATHOM_TOKEN"] for spec in specs]
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
     assert ApiToken.objects.get().bound_to == f"run:{experiment.pk}"
 
 
@@ -422,8 +439,7 @@ def test_the_token_ends_with_the_attempt(cast: Cast, stage: Stage) -> None:
 
 
 def test_a_job_gets_what_it_is_promised(cast: Cast, stage: Stage) -> None:
-    specs: list[WorkloadSpec] = []
-    stage.world.reject = lambda spec: specs.append(spec) or ""  # type: ignore[func-returns-value]
+    specs = spied(stage)
     experiment = stage.submit(cast.alice, env={"A": "1"}, resources={"cpu": "250m", "memory": "64Mi", "gpu": 1})
     stage.turn()
     (spec,) = specs
@@ -441,8 +457,7 @@ def test_a_job_gets_what_it_is_promised(cast: Cast, stage: Stage) -> None:
 
 def test_a_job_is_given_its_code(cast: Cast, stage: Stage) -> None:
     CodeUpload.objects.create(owner=cast.alice, sha256="a" * 64, format="zip", size_bytes=7)
-    specs: list[WorkloadSpec] = []
-    stage.world.reject = lambda spec: specs.append(spec) or ""  # type: ignore[func-returns-value]
+    specs = spied(stage)
     stage.submit(cast.alice, code={"upload": f"sha256:{'a' * 64}"})
     stage.turn()
     code = specs[0].code
@@ -469,4 +484,7 @@ def test_rows_are_named_in_words(cast: Cast, stage: Stage) -> None:
     attempt = attempt_of(experiment)
     assert str(fresh(experiment)) == "n"
     assert str(attempt) == attempt.handle == f"fth-{experiment.workload_id.hex}-1"
-    assert [str(event) for event in WorkloadEvent.objects.order_by("seq")] == [" \u2192 queued", "queued \u2192 starting"]
+    assert [str(event) for event in WorkloadEvent.objects.order_by("seq")] == [
+        " \u2192 queued",
+        "queued \u2192 starting",
+    ]

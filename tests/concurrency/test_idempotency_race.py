@@ -16,7 +16,7 @@ from tests.people import Cast
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-def test_twenty_equal_submissions_make_one_experiment(committed: None, cast: Cast, stage: Stage) -> None:  # noqa: ARG001
+def test_twenty_equal_submissions_make_one_experiment(committed: None, cast: Cast, stage: Stage) -> None:
     token = accounts.issue_token(cast.alice, by=SYSTEM, name="t")[1]
 
     def work(_index: int) -> Any:

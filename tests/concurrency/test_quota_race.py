@@ -64,7 +64,7 @@ def reserve_one(users: list[QuotaNode]) -> Callable[[int], Any]:
     return work
 
 
-def unlocked(queryset: Any, *, order: tuple[str, ...] = ("pk",), no_key: bool = True) -> list[Any]:  # noqa: ARG001
+def unlocked(queryset: Any, *, order: tuple[str, ...] = ("pk",), no_key: bool = True) -> list[Any]:
     """What `lock_rows` would be without the lock."""
     return list(queryset.order_by(*order))
 
@@ -93,7 +93,7 @@ class Client:
     """Reserves, gives back, gives back twice, at random; notes whatever is over a limit."""
 
     def __init__(self, index: int, users: list[QuotaNode]) -> None:
-        self.random = random.Random(index)  # noqa: S311 -- a repeatable test
+        self.random = random.Random(index)
         self.users = users
         self.held: list[str] = []
         self.admitted = self.refused = self.released = 0

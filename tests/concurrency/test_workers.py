@@ -22,12 +22,12 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 @pytest.fixture
-def people(committed: None, cast: Cast) -> Cast:  # noqa: ARG001 -- in this order
+def people(committed: None, cast: Cast) -> Cast:
     return cast
 
 
 @pytest.fixture
-def platform(committed: None, stage: Stage) -> Stage:  # noqa: ARG001 -- in this order
+def platform(committed: None, stage: Stage) -> Stage:
     return stage
 
 
@@ -75,13 +75,13 @@ def test_workers_share_the_queue(people: Cast, platform: Stage) -> None:
     assert_books_balance(live=0)
 
 
-def test_the_first_submissions_of_a_person_share_one_project(people: Cast, platform: Stage) -> None:  # noqa: ARG001
+def test_the_first_submissions_of_a_person_share_one_project(people: Cast, platform: Stage) -> None:
     results = in_threads(8, lambda _index: submit(people.again("charlie")))
     assert [str(result) for result in results] == ["true"] * 8
     assert Project.objects.filter(owner=people.charlie).count() == 1
 
 
-def test_the_first_submissions_in_a_team_share_one_project(people: Cast, platform: Stage) -> None:  # noqa: ARG001
+def test_the_first_submissions_in_a_team_share_one_project(people: Cast, platform: Stage) -> None:
     names = ["alice", "mia"] * 4
     results = in_threads(8, lambda index: submit(people.again(names[index]), team="vision"))
     assert [str(result) for result in results] == ["true"] * 8
@@ -95,7 +95,7 @@ def test_a_retry_and_a_delete_do_not_both_happen(
     experiment = submit(people.alice)
     platform.finish()
     looked, deleted = threading.Event(), threading.Event()
-    look = experiments._require_live  # noqa: SLF001 -- the look after which the other one comes
+    look = experiments._require_live
 
     def slowly(row: Experiment) -> None:
         look(row)

@@ -34,12 +34,12 @@ def test_ids_sort_by_time() -> None:
 def kills(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     made: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: made.append((pid, number)))
-    failpoints._passed.clear()  # noqa: SLF001 -- counted anew
+    failpoints._passed.clear()
     return made
 
 
 def arm(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(failpoints, "_armed", failpoints._parse(text))  # noqa: SLF001 -- as at start
+    monkeypatch.setattr(failpoints, "_armed", failpoints._parse(text))
 
 
 def test_an_unarmed_failpoint_does_nothing(kills: list[Any]) -> None:
@@ -64,14 +64,14 @@ def test_a_failpoint_fires_once_per_folder(kills: list[Any], monkeypatch: pytest
     monkeypatch.setenv("FATHOM_FAILPOINT_ONCE_DIR", str(tmp_path))
     for _ in range(2):
         arm(monkeypatch, "quota.after_commit=kill")
-        failpoints._passed.clear()  # noqa: SLF001 -- the process was started again
+        failpoints._passed.clear()
         failpoints.hit("quota.after_commit")
     assert len(kills) == 1
 
 
 def test_an_unknown_failpoint_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown failpoint: quota.after_lunch"):
-        failpoints._parse("quota.after_lunch=kill")  # noqa: SLF001 -- as at start
+    with pytest.raises(ValueError, match=r"unknown failpoint: quota\.after_lunch"):
+        failpoints._parse("quota.after_lunch=kill")
 
 
 def test_every_failpoint_is_somewhere() -> None:
@@ -102,7 +102,7 @@ def test_one_hint_per_transaction_after_the_commit(sent: list[str], django_captu
 
 def test_without_a_broker_no_hint_is_tried(sent: list[str], settings: Any) -> None:
     settings.HINTS_ENABLED = False
-    wakeup._send("compute.reconcile")  # noqa: SLF001 -- what the commit calls
+    wakeup._send("compute.reconcile")
     assert sent == []
 
 
@@ -116,9 +116,9 @@ def test_a_lost_hint_is_no_error_and_the_broker_gets_a_rest(
 
     monkeypatch.setattr(celery_app, "send_task", broken)
     for _ in range(5):
-        wakeup._send("compute.reconcile")  # noqa: SLF001 -- what the commit calls
+        wakeup._send("compute.reconcile")
     assert sent == ["tried"]
-    assert wakeup._broken_until > time.monotonic()  # noqa: SLF001 -- the rest it gets
+    assert wakeup._broken_until > time.monotonic()
 
 
 # --- request ids

@@ -41,7 +41,7 @@ def upload(user: User, data: bytes = CODE, **facts: Any) -> CodeUpload:
 
 def assert_nothing_happened() -> None:
     for model in (Experiment, Run, Workload, WorkloadEvent, Reservation):
-        assert not model._default_manager.exists(), model  # noqa: SLF001 -- each in turn
+        assert not model._default_manager.exists(), model
     assert not AuditEvent.objects.filter(action="submit").exists()
 
 

@@ -105,7 +105,7 @@ def test_a_command_becomes_words(kind: str, command: Any, words: tuple[str, ...]
         ("resources.cpu", {"resources": {"cpu": float("inf")}}),
         ("resources.cpu", {"resources": {"cpu": 9_007_199_254_740_991}}),
         ("resources.memory", {"resources": {"memory": "1Gi\n"}}),
-        ("resources.memory", {"resources": {"memory": "１Gi"}}),
+        ("resources.memory", {"resources": {"memory": "\uff11Gi"}}),
         ("resources.memory", {"resources": {"memory": 10**30}}),
         ("resources.tpu", {"resources": {"tpu": 1}}),
         ("resources", {"resources": []}),

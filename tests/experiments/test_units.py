@@ -48,12 +48,12 @@ def test_a_quantity_is_exact_and_rounded_up(value: Any, unit: int, amount: int) 
     [
         "", " ", "1 ", " 1", "1\n", "+1", "-1", "-0", -1, "1e3", "1E3", "0x10", "1_000", ".5", "5.", "1.2.3", "1mi",
         "1ki", "1GiB", "1Gib", "1 Gi", "m", "Gi", "NaN", "nan", "inf", "Infinity", float("nan"), float("inf"),
-        float("-inf"), -0.5, "१", "１", "²", "½", "1٫5", "1,5", True, False, None, [], {}, "1" * 400, 1 << 60, "9Pi",
+        float("-inf"), -0.5, "१", "\uff11", "²", "½", "1\u066b5", "1,5", True, False, None, [], {}, "1" * 400, 1 << 60, "9Pi",
         "9007199254740993", 1e300, 1e308, "--1", "1Ei", "1K", "0.5.m",
     ],
 )  # fmt: skip
 def test_what_is_no_quantity_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="is not a quantity|is too large"):
+    with pytest.raises(ValueError, match=r"is not a quantity|is too large"):
         quantity(value, unit=1)
 
 
@@ -83,5 +83,5 @@ def test_a_duration_is_read(value: Any, seconds: int) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_duration_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="duration|between one second|whole number"):
+    with pytest.raises(ValueError, match=r"duration|between one second|whole number"):
         duration(value)

@@ -125,7 +125,7 @@ def check(client: Client, witness: Witness) -> None:
     """Compare what the platform says with what the witness saw."""
     for key, code in client.accepted.items():
         seen = client.get(f"/experiments/{key}/")
-        assert seen["state"] == ("failed" if code else "succeeded"), seen
+        assert seen["state"] == ("failed" if code else "succeeded"), _story(client, key)
         assert seen["exit_code"] == code
         assert seen["attempt"] == 1
         assert len(witness.starts[key, "1"]) == 1, "its body began more than once"
@@ -135,6 +135,12 @@ def check(client: Client, witness: Witness) -> None:
         finished = _epoch(seen["finished_at"])
         assert abs(finished - witness.ends[key, "1"][0]) < 1.0
     check_books(client.platform)
+
+
+def _story(client: Client, key: str) -> str:
+    seen = client.get(f"/experiments/{key}/")
+    events = [f"{e['at']} {e['to_state']} {e['reason']} {e['message']}" for e in client.get(f"/experiments/{key}/events/")]
+    return "\n".join([f"{seen['state']} {seen['message']}", *events, client.platform.output[-1500:]])
 
 
 def check_books(platform: Platform) -> None:
