@@ -71,7 +71,7 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     started = facts.get("started_at") or attempt.started_at
     evidence = facts.get("finished_at")
     end = max(evidence, started or evidence) if evidence else Greatest(Value(started), Now()) if started else Now()
-    ended = {"exit_code": facts.get("exit_code"), "started_at": started, "finished_at": end}
+    ended: dict[str, Any] = {"exit_code": facts.get("exit_code"), "started_at": started, "finished_at": end}
     told = {"reason": facts["reason"], "message": facts["message"]}
     Attempt.objects.filter(pk=attempt.pk, verdict="").update(verdict=verdict, **told, **ended)
     accounts.revoke_bound_tokens(workload.subject)

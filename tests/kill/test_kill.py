@@ -139,7 +139,9 @@ def check(client: Client, witness: Witness) -> None:
 
 def _story(client: Client, key: str) -> str:
     seen = client.get(f"/experiments/{key}/")
-    events = [f"{e['at']} {e['to_state']} {e['reason']} {e['message']}" for e in client.get(f"/experiments/{key}/events/")]
+    events = [
+        f"{e['at']} {e['to_state']} {e['reason']} {e['message']}" for e in client.get(f"/experiments/{key}/events/")
+    ]
     return "\n".join([f"{seen['state']} {seen['message']}", *events, client.platform.output[-1500:]])
 
 
