@@ -13,7 +13,7 @@ RAISED: dict[str, int] = {}
 
 @pytest.fixture(scope="module")
 def found() -> tuple[list[Measured], list[Measured]]:
-    assert os.path.samefile(ROOT, ".")  # noqa: PTH121 -- the roots below are relative
+    assert os.path.samefile(ROOT, ".")
     return measure(["apps", "config", "sdk/src"])
 
 
