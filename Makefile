@@ -57,11 +57,15 @@ system:
 	  fi; \
 	fi
 
+# Tests of whole platforms want both cores and look at the clock, so they do not run beside others.
+APART = tests/contracts tests/up tests/e2e tests/kill tests/fuzz
+
 # The tests run even when a check has failed: one round says everything.
 test: install-dev system ## everything: the checks, then the tests
 	@$(BIN)/python -m config.checks; checked=$$?; \
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS); tested=$$?; \
-	exit $$((checked || tested))
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(APART:%=--ignore=%); tested=$$?; \
+	$(BIN)/python -m pytest $(APART); apart=$$?; \
+	exit $$((checked || tested || apart))
 
 check: install-dev ## lint, format, types, layers, deployment checks, migrations, API document
 	@$(BIN)/python -m config.checks

@@ -28,7 +28,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition: Callable[[], T], *, seconds: float = 30.0, what: str = "it") -> T:
+def wait_for(condition: Callable[[], T], *, seconds: float = 30.0, every: float = 0.02, what: str = "it") -> T:
     """Return the first true value of `condition`, asked again and again. Raises: AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -38,7 +38,7 @@ def wait_for(condition: Callable[[], T], *, seconds: float = 30.0, what: str = "
         if time.monotonic() > deadline:
             msg = f"waited {seconds} s for {what}"
             raise AssertionError(msg)
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 @dataclass
