@@ -254,7 +254,9 @@ def test_nobody_sees_nothing(run: Run) -> None:
     assert Run.objects.count() == 1
 
 
-@pytest.mark.parametrize("number", ["x", "1", "01a20b7d-0be2-71e1-b599-a279e7b1f120", "00000000-0000-0000-0000-00000000000g", "%00", "é"])
+@pytest.mark.parametrize(
+    "number", ["x", "1", "01a20b7d-0be2-71e1-b599-a279e7b1f120", "00000000-0000-0000-0000-00000000000g", "%00", "é"]
+)
 def test_what_is_not_there(cast: Cast, number: str) -> None:
     client = client_of(cast.alice)
     for target in (

@@ -11,15 +11,6 @@ from tests.platform import REPOSITORY, free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 _OURS = ("FATHOM_", "DJANGO_", "DATABASE_URL", "REDIS_URL", "PYTEST", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS")
-    "PATH",
-    "HOME",
-    "LANG",
-    "UV_INDEX_URL",
-    "UV_DEFAULT_INDEX",
-    "PIP_INDEX_URL",
-    "PIP_CONFIG_FILE",
-    "UV_CONFIG_FILE",
-)
 
 
 def test_make_run_in_a_fresh_clone_trains_the_sample(tmp_path: Path) -> None:
