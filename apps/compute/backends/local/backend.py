@@ -126,7 +126,7 @@ class LocalBackend(Backend, Inventory):
         if ended.phase is Phase.UNKNOWN:
             raise Unavailable(ended.message)
         try:
-            with Path(self._root / name / rundir.LOG).open("rb") as file:
+            with open(self._root / name / rundir.LOG, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 file.seek(offset)
                 data = file.read(max(0, limit))

@@ -6,7 +6,6 @@ both ("hybrid"); a controller is then in one of them only, and version 2 is used
 
 import errno
 import os
-import pathlib
 import time
 
 CONTROLLERS = ("memory", "cpu", "pids")
@@ -18,7 +17,7 @@ def hierarchies(mounts: str = "/proc/self/mounts") -> dict[str, str]:
     """Return where cgroups are mounted: {"memory": path, ...} for version 1, {"unified": path} for version 2."""
     found: dict[str, str] = {}
     try:
-        with pathlib.Path(mounts).open(encoding="utf-8", errors="surrogateescape") as file:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.split() for line in file]
     except OSError:
         return {}
@@ -44,7 +43,7 @@ def prepare(parent: str) -> dict[str, str]:
     for kind, mount in found.items():
         folder = f"{mount}/{parent}"
         try:
-            pathlib.Path(folder).mkdir(exist_ok=True, parents=True)
+            os.makedirs(folder, exist_ok=True)
         except OSError:
             continue
         if not os.access(folder, os.W_OK):
@@ -63,7 +62,7 @@ def _delegate(mount: str, parent: str) -> list[str]:
         for controller in CONTROLLERS:
             _write(f"{step}/cgroup.subtree_control", f"+{controller}")
     try:
-        with pathlib.Path(f"{mount}/{parent}/cgroup.subtree_control").open(encoding="ascii") as file:
+        with open(f"{mount}/{parent}/cgroup.subtree_control", encoding="ascii") as file:
             enabled = file.read().split()
     except OSError:
         return []
@@ -84,7 +83,7 @@ class Group:
     def create(self, *, memory_bytes: int, cpu_milli: int, processes: int) -> None:
         """Make the groups and set the limits. Raises: OSError when a limit that was promised cannot be set."""
         for folder in set(self.folders.values()):
-            pathlib.Path(folder).mkdir(exist_ok=True, parents=True)
+            os.makedirs(folder, exist_ok=True)
         if "memory" in self.folders and memory_bytes:
             self._limit_memory(self.folders["memory"], memory_bytes)
         if "cpu" in self.folders and cpu_milli:
@@ -94,7 +93,7 @@ class Group:
             _must_write(f"{self.folders['pids']}/pids.max", str(processes))
 
     def _limit_memory(self, folder: str, limit: int) -> None:
-        if pathlib.Path(f"{folder}/memory.max").exists():
+        if os.path.exists(f"{folder}/memory.max"):
             _must_write(f"{folder}/memory.max", str(limit))
             _write(f"{folder}/memory.swap.max", "0")
             _write(f"{folder}/memory.oom.group", "1")
@@ -103,7 +102,7 @@ class Group:
             _write(f"{folder}/memory.memsw.limit_in_bytes", str(limit))
 
     def _limit_cpu(self, folder: str, quota: int) -> None:
-        if pathlib.Path(f"{folder}/cpu.max").exists():
+        if os.path.exists(f"{folder}/cpu.max"):
             _must_write(f"{folder}/cpu.max", f"{quota} {CPU_PERIOD}")
         else:
             _must_write(f"{folder}/cpu.cfs_period_us", str(CPU_PERIOD))
@@ -117,14 +116,14 @@ class Group:
         """
         for folder in set(self.folders.values()):
             one = f"{folder}/tasks"
-            _must_write(one if pathlib.Path(one).exists() else f"{folder}/cgroup.procs", "0")
+            _must_write(one if os.path.exists(one) else f"{folder}/cgroup.procs", "0")
 
     def oom_kills(self) -> int:
         """Return how many processes the kernel killed here for want of memory."""
         folder = self.folders.get("memory", "")
         for name in ("memory.events", "memory.oom_control"):
             try:
-                with pathlib.Path(f"{folder}/{name}").open(encoding="ascii") as file:
+                with open(f"{folder}/{name}", encoding="ascii") as file:
                     counts = dict(line.split() for line in file)
             except OSError:
                 continue
@@ -136,7 +135,7 @@ class Group:
         found: set[int] = set()
         for folder in set(self.folders.values()):
             try:
-                with pathlib.Path(f"{folder}/cgroup.procs").open(encoding="ascii") as file:
+                with open(f"{folder}/cgroup.procs", encoding="ascii") as file:
                     found.update(int(line) for line in file)
             except OSError:
                 continue
@@ -169,7 +168,7 @@ class Group:
 
 def _rmdir(folder: str) -> bool:
     try:
-        pathlib.Path(folder).rmdir()
+        os.rmdir(folder)
     except FileNotFoundError:
         return True
     except OSError as error:

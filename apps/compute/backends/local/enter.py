@@ -46,7 +46,7 @@ def become_guard(plan: dict[str, Any], guard_plan: dict[str, Any], diagnosis: in
 def _close_others(keep: set[int]) -> None:
     """Close every descriptor but these and the standard three. A kept write end of a pipe would hide its end."""
     for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd > 2 and fd not in keep:  # noqa: PLR2004 -- the pieces of one line
+        if fd > 2 and fd not in keep:  # noqa: PLR2004 -- the standard three
             try:  # noqa: SIM105 -- contextlib is a slow import
                 os.close(fd)
             except OSError:  # the one that listed the folder

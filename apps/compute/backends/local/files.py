@@ -108,11 +108,11 @@ def remove_tree(path: Path) -> None:
     def open_up(_function: object, failed: str, info: tuple[type, BaseException, object]) -> None:
         if isinstance(info[1], FileNotFoundError):
             return
-        Path(os.path.dirname(failed)).chmod(0o700)  # a job may close its own folders; only matters without root
-        if Path(failed).is_dir() and not Path(failed).is_symlink():
-            Path(failed).chmod(0o700)
+        os.chmod(os.path.dirname(failed), 0o700)  # a job may close its own folders; only matters without root
+        if os.path.isdir(failed) and not os.path.islink(failed):
+            os.chmod(failed, 0o700)
             shutil.rmtree(failed)
         else:
-            Path(failed).unlink()
+            os.unlink(failed)
 
     shutil.rmtree(path, onerror=open_up)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import marshal
 import os
-import pathlib
 import resource
 import select
 import time
@@ -297,7 +296,7 @@ def _settle(plan: dict[str, Any]) -> None:
 
 def _score() -> None:
     try:
-        with pathlib.Path("/proc/self/oom_score_adj").open("wb", buffering=0) as file:
+        with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
             file.write(BODY_OOM_SCORE)
     except OSError:  # a courtesy to the rest of the machine, not a promise
         pass

@@ -78,7 +78,7 @@ class Launcher:
         plan = self._plan(name, run, spec)
         body = marshal.dumps(plan)
         argv = [sandbox.SHIM_PYTHON, *sandbox.LEAN, "-c", SHIM_BOOT, str(sandbox.IMPORT_ROOT), str(lock), name]
-        with Path(run / rundir.SHIM_ERRORS).open("ab") as errors:
+        with open(run / rundir.SHIM_ERRORS, "ab") as errors:
             try:
                 shim = subprocess.Popen(  # noqa: S603 -- our own words; the spec travels over the pipe
                     argv,

@@ -1,7 +1,6 @@
 """Looking at processes and ending them, through /proc. Standard library only: the shim and the guard import this."""
 
 import os
-import pathlib
 
 TYPE_CHECKING = False  # `typing` and `signal` take longer to import than all the rest of this
 if TYPE_CHECKING:
@@ -12,7 +11,7 @@ else:
 
 def boot_id() -> str:
     """Return what tells one start of the machine from the next."""
-    with pathlib.Path("/proc/sys/kernel/random/boot_id").open(encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
 
@@ -78,7 +77,7 @@ def marked(markers: tuple[bytes, ...]) -> list[int]:
     found = []
     for pid in _pids():
         try:
-            with pathlib.Path(f"/proc/{pid}/environ").open("rb") as file:
+            with open(f"/proc/{pid}/environ", "rb") as file:
                 environment = file.read().split(b"\0")
         except OSError:  # gone, or another user's
             continue

@@ -132,7 +132,7 @@ def _interpreter_paths(interpreter: str) -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError, ValueError):
         found = [os.path.dirname(interpreter)]
     found += [os.path.dirname(SHIM_PYTHON), sys.base_prefix]
-    return tuple(_outermost(path for path in found if Path(path).is_dir() and not _inside(path, SYSTEM)))
+    return tuple(_outermost(path for path in found if os.path.isdir(path) and not _inside(path, SYSTEM)))
 
 
 def _inside(path: str, folders: tuple[str, ...]) -> bool:
@@ -165,18 +165,18 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
     for path in settings.writable_paths:
         argv += ["--bind-try", path, path]
     for path in (*settings.hidden_paths, settings.jobs_root):
-        if _inside(path, (*SYSTEM, *shown)) and Path(path).is_dir():
+        if _inside(path, (*SYSTEM, *shown)) and os.path.isdir(path):
             argv += ["--tmpfs", path]
     return [*argv, "--ro-bind", str(PACKAGE), inside]
 
 
 def _system() -> list[str]:
     """Return arguments that show the machine's programs and libraries, read-only, and devices that do no harm."""
-    argv = [word for path in SYSTEM if Path(path).is_dir() for word in ("--ro-bind", path, path)]
+    argv = [word for path in SYSTEM if os.path.isdir(path) for word in ("--ro-bind", path, path)]
     for path in SYSTEM_LINKS:
-        if Path(path).is_symlink():
+        if os.path.islink(path):
             argv += ["--symlink", os.readlink(path), path]
-        elif Path(path).is_dir():
+        elif os.path.isdir(path):
             argv += ["--ro-bind", path, path]
     return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
 

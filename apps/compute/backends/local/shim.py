@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import pathlib
 import select
 import sys
 import time
@@ -147,7 +146,7 @@ class Shim:
         plan = self._plan
         uid = plan["uid"]
         for path in (plan["job"], plan["cwd"], plan["tmp"]):
-            pathlib.Path(path).mkdir(mode=0o700)
+            os.mkdir(path, 0o700)
             if uid > 0:
                 os.chown(path, uid, uid)
         if plan["secrets"]:
@@ -158,7 +157,7 @@ class Shim:
         )
 
     def _write_secrets(self, folder: str, secrets: dict[str, bytes], uid: int) -> None:
-        pathlib.Path(folder).mkdir(mode=0o700)
+        os.mkdir(folder, 0o700)
         for name, value in secrets.items():
             fd = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
             try:
@@ -169,7 +168,7 @@ class Shim:
                 os.close(fd)
         if uid > 0:
             os.chown(folder, uid, uid)
-        pathlib.Path(folder).chmod(0o500)
+        os.chmod(folder, 0o500)
 
     def _launch(self) -> None:
         plan = self._plan
@@ -372,10 +371,10 @@ class Shim:
     def _remove_secrets(self) -> None:
         folder = self._plan["secrets_folder"]
         try:
-            pathlib.Path(folder).chmod(0o700)
+            os.chmod(folder, 0o700)
             for name in os.listdir(folder):
-                pathlib.Path(f"{folder}/{name}").unlink()
-            pathlib.Path(folder).rmdir()
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
         except FileNotFoundError:
             pass
 
