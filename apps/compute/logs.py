@@ -68,14 +68,14 @@ def read(attempt: Attempt, *, offset: int, limit: int) -> LogPiece:
     """Return up to `limit` stored bytes from `offset` on. Reading past the end yields nothing."""
     offset = max(0, min(offset, attempt.log_bytes))
     with connection.cursor() as cursor:
-        cursor.execute(_READ, {"attempt": attempt.pk, "offset": offset, "limit": limit})
+        cursor.execute(READ_PIECES, {"attempt": attempt.pk, "offset": offset, "limit": limit})
         data = b"".join(bytes(row[0]) for row in cursor.fetchall())[:limit]
     ended = attempt.log_ended_at is not None and offset + len(data) >= attempt.log_bytes
     return LogPiece(offset, data, eof=ended, total=attempt.log_bytes)
 
 
 # The first piece is cut by the database, so that a reader at the end of a merged log does not fetch a mebibyte.
-_READ = """
+READ_PIECES = """
     SELECT substring(data FROM GREATEST(%(offset)s - "offset", 0)::int + 1 FOR %(limit)s::int)
       FROM compute_logchunk
      WHERE attempt_id = %(attempt)s

@@ -16,6 +16,7 @@ from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
+from apps.compute.logs import READ_PIECES
 from apps.core import asyncdb
 from apps.experiments.logs import whole_characters
 
@@ -30,14 +31,6 @@ _STATE = """
       FROM experiments_experiment e JOIN compute_workload w ON w.id = e.workload_id
       LEFT JOIN compute_attempt a ON a.workload_id = w.id AND a.no = COALESCE(%(attempt)s, w.attempt_no)
      WHERE e.run_id = %(experiment)s
-"""
-_PIECES = """
-    SELECT "offset", substring(data FROM GREATEST(%(offset)s - "offset", 0)::int + 1 FOR %(limit)s::int)
-      FROM compute_logchunk
-     WHERE attempt_id = %(attempt)s AND "offset" < %(offset)s + %(limit)s
-       AND "offset" >= COALESCE((SELECT max("offset") FROM compute_logchunk
-                                  WHERE attempt_id = %(attempt)s AND "offset" <= %(offset)s), 0)
-     ORDER BY "offset"
 """
 
 
@@ -64,8 +57,8 @@ async def snapshot(experiment: UUID, attempt: int | None) -> Snapshot | None:
 
 async def read(attempt_id: UUID, offset: int) -> bytes:
     """Return up to one piece of stored bytes from `offset` on."""
-    rows = await asyncdb.fetch(_PIECES, {"attempt": attempt_id, "offset": offset, "limit": _PIECE})
-    return b"".join(bytes(data) for _, data in rows)[:_PIECE]
+    rows = await asyncdb.fetch(READ_PIECES, {"attempt": attempt_id, "offset": offset, "limit": _PIECE})
+    return b"".join(bytes(data) for (data,) in rows)[:_PIECE]
 
 
 def frame(kind: str, **facts: Any) -> str:
