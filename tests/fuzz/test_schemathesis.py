@@ -36,17 +36,9 @@ def test_no_generated_request_breaks_the_platform(platform: Platform, tmp_path: 
     token = platform.make_user("alice")
     platform.manage(_PARKED)
     options = ["--checks", "not_a_server_error", "--phases", "coverage,fuzzing", "--max-examples", EXAMPLES]
-    options += [
-        "--workers",
-        "2",
-        "--seed",
-        "1",
-        "--suppress-health-check",
-        "all",
-        "--warnings",
-        "off",
-        "--continue-on-failure",
-    ]
+    # One worker: CPython 3.11's ast.parse, which hypothesis calls, fails at random in threads (SystemError, recursion depth mismatch).
+    options += ["--workers", "1", "--seed", "1", "--suppress-health-check", "all", "--warnings", "off"]
+    options += ["--continue-on-failure"]
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", "docs/api/openapi.yml", "--url", platform.url]
     done = subprocess.run(
         [*command, "-H", f"Authorization: Bearer {token}", *options],
