@@ -6,6 +6,7 @@ One process is the default. With FATHOM_WEB_WORKERS=N this one binds the ports a
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import signal
 import socket
@@ -60,6 +61,9 @@ async def serve(sockets: list[socket.socket]) -> None:
     platform = _config("config.asgi:application", websockets=True)
     content = _config("config.content:application", websockets=False)
     servers = [_Server(platform), _Server(content)]
+    for config in (platform, content):
+        config.load()
+    _collect_seldom()
 
     def stop() -> None:
         for server in servers:
@@ -70,6 +74,13 @@ async def serve(sockets: list[socket.socket]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     await asyncio.gather(*(server.serve([bound]) for server, bound in zip(servers, sockets, strict=True)))
+
+
+def _collect_seldom() -> None:
+    """What is loaded now stays; requests leave few cycles behind. The default thresholds cost a tenth of the throughput."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _inherited() -> list[socket.socket] | None:

@@ -3,15 +3,21 @@
 import asyncio
 from typing import Any, ClassVar
 
+import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth import get_user_model
+from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from typing_extensions import override
 
 from apps.access import policy
 
+logger = structlog.get_logger(__name__)
+
 RECHECK_SECONDS = 4.0  # promised: an open socket is closed within 5 s of losing access
+_SHARED_SECONDS = 0.5  # sockets of one person on one object are judged together, by a judgement no older than this
+_judgements: "dict[tuple[Any, ...], asyncio.Task[int]]" = {}
 UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TRY_LATER = 4401, 4403, 4404, 1013
 
 
@@ -47,10 +53,24 @@ class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
-            code = await database_sync_to_async(self._judge_anew)()
+            try:
+                code = await asyncio.shield(self._shared_judgement())
+            except (OperationalError, InterfaceError) as error:  # the database is away: it will be asked again
+                logger.warning("recheck_waits", error=str(error).strip())
+                continue
             if code:
                 await self.close(code)
                 return
+
+    def _shared_judgement(self) -> "asyncio.Task[int]":
+        loop = asyncio.get_running_loop()
+        user = self.scope["user"]
+        token = getattr(user, "token", None)
+        key = (id(loop), type(self), user.pk, token and token.pk, self.found.pk)
+        if key not in _judgements:
+            _judgements[key] = asyncio.ensure_future(database_sync_to_async(self._judge_anew)())
+            loop.call_later(_SHARED_SECONDS, _judgements.pop, key, None)
+        return _judgements[key]
 
     def _judge_anew(self) -> int:
         """Judge with the user, his token and memberships as they are now."""

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.access import policy
 from apps.access.principal import SYSTEM
-from apps.accounts import tokens
+from apps.accounts import recent, tokens
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, LoginFailure, SetupLink, User
 from apps.audit import services as audit
@@ -159,6 +159,7 @@ def revoke_token(token: ApiToken, *, by: Any, reason: str = "") -> None:
     """End a token at once. Idempotent. Audited. Raises: NotAllowed."""
     policy.require(by, "revoke", token)
     if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):
+        recent.forget()
         audit.record("revoke", token, by=by, reason=reason)
 
 
@@ -167,12 +168,16 @@ def authenticate_token(value: str) -> User:
     refusal = NotAuthenticated("The token is unknown, expired or revoked.")
     if not tokens.is_well_formed(value):
         raise refusal
-    token = ApiToken.objects.live().select_related("user").filter(digest=tokens.digest(value)).first()
+    digest = tokens.digest(value)
+    if (known := recent.find(digest)) is not None:
+        return known
+    token = ApiToken.objects.live().select_related("user").filter(digest=digest).first()
     if token is None or not token.user.is_active:
         raise refusal
     note_use(token)
     user: User = token.user
     user.token = token
+    recent.keep(digest, user)
     return user
 
 
@@ -236,6 +241,7 @@ def disable_user(user: User, *, by: Any, reason: str) -> None:
         raise Conflict(msg)
     if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
         ended = ApiToken.objects.filter(user=user, kind=TokenKind.PERSONAL, revoked_at=None).update(revoked_at=Now())
+        recent.forget()
         audit.record("disable", user, by=by, reason=reason, revoked_tokens=ended)
 
 

@@ -54,14 +54,13 @@ class WorkloadRequest:
         return {resource: amount for resource, amount in needs.items() if amount} | {EXPERIMENTS: 1}
 
 
-@transaction.atomic
 def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: QuotaNode) -> Workload:
-    """Queue a workload. Effects: its row and first event; compute is woken after the commit.
+    """Queue a workload, in its owner's transaction. Effects: its row and first event; compute is woken after the commit.
 
     The caller has judged that `user` may submit. Raises: NeverFits, Invalid when no cluster matches.
     """
     cluster = placement.choose(request.cluster)
-    quotas.require_possible(node, [cluster_node(cluster).pk], request.amounts)
+    quotas.require_possible(node, _node_key(cluster), request.amounts)
     template = {
         "command": list(request.command),
         "env": dict(request.env),
@@ -184,7 +183,11 @@ def drain_cluster(cluster: Cluster, *, by: Any, reason: str, drained: bool = Tru
 
 def cluster_node(cluster: Cluster) -> QuotaNode:
     """Return the quota node that stands for the cluster's capacity."""
-    return quotas.ensure_node(NodeKind.CLUSTER, f"cluster:{cluster.pk}", name=cluster.name, limits={})
+    return quotas.ensure_node(NodeKind.CLUSTER, _node_key(cluster), name=cluster.name, limits={})
+
+
+def _node_key(cluster: Cluster) -> str:
+    return f"cluster:{cluster.pk}"
 
 
 def ensure_local_cluster() -> Cluster:

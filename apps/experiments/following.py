@@ -5,6 +5,7 @@ waited for: it catches up from the store by itself.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -84,6 +85,7 @@ class Feed:
         self.readers: set[Reader] = set()
         self.now: Snapshot | None = None
         self.tail = 0
+        self._looked_at = float("-inf")
         self.task: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
 
@@ -92,26 +94,38 @@ class Feed:
         group = f"run.{self.experiment}"
         layer: Any = get_channel_layer()
         channel = await layer.new_channel("feed")
+        hint: dict[str, Any] = {}
         try:
             await self._quietly(layer.group_add(group, channel))
             while True:
                 try:
-                    await self.refresh()
+                    await self._follow(hint)
                 except (DatabaseError, PoolTimeout) as error:
                     logger.warning("feed_waits", experiment=str(self.experiment), error=str(error))
                     await asyncio.sleep(_POLL_SECONDS)
                 self.ready.set()
-                await self._hint(layer, channel)
+                hint = await self._hint(layer, channel)
         finally:
             await self._quietly(layer.group_discard(group, channel))
 
-    async def _hint(self, layer: Any, channel: str) -> None:
+    async def _follow(self, hint: dict[str, Any]) -> None:
+        """Read what the hint speaks of. More of the log needs no look at the state, which a moving log would pay for."""
+        is_log_only = hint.get("type") == "log.more" and self.now is not None and hint["attempt"] == self.now.attempt
+        if self.now is None or not is_log_only or time.monotonic() - self._looked_at > _POLL_SECONDS:
+            self._looked_at = time.monotonic()
+            await self.refresh()
+        else:
+            await self._read_to(self.now, hint["upto"])
+
+    async def _hint(self, layer: Any, channel: str) -> dict[str, Any]:
         try:
-            await asyncio.wait_for(layer.receive(channel), _POLL_SECONDS)
+            hint: dict[str, Any] = await asyncio.wait_for(layer.receive(channel), _POLL_SECONDS)
         except TimeoutError:
-            return
+            return {}
         except (RedisError, OSError):
             await asyncio.sleep(_POLL_SECONDS)
+            return {}
+        return hint
 
     async def _quietly(self, work: Any) -> None:
         try:
@@ -130,18 +144,21 @@ class Feed:
             self._put(self.tail, frame("attempt", attempt=found.attempt))
         if before is None or before.state != found.state:
             self._put(self.tail, frame("state", **found.state))
-        while self.tail < found.log_bytes and found.attempt_id is not None:
-            data = await self._next(found)
-            if not data:
-                break
-            start, self.tail = self.tail, self.tail + len(data)
-            self._put(self.tail, log_frame(start, data, found.attempt))
+        await self._read_to(found, found.log_bytes)
         if (
             found.ended
             and self.tail >= found.log_bytes
             and not (before and before.ended and before.attempt == found.attempt)
         ):
             self._put(self.tail, frame("eof", attempt=found.attempt, total_bytes=found.log_bytes))
+
+    async def _read_to(self, found: Snapshot, upto: int) -> None:
+        while self.tail < upto and found.attempt_id is not None:
+            data = await self._next(found)
+            if not data:
+                break
+            start, self.tail = self.tail, self.tail + len(data)
+            self._put(self.tail, log_frame(start, data, found.attempt))
 
     async def _next(self, found: Snapshot) -> bytes:
         assert found.attempt_id is not None  # noqa: S101 -- the caller has checked; for the type checker

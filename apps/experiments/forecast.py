@@ -28,13 +28,13 @@ def forecast(parsed: Parsed, *, by: Any) -> Forecast:
         cluster = placement.choose(parsed.get("cluster", {}))
         team = _team(parsed.get("team"), by)
         node = services.quota_node(by, team)
-        also = compute.cluster_node(cluster).pk
-        quotas.require_possible(node, [also], _needs(parsed))
+        there = compute.cluster_node(cluster)
+        quotas.require_possible(node, there.key, _needs(parsed))
     except DomainError as refusal:
         return Forecast("never", refusal.detail)
     if not cluster.is_open:
         return Forecast("waits", f"It would wait: the cluster {cluster} takes no new work.")
-    if (full := _full([*node.path, also], _needs(parsed))) is not None:
+    if (full := _full([*node.path, there.pk], _needs(parsed))) is not None:
         return Forecast("waits", f"It would wait: {full.message.removeprefix('waiting: ')}.")
     ahead = Workload.objects.queue().filter(cluster=cluster, priority__gte=parsed.get("priority", 0)).count()
     if ahead:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import BigIntegerField, Case, F, Value, When
+from django.db.models import BigIntegerField, Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from apps.access import policy
@@ -131,15 +131,22 @@ def release(key: str) -> bool:
     return True
 
 
-def require_possible(node: QuotaNode, also: Sequence[int], amounts: Amounts) -> None:
-    """Refuse what is larger than a whole limit. Raises: NeverFits, with the numbers."""
-    limits = QuotaLimit.objects.filter(node_id__in=[*node.path, *also], resource__in=amounts).select_related("node")
-    for row in limits.order_by("node__depth", "resource"):
+def require_possible(node: QuotaNode, also: str, amounts: Amounts) -> None:
+    """Refuse what is larger than a whole limit on the path of `node` or of the node with the key `also`.
+
+    Raises: NeverFits, with the numbers.
+    """
+    there = Q(node_id__in=node.path) | Q(node__key=also)
+    limits = QuotaLimit.objects.filter(there, resource__in=amounts, limit__isnull=False).order_by()
+    too_small = [pk for pk, resource, limit in limits.values_list("pk", "resource", "limit") if amounts[resource] > limit]
+    if not too_small:
+        return
+    rows = QuotaLimit.objects.filter(pk__in=too_small).select_related("node").order_by("node__depth", "resource")
+    for row in rows[:1]:
         need = amounts[row.resource]
-        if row.limit is not None and need > row.limit:
-            most, unit = in_units(row.resource, row.limit), words(row.resource)
-            msg = f"{row.node} may use at most {most} {unit}; this needs {in_units(row.resource, need)}."
-            raise NeverFits(msg, resource=row.resource, limit=row.limit, need=need)
+        most, unit = in_units(row.resource, row.limit or 0), words(row.resource)
+        msg = f"{row.node} may use at most {most} {unit}; this needs {in_units(row.resource, need)}."
+        raise NeverFits(msg, resource=row.resource, limit=row.limit, need=need)
 
 
 def drift() -> list[str]:

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from kombu.exceptions import OperationalError
 
 from apps.core import errors, failpoints, ids, locks, wakeup
+from tests.platform import wait_for
 from apps.core.middleware import RequestContextMiddleware, current_request
 from apps.teams.models import Organization
 from config.celery import app as celery_app
@@ -97,12 +98,28 @@ def test_one_hint_per_transaction_after_the_commit(sent: list[str], django_captu
         for _ in range(3):
             wakeup.poke("compute")
         assert sent == []
+    wait_for(lambda: sent, what="the hint")
     assert sent == ["compute.reconcile"]
+
+
+@pytest.mark.django_db
+def test_a_burst_of_hints_is_few_and_the_last_is_not_lost(
+    sent: list[str], django_capture_on_commit_callbacks: Any
+) -> None:
+    for _ in range(200):
+        with django_capture_on_commit_callbacks(execute=True):
+            wakeup.poke("compute")
+    seen = len(sent)
+    with django_capture_on_commit_callbacks(execute=True):
+        wakeup.poke("compute")
+    wait_for(lambda: len(sent) > seen, what="a hint after the last change")
+    assert len(sent) < 100
 
 
 def test_without_a_broker_no_hint_is_tried(sent: list[str], settings: Any) -> None:
     settings.HINTS_ENABLED = False
-    wakeup._send("compute.reconcile")
+    wakeup._ask("compute.reconcile")
+    time.sleep(3 * wakeup._BURST_SECONDS)
     assert sent == []
 
 

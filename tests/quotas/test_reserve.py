@@ -133,16 +133,16 @@ def test_a_removed_limit_admits() -> None:
 def test_what_can_never_fit_is_refused_with_the_numbers() -> None:
     node = leaf({"memory": 4 << 30})
     with pytest.raises(NeverFits) as refusal:
-        quotas.require_possible(node, [], {"memory": 5 << 30, "cpu": 1})
+        quotas.require_possible(node, "", {"memory": 5 << 30, "cpu": 1})
     assert refusal.value.detail == "user alice may use at most 4 GiB of memory; this needs 5."
     assert refusal.value.extra == {"resource": "memory", "limit": 4 << 30, "need": 5 << 30}
-    quotas.require_possible(node, [], {"memory": 4 << 30})
+    quotas.require_possible(node, "", {"memory": 4 << 30})
 
 
 def test_use_does_not_make_a_request_impossible() -> None:
     node = leaf({"cpu": 1000})
     reserve("a", node, cpu=1000)
-    quotas.require_possible(node, [], {"cpu": 1000})
+    quotas.require_possible(node, "", {"cpu": 1000})
 
 
 @pytest.mark.parametrize("delta", [5, -5])

@@ -53,6 +53,9 @@ def admit(owner: str, start: Start) -> None:
     What was stopped before it started ends here.
     """
     turn = Pass(owner, start)
+    for cluster in Cluster.objects.exclude(is_enabled=True, is_drained=False):
+        closed = f"waiting: the cluster {cluster} takes no new work"
+        turn.block(Q(cluster_id=cluster.pk), closed, "Drained")
     while turn.admitted < _PAGE:
         queue = Workload.objects.queue().filter(next_reconcile_at__lte=Now()).exclude(pk__in=turn.seen)
         if turn.full:
@@ -80,10 +83,6 @@ def _try(workload: Workload, turn: Pass) -> None:
         ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
         facts = {"reason": "Stopped", "message": workload.stop_cause, "finished_at": ended}
         transition(workload, State.STOPPED, actor="reconcile", **facts)
-        return
-    if not workload.cluster.is_open:
-        closed = f"waiting: the cluster {workload.cluster} takes no new work"
-        turn.block(Q(cluster_id=workload.cluster_id), closed, "Drained")
         return
     result = _reserve(workload, turn)
     if isinstance(result, quotas.Full):

@@ -3,6 +3,7 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from typing_extensions import override
 
 from apps.compute.choices import ACTIVE, State
 from apps.experiments.models import CodeUpload, Experiment
@@ -85,6 +86,15 @@ class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_actions(self, experiment: Experiment) -> list[str]:
         return possible_actions(experiment.workload.state)
+
+
+class SubmittedSerializer(ExperimentSerializer):
+    """An experiment of this moment: its tags are those of its specification."""
+
+    @override
+    def get_tags(self, experiment: Experiment) -> dict[str, str]:
+        tags: dict[str, str] = experiment.spec.get("tags", {})
+        return tags
 
 
 def possible_actions(state: str) -> list[str]:

@@ -98,7 +98,7 @@ class ExperimentViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     )
     def create(self, request: Request) -> Response:
         """Submit a specification."""
-        return self._shown(services.submit_experiment(request.data, by=request.user), status.HTTP_201_CREATED)
+        return _submitted(services.submit_experiment(request.data, by=request.user))
 
     @extend_schema(operation_id="experiments_destroy", parameters=[_ID], responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002 -- the name in the URL
@@ -146,7 +146,7 @@ class ExperimentViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
         copy = services.clone_experiment(
             self.get_object(), by=request.user, overrides=asked.validated_data["overrides"]
         )
-        return self._shown(copy, status.HTTP_201_CREATED)
+        return _submitted(copy)
 
     @extend_schema(
         operation_id="experiments_events", parameters=[_ID], responses=EventSerializer(many=True), filters=False
@@ -197,6 +197,11 @@ class ExperimentViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     def _shown(self, experiment: Experiment, code: int) -> Response:
         fresh = Experiment.objects.with_details().prefetch_related("run__tags").get(pk=experiment.pk)
         return Response(self.get_serializer(fresh).data, status=code)
+
+
+def _submitted(experiment: Experiment) -> Response:
+    """Show what was just written, as it was written: nothing of it needs to be read again."""
+    return Response(serializers.SubmittedSerializer(experiment).data, status=status.HTTP_201_CREATED)
 
 
 def _pieces(attempt: Attempt | None) -> Iterator[bytes]:
