@@ -6,7 +6,6 @@ One process is the default. With FATHOM_WEB_WORKERS=N this one binds the ports a
 import asyncio
 import contextlib
 import errno
-import gc
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ import uvicorn
 import uvloop
 from typing_extensions import override
 
+from apps.core import garbage
 from config.env import env_int, env_str
 from config.listen import bind
 
@@ -63,7 +63,7 @@ async def serve(sockets: list[socket.socket]) -> None:
     servers = [_Server(platform), _Server(content)]
     for config in (platform, content):
         config.load()
-    _collect_seldom()
+    garbage.collect_seldom()
 
     def stop() -> None:
         for server in servers:
@@ -74,13 +74,6 @@ async def serve(sockets: list[socket.socket]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     await asyncio.gather(*(server.serve([bound]) for server, bound in zip(servers, sockets, strict=True)))
-
-
-def _collect_seldom() -> None:
-    """What is loaded now stays; requests leave few cycles behind. The default thresholds cost a tenth of the throughput."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def _inherited() -> list[socket.socket] | None:

@@ -6,6 +6,7 @@ from celery import bootsteps
 from typing_extensions import override
 
 from apps.compute.reconcile import loop
+from apps.core import garbage
 
 
 class ReconcileStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -15,6 +16,7 @@ class ReconcileStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ha
 
     @override
     def start(self, parent: Any) -> None:
+        garbage.collect_seldom()
         loop.start_here()
 
     @override

@@ -32,18 +32,25 @@ def append(attempt_id: UUID, offset: int, data: bytes) -> bool:
     """
     with connection.cursor() as cursor:
         cursor.execute(_APPEND, {"attempt": attempt_id, "offset": offset, "data": data, "length": len(data)})
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
+
+
+def end(attempt_id: UUID) -> None:
+    """Declare the log complete and merge its pieces into few. Idempotent."""
+    failpoints.hit("log.before_eof")
+    with connection.cursor() as cursor:
+        cursor.execute(_END_SHORT, {"attempt": attempt_id})
+        if cursor.rowcount != 1:
+            _end_long(attempt_id)
 
 
 @transaction.atomic
-def end(attempt_id: UUID) -> None:
-    """Declare the log complete and merge its pieces into few. Idempotent."""
+def _end_long(attempt_id: UUID) -> None:
     attempt = lock_row(Attempt.objects.filter(pk=attempt_id))
     if attempt.log_ended_at is not None:
         return
     if attempt.log_bytes:
         merge(attempt)
-    failpoints.hit("log.before_eof")
     Attempt.objects.filter(pk=attempt_id).update(log_ended_at=Now())
 
 
@@ -80,6 +87,13 @@ _APPEND = """
          WHERE id = %(attempt)s AND log_bytes = %(offset)s AND log_ended_at IS NULL RETURNING id)
     INSERT INTO compute_logchunk (attempt_id, "offset", data)
     SELECT grown.id, %(offset)s, %(data)s FROM grown, set_config('synchronous_commit', 'off', true)
+"""
+
+# Most logs are one piece or none: nothing to merge.
+_END_SHORT = """
+    UPDATE compute_attempt SET log_ended_at = now()
+     WHERE id = %(attempt)s AND log_ended_at IS NULL
+       AND NOT EXISTS (SELECT FROM compute_logchunk WHERE attempt_id = %(attempt)s OFFSET 1)
 """
 
 # The first piece is cut by the database, so that a reader at the end of a merged log does not fetch a mebibyte.

@@ -4,12 +4,13 @@ The ORM stays in threads; what runs here is SQL, or what the ORM compiled (`comp
 """
 
 import asyncio
+import select
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
-from psycopg import InterfaceError, OperationalError
+from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -29,6 +30,7 @@ async def pool() -> AsyncConnectionPool[Any]:
             open=False,
             timeout=_TIMEOUT_SECONDS,
             max_idle=60,
+            check=_check,
             kwargs={"autocommit": True, "row_factory": tuple_row, "application_name": "fathom-async"},
         )
         _pools[loop] = opened
@@ -50,18 +52,16 @@ def compiled(queryset: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
 
 
 async def fetch(sql: str, params: Any = ()) -> list[Any]:
-    """Run one reading statement and return its rows."""
-    opened = await pool()
-    try:
-        return await _fetch(opened, sql, params)
-    except (OperationalError, InterfaceError):
-        # Asked only now, since asking costs every statement a round trip: were these connections cut by a restart?
-        await opened.check()
-        return await _fetch(opened, sql, params)
-
-
-async def _fetch(opened: AsyncConnectionPool[Any], sql: str, params: Any) -> list[Any]:
-    async with opened.connection() as connected:
-        cursor = await connected.execute(sql.encode(), params)
+    """Run one statement and return its rows."""
+    async with (await pool()).connection() as opened:
+        cursor = await opened.execute(sql.encode(), params)
         rows: list[Any] = await cursor.fetchall()
         return rows
+
+
+async def _check(opened: AsyncConnection[Any]) -> None:
+    """Refuse a connection that was cut. An idle one that has something to say is asked; to ask each would cost a round trip."""
+    waiting = select.poll()
+    waiting.register(opened.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        await AsyncConnectionPool.check_connection(opened)

@@ -5,7 +5,6 @@ the first at once, a burst of them as one.
 """
 
 import threading
-
 import time
 from functools import partial
 

@@ -1,23 +1,24 @@
 """Admission: the only writer of what is used.
 
-LOCKING: limit rows are locked in one global order (depth, node, resource), in READ COMMITTED, before they are read;
-without the lock concurrent admissions exceed the limit (tests/concurrency shows it).
+LOCKING: limit rows are locked in one global order (depth, node, resource), in READ COMMITTED, before they are read
+(`apps/quotas/statements.py`); without the lock concurrent admissions exceed the limit (tests/concurrency shows it).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from django.conf import settings
-from django.db import transaction
-from django.db.models import BigIntegerField, Case, F, Q, Value, When
-from django.db.models.functions import Now
+from django.db import connection, transaction
+from django.db.models import Q
 
 from apps.access import policy
 from apps.audit import services as audit
 from apps.core import failpoints
-from apps.core.errors import Invalid, NeverFits
+from apps.core.errors import Conflict, Invalid, NeverFits
 from apps.core.locks import lock_rows
+from apps.quotas import statements
 from apps.quotas.choices import DEPTH, NodeKind, in_units, words
 from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
 
@@ -103,32 +104,44 @@ def reserve(key: str, node: QuotaNode, also: Sequence[int], amounts: Amounts) ->
     """Hold `amounts` at `node`, all its ancestors and the nodes `also`, or say what is full. Idempotent per `key`.
 
     Runs in the caller's transaction, which must be READ COMMITTED and touch no other rows before.
+    Raises: Conflict for a key that was released.
     """
     need = {resource: amount for resource, amount in amounts.items() if amount > 0}
-    nodes = [*node.path, *also]
-    rows = _lock(nodes, need)
+    made = Reservation(key=key, node=node, node_ids=[*node.path, *also], amounts=need)
+    given: dict[str, Any] = {
+        "id": made.pk,
+        "key": key,
+        "node": node.pk,
+        "nodes": made.node_ids,
+        "amounts": orjson.dumps(need).decode(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statements.RESERVE, given)
+        held, *full = cursor.fetchone() or (None, None)
     failpoints.hit("quota.after_lock")
-    if (held := Reservation.objects.filter(key=key, released_at=None).first()) is not None:
-        return held
-    for row in rows:
-        if row.limit is not None and row.used + need[row.resource] > row.limit:
-            return Full(row.node_id, str(row.node), row.resource, row.used, row.limit, need[row.resource])
-    _add(rows, need, sign=1)
+    if held is None:
+        known = Reservation.objects.filter(key=key).first()
+        if known is not None and known.released_at is None:
+            return known
+        if full[0] is not None:
+            return _full(*full)
+        msg = f"What {key} held was released; it cannot be reserved again."
+        raise Conflict(msg)
     failpoints.hit("quota.before_commit")
-    return Reservation.objects.create(key=key, node=node, node_ids=nodes, amounts=need)
+    return made
+
+
+def _full(node_id: int, resource: str, used: int, limit: int, need: int) -> Full:
+    return Full(node_id, str(QuotaNode.objects.get(pk=node_id)), resource, used, limit, need)
 
 
 def release(key: str) -> bool:
     """Give back what `key` holds; a second call finds nothing to give. Runs in the caller's transaction."""
-    reservation = Reservation.objects.filter(key=key, released_at=None).first()
-    if reservation is None:
-        return False
-    rows = _lock(reservation.node_ids, reservation.amounts)
+    with connection.cursor() as cursor:
+        cursor.execute(statements.RELEASE, {"key": key})
+        row = cursor.fetchone()
     failpoints.hit("release.before_commit")
-    if Reservation.objects.filter(pk=reservation.pk, released_at=None).update(released_at=Now()) != 1:
-        return False
-    _add(rows, reservation.amounts, sign=-1)
-    return True
+    return bool(row and row[0])
 
 
 def require_possible(node: QuotaNode, also: str, amounts: Amounts) -> None:
@@ -137,16 +150,16 @@ def require_possible(node: QuotaNode, also: str, amounts: Amounts) -> None:
     Raises: NeverFits, with the numbers.
     """
     there = Q(node_id__in=node.path) | Q(node__key=also)
-    limits = QuotaLimit.objects.filter(there, resource__in=amounts, limit__isnull=False).order_by()
-    too_small = [pk for pk, resource, limit in limits.values_list("pk", "resource", "limit") if amounts[resource] > limit]
-    if not too_small:
+    limits = QuotaLimit.objects.filter(there, resource__in=amounts, limit__isnull=False)
+    rows = limits.values_list("pk", "resource", "limit")
+    if not any(amounts[resource] > (limit or 0) for _, resource, limit in rows):
         return
-    rows = QuotaLimit.objects.filter(pk__in=too_small).select_related("node").order_by("node__depth", "resource")
-    for row in rows[:1]:
-        need = amounts[row.resource]
-        most, unit = in_units(row.resource, row.limit or 0), words(row.resource)
-        msg = f"{row.node} may use at most {most} {unit}; this needs {in_units(row.resource, need)}."
-        raise NeverFits(msg, resource=row.resource, limit=row.limit, need=need)
+    for row in limits.select_related("node").order_by("node__depth", "resource"):
+        need, limit = amounts[row.resource], row.limit or 0
+        if need > limit:
+            most, unit = in_units(row.resource, limit), words(row.resource)
+            msg = f"{row.node} may use at most {most} {unit}; this needs {in_units(row.resource, need)}."
+            raise NeverFits(msg, resource=row.resource, limit=limit, need=need)
 
 
 def drift() -> list[str]:
@@ -160,15 +173,3 @@ def drift() -> list[str]:
                     expected[node_id, resource] = expected.get((node_id, resource), 0) + amount
     found = [(row, expected.get((row.node_id, row.resource), 0)) for row in rows]
     return [f"node {row.node_id} {row.resource}: {row.used}, live {live}" for row, live in found if row.used != live]
-
-
-def _lock(node_ids: Sequence[int], amounts: Amounts) -> list[QuotaLimit]:
-    rows = QuotaLimit.objects.filter(node_id__in=node_ids, resource__in=amounts).select_related("node")
-    return lock_rows(rows, order=("node__depth", "node_id", "resource"))
-
-
-def _add(rows: Sequence[QuotaLimit], amounts: Amounts, *, sign: int) -> None:
-    steps = [When(resource=resource, then=Value(sign * amount)) for resource, amount in amounts.items()]
-    step = Case(*steps, default=Value(0), output_field=BigIntegerField())
-    if rows:
-        QuotaLimit.objects.filter(pk__in=[row.pk for row in rows]).update(used=F("used") + step)

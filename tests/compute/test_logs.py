@@ -7,7 +7,7 @@ import pytest
 
 from apps.compute import logs, registry
 from apps.compute.models import Attempt, LogChunk
-from apps.compute.reconcile import finalize
+from apps.compute.reconcile import collect, finalize
 from apps.compute.reconcile.collect import Collector
 from apps.core import announcements
 from apps.experiments.models import Experiment
@@ -204,10 +204,17 @@ def test_the_token_is_masked(cast: Cast, stage: Stage) -> None:
 # --- the collector's own pace
 
 
-def test_a_silent_log_is_looked_at_ever_more_seldom(attempt: Attempt, stage: Stage) -> None:
+def test_a_silent_log_is_looked_at_ever_more_seldom(
+    attempt: Attempt, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     collector = Collector()
     collector.turn()
     source = collector.sources[attempt.pk]
+    for _ in range(40):
+        source.due = 0.0
+        collector.turn()
+    assert 0.03 <= source.pause <= 0.4
+    monkeypatch.setattr(collect, "_SHARE", 1e-9)  # as if a look took very long
     for _ in range(40):
         source.due = 0.0
         collector.turn()

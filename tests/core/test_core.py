@@ -15,10 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from kombu.exceptions import OperationalError
 
 from apps.core import errors, failpoints, ids, locks, wakeup
-from tests.platform import wait_for
 from apps.core.middleware import RequestContextMiddleware, current_request
 from apps.teams.models import Organization
 from config.celery import app as celery_app
+from tests.platform import wait_for
 
 
 def test_ids_sort_by_time() -> None:

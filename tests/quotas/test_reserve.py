@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from apps.access.principal import SYSTEM
 from apps.audit.models import AuditEvent
-from apps.core.errors import Invalid, NeverFits, NotAllowed, NotFound
+from apps.core.errors import Conflict, Invalid, NeverFits, NotAllowed, NotFound
 from apps.quotas import services as quotas
 from apps.quotas.choices import NodeKind, in_units, words
 from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
@@ -67,7 +67,7 @@ def test_a_key_is_never_used_again() -> None:
     node = leaf()
     reserve("a", node, cpu=700)
     quotas.release("a")
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(Conflict), transaction.atomic():
         reserve("a", node, cpu=700)
     assert used(node) == 0
 

@@ -19,8 +19,8 @@ from apps.core.announcements import announce
 
 logger = structlog.get_logger(__name__)
 
-_FASTEST, _SLOWEST = 0.005, 0.4
-_SHARE = 0.05  # of the time that goes into looking at silent logs
+_FASTEST, _SILENT, _SLOWEST = 0.005, 0.03, 0.4  # seconds between two looks at one log
+_SHARE = 0.05  # of the time may go into looking at silent logs
 _LIST_EVERY = 1.0
 
 
@@ -73,7 +73,7 @@ class Collector:
             source.pause = _FASTEST
         else:
             cost = (time.monotonic() - began) * len(self.sources)
-            source.pause = min(_SLOWEST, max(_FASTEST, cost / _SHARE), source.pause * 1.3)
+            source.pause = min(_SLOWEST, max(_SILENT, cost / _SHARE), source.pause * 1.3)
         source.due = time.monotonic() + source.pause
         if moved:
             announce(attempt.workload.subject, {"type": "log.more", "attempt": attempt.no, "upto": attempt.log_bytes})
