@@ -1,24 +1,25 @@
 """Hints that make a loop run now instead of at its next poll.
 
-A hint carries no data and may be lost: every loop is right on its poll alone. Hints leave from a thread of their own:
-the first at once, a burst of them as one.
+A hint carries no data and may be lost: every loop is right on its poll alone. Hints are published, to whoever listens
+at this moment, from a thread of their own: the first at once, a burst of them as one (docs/adr/0008).
 """
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
+import redis
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 logger = structlog.get_logger(__name__)
 
-_PAUSE_SECONDS = 2.0  # after a lost hint the broker is left alone this long
+_PAUSE_SECONDS = 2.0  # after a lost hint the server is left alone this long
 _BURST_SECONDS = 0.05  # hints within this time are one
-_broken_until = 0.0
+_TIMEOUT_SECONDS = 1.0
 
 
 def poke(name: str) -> None:
@@ -29,28 +30,55 @@ def poke(name: str) -> None:
     transaction.on_commit(hint, robust=True)
 
 
-def _ask(task: str) -> None:
+def listen(name: str, heard: Callable[[], None], stop: threading.Event) -> None:
+    """Call `heard` for each hint to the loop `name`, until `stop` is set. Outlives every failure of the server."""
+    while not stop.is_set():
+        try:
+            with _client().pubsub(ignore_subscribe_messages=True) as heard_here:  # type: ignore[no-untyped-call]  # redis
+                heard_here.subscribe(_channel(name))
+                heard()  # for what was said while nobody listened
+                while not stop.is_set():
+                    if heard_here.get_message(timeout=_TIMEOUT_SECONDS / 2) is not None:
+                        heard()
+        except (RedisError, OSError):
+            stop.wait(_PAUSE_SECONDS)
+
+
+def _ask(name: str) -> None:
     if settings.HINTS_ENABLED:
-        _sender().ask(task)
+        _sender().ask(name)
 
 
 class _Sender:
+    """The thread that publishes, so that no request waits for a server that is slow or gone."""
+
     def __init__(self) -> None:
-        self._tasks: set[str] = set()
+        self._asked: set[str] = set()
         self._is_asked = threading.Event()
+        self._client = _client()
+        self._broken_until = 0.0
         threading.Thread(target=self._run, name="hints", daemon=True).start()
 
-    def ask(self, task: str) -> None:
-        self._tasks.add(task)
+    def ask(self, name: str) -> None:
+        self._asked.add(name)
         self._is_asked.set()
 
     def _run(self) -> None:
         while True:
             self._is_asked.wait()
             self._is_asked.clear()
-            while self._tasks:
-                _send(self._tasks.pop())
+            while self._asked:
+                self._publish(self._asked.pop())
             time.sleep(_BURST_SECONDS)
+
+    def _publish(self, name: str) -> None:
+        if time.monotonic() < self._broken_until:
+            return
+        try:
+            self._client.publish(_channel(name), b"")
+        except (RedisError, OSError) as error:
+            self._broken_until = time.monotonic() + _PAUSE_SECONDS
+            logger.warning("hint_lost", hint=name, error=str(error))
 
 
 _started: _Sender | None = None
@@ -65,17 +93,13 @@ def _sender() -> _Sender:
     return _started
 
 
-def _send(task: str) -> None:
-    global _broken_until  # noqa: PLW0603 -- one circuit breaker per process
-    if time.monotonic() < _broken_until:
-        return
-    from config.celery import app  # noqa: PLC0415 -- Celery is loaded by the first hint, not by every command
-
-    try:
-        app.send_task(task, retry=False, ignore_result=True, expires=5)
-    except (OperationalError, RedisError, OSError) as error:
-        _broken_until = time.monotonic() + _PAUSE_SECONDS
-        logger.warning("hint_lost", task=task, error=str(error))
+def _client() -> "redis.Redis":
+    limits = {"socket_timeout": _TIMEOUT_SECONDS, "socket_connect_timeout": _TIMEOUT_SECONDS}
+    return redis.Redis.from_url(settings.REDIS_URL, **limits)
 
 
-_ASK = {"compute": partial(_ask, "compute.reconcile")}
+def _channel(name: str) -> str:
+    return f"fathom.hint.{name}"
+
+
+_ASK = {"compute": partial(_ask, "compute")}

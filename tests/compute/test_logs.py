@@ -222,7 +222,7 @@ def test_a_silent_log_is_looked_at_ever_more_seldom(
     stage.world.say(attempt.handle, b"news\n")
     source.due = 0.0
     collector.turn()
-    assert source.pause == pytest.approx(0.008)
+    assert source.pause == pytest.approx(0.005)
 
 
 def test_an_unreachable_cluster_is_left_alone_for_a_while(attempt: Attempt, stage: Stage) -> None:

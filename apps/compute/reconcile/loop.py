@@ -10,6 +10,7 @@ from contextlib import suppress
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import (
     InterfaceError,
     OperationalError,
@@ -22,6 +23,7 @@ from apps.compute.reconcile.claim import hold_loop, note_loop
 from apps.compute.reconcile.collect import Collector
 from apps.compute.reconcile.turn import run_turn
 from apps.compute.reconcile.watch import Watch
+from apps.core import wakeup
 
 logger = structlog.get_logger(__name__)
 
@@ -49,6 +51,9 @@ class Reconciler:
             threading.Thread(target=self._forever, args=(work,), name=name, daemon=True)
             for name, work in (("due", self._due), ("logs", self._logs), ("house", self._house))
         ]
+        if settings.HINTS_ENABLED:
+            hear = (wakeup.listen, ("compute", self.wake, self._stop))
+            self._threads.append(threading.Thread(target=hear[0], args=hear[1], name="hints", daemon=True))
         self._ran: dict[str, float] = {}
         self._pool = ThreadPoolExecutor(_STARTERS, thread_name_prefix="start")
 
