@@ -11,6 +11,7 @@ import time
 import zlib
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -105,11 +106,10 @@ def test_a_shim_whose_submitter_dies_before_handing_over_starts_nothing(
     from apps.compute.backends.base import Unavailable
     from apps.compute.backends.local import launch
 
-    def hand_over_half(shim: "subprocess.Popen[bytes]", message: bytes) -> bool:
-        assert shim.stdin is not None
-        os.write(shim.stdin.fileno(), message[: len(message) // 2])
-        shim.stdin.close()
-        shim.wait()
+    def hand_over_half(plan: IO[bytes], answer: int, message: bytes) -> bool:
+        plan.write(message[: len(message) // 2])
+        plan.close()
+        assert os.read(answer, 2) == b""  # the end of its other end: the shim has gone
         return False
 
     name, spec = local.new_name(), local.spec(Behaviour())
@@ -239,7 +239,7 @@ def test_the_shim_starts_lean() -> None:
     """Every module here delays every job."""
     program = (
         f"import sys; sys.path.append({str(sandbox.IMPORT_ROOT)!r}); before = set(sys.modules)\n"
-        "import apps.compute.backends.local.shim\n"
+        "import apps.compute.backends.local.starter\n"
         "print(' '.join(sorted(set(sys.modules) - before)))"
     )
     out = subprocess.run(

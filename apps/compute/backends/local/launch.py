@@ -3,15 +3,16 @@
 import marshal
 import os
 import select
-import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from apps.compute.backends.base import Rejected, Unavailable
 from apps.compute.backends.local import cgroups, rundir, sandbox, uids
 from apps.compute.backends.local.sandbox import Isolation
 from apps.compute.backends.local.settings import LocalSettings
+from apps.compute.backends.local.warm import Starter
 from apps.compute.backends.secret_forms import secret_forms
 from apps.compute.contract import WorkloadSpec
 
@@ -19,7 +20,6 @@ ACCEPT_SECONDS = 15.0
 LEAST_MEMORY = 64 << 20  # bytes, for a job that asked for none
 LEAST_CPU_MILLI = 100  # for a job that asked for none
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SHIM_BOOT = "import sys; sys.path.append(sys.argv[1]); from apps.compute.backends.local.shim import main; main()"
 MAX_ARGUMENT = 128 << 10  # bytes; the kernel's own limit for one string
 MAX_ARGUMENTS = 1 << 20  # bytes, command and environment together
 
@@ -55,6 +55,7 @@ class Launcher:
         self._settings = settings
         self._isolation = found
         self._argv = sandbox.base_arguments(settings, found) if found.mode == "bwrap" else []
+        self._starter = Starter()
         self.groups = cgroups.prepare(settings.cgroup_parent) if settings.limits else {}
         self.secrets_root = sandbox.secrets_root(settings)
         if self.secrets_root:
@@ -77,29 +78,28 @@ class Launcher:
         """
         plan = self._plan(name, run, spec)
         body = marshal.dumps(plan)
-        argv = [sandbox.SHIM_PYTHON, *sandbox.LEAN, "-c", SHIM_BOOT, str(sandbox.IMPORT_ROOT), str(lock), name]
-        with open(run / rundir.SHIM_ERRORS, "ab") as errors:
-            try:
-                shim = subprocess.Popen(  # noqa: S603 -- our own words; the spec travels over the pipe
-                    argv,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    pass_fds=(lock,),
-                    cwd=run,
-                    env=plan["guard_env"],
-                    start_new_session=True,
-                    bufsize=0,
-                )
-            except OSError as error:
-                msg = f"cannot start a process: {error.strerror or error}"
-                raise Unavailable(msg) from error
-        with shim:
-            if not _hand_over(shim, len(body).to_bytes(8, "little") + body):
-                shim.kill()
+        with ExitStack() as ours:
+            plan_write, answer_read = self._start_shim(run, lock, ours)
+            if not _hand_over(plan_write, answer_read, len(body).to_bytes(8, "little") + body):
+                self._starter.close()
                 said = (run / rundir.SHIM_ERRORS).read_text("utf-8", "replace").strip()[-300:]
                 msg = f"the shim of {name} did not start: {said or 'no answer'}"
                 raise Unavailable(msg)
+
+    def _start_shim(self, run: Path, lock: int, ours: ExitStack) -> tuple[IO[bytes], int]:
+        """Return where to write the plan and where to read the answer; `ours` closes both."""
+        with ExitStack() as theirs:
+            ends = os.pipe(), os.pipe()
+            (plan_read, plan_write), (answer_read, answer_write) = ends
+            ours.callback(os.close, answer_read)
+            writer = ours.enter_context(os.fdopen(plan_write, "wb", buffering=0))
+            for fd in (plan_read, answer_write):
+                theirs.callback(os.close, fd)
+            errors = theirs.enter_context(open(run / rundir.SHIM_ERRORS, "ab"))
+            folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            theirs.callback(os.close, folder)
+            self._starter.start_shim([plan_read, answer_write, errors.fileno(), folder, lock])
+        return writer, answer_read
 
     def _plan(self, name: str, run: Path, spec: WorkloadSpec) -> dict[str, Any]:
         settings, mode = self._settings, self._isolation.mode
@@ -173,18 +173,16 @@ class Launcher:
         }
 
 
-def _hand_over(shim: "subprocess.Popen[bytes]", message: bytes) -> bool:
+def _hand_over(plan: IO[bytes], answer: int, message: bytes) -> bool:
     """Send the plan; return whether the shim answered that it has durably taken the job on."""
-    assert shim.stdin is not None  # noqa: S101 -- it was started with pipes
-    assert shim.stdout is not None  # noqa: S101 -- it was started with pipes
     try:
         view = memoryview(message)
         while view:
-            view = view[os.write(shim.stdin.fileno(), view) :]
+            view = view[plan.write(view) :]
     except BrokenPipeError:
         return False
-    answer = select.poll()  # not select(): a big platform has descriptors above its 1,024
-    answer.register(shim.stdout, select.POLLIN)
-    if not answer.poll(ACCEPT_SECONDS * 1000):
+    waiting = select.poll()  # not select(): a big platform has descriptors above its 1,024
+    waiting.register(answer, select.POLLIN)
+    if not waiting.poll(ACCEPT_SECONDS * 1000):
         return False
-    return os.read(shim.stdout.fileno(), 2) == b"ok"
+    return os.read(answer, 2) == b"ok"

@@ -1,8 +1,6 @@
 """The process that stands between the platform and one job, and outlives the platform.
 
-    python -I -S -E -c "..." <import root> <run folder's lock descriptor> <name>
-
-It gets the plan, with the secrets, on its standard input, answers "ok" on its standard output once the start is
+It is forked by the starter, in the run folder. It gets the plan, with the secrets, on its standard input, answers "ok" on its standard output once the start is
 durable, and from then on needs nobody: it starts the guard (which starts the body), writes the log, keeps the time
 limit, obeys the `stop` file, and leaves the verdict in `exit.json`. Standard library only, little of it, and everything
 it will need is imported before the body starts: the files of the platform may be others when a long job ends.
@@ -13,7 +11,6 @@ from __future__ import annotations
 import marshal
 import os
 import select
-import sys
 import time
 
 from apps.compute.backends.local import guard, processes, rundir
@@ -38,15 +35,14 @@ RETRY_RECORD = 2.0  # seconds between attempts to write the verdict on a full or
 DIAGNOSIS_BYTES = 2000
 
 
-def main() -> NoReturn:
+def main(lock_fd: int) -> NoReturn:
     """Run as the shim: read the plan, leave the caller's family, and see the job through to its verdict."""
-    lock_fd = int(sys.argv[2])
     os.set_inheritable(lock_fd, False)
     os.umask(0o077)
     length = int.from_bytes(_read_exactly(8), "little")
     body = _read_exactly(length)
     if os.fork():
-        os._exit(0)  # the caller reaps this one; the shim itself belongs to the machine's first process
+        os._exit(0)  # the kernel reaps this one; the shim itself belongs to the machine's first process
     os.setsid()
     run_folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     plan = marshal.loads(body)  # noqa: S302 -- from our own platform
