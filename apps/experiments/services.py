@@ -1,6 +1,7 @@
 """Writes on experiments."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from apps.compute.choices import TERMINAL, State
 from apps.compute.models import Workload
 from apps.compute.services import WorkloadRequest
 from apps.core import blobs, failpoints
+from apps.core.announcements import announce
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_row
 from apps.experiments import spec as specs
@@ -205,6 +207,7 @@ def follow_workload(workload: Workload, from_state: str) -> None:
     if not workload.subject.startswith("run:"):
         return
     run_id = workload.subject.removeprefix("run:")
+    transaction.on_commit(partial(announce, workload.subject, {"type": "state"}), robust=True)
     status = _RUN_STATUS.get(State(workload.state))
     if status is not None:
         Run.objects.filter(pk=run_id).update(status=status, finished_at=workload.finished_at or Now())

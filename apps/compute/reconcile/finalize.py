@@ -8,6 +8,7 @@ from apps.compute.choices import TERMINAL
 from apps.compute.models import Attempt, Workload
 from apps.compute.reconcile.advance import backend_of
 from apps.core import failpoints
+from apps.core.announcements import announce
 
 _PIECE = 1 << 20
 _PIECES_PER_TURN = 16
@@ -21,6 +22,7 @@ def finalize(workload: Workload) -> None:
     for attempt in workload.attempts.filter(removed_at=None).exclude(verdict="").select_related("cluster"):
         if not drain(backend_of(attempt), attempt):
             return
+        announce(workload.subject, {"type": "log.end"})
         forget(attempt)
     rows = Workload.objects.filter(pk=workload.pk, lease_epoch=workload.lease_epoch, state__in=TERMINAL)
     rows.update(next_reconcile_at=None, lease_until=None)
