@@ -163,13 +163,24 @@ def check_books(platform: Platform) -> None:
 
 
 def orphans(platform: Platform) -> list[str]:
-    found = []
+    found = [str(pid) for pid in _shims(platform)]
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdigit() and str(platform.home / "jobs").encode() in (entry / "environ").read_bytes():
                 line = (entry / "cmdline").read_bytes()
                 if b"FATHOM_ATTEMPT_HANDLE" in (entry / "environ").read_bytes():
                     found.append(line.decode(errors="replace"))
+    return found
+
+
+def _shims(platform: Platform) -> set[int]:
+    """Return the shims of the platform's jobs: forked, so without a command line or an environment of their own."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            is_shim = (entry / "comm").read_text() == "fathom-shim\n"
+            if is_shim and os.readlink(entry / "cwd").startswith(str(platform.home / "jobs")):
+                found.add(int(entry.name))
     return found
 
 
@@ -219,10 +230,9 @@ def _own(platform: Platform) -> list[int]:
     assert platform.process is not None
     jobs = str(platform.home / "jobs").encode()
     found = []
-    for pid in descendants(platform.process.pid):
+    for pid in set(descendants(platform.process.pid)) - _shims(platform):
         with suppress(OSError):
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if b"shim" not in line and jobs not in line:
+            if jobs not in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
 
