@@ -151,7 +151,8 @@ def issue_run_token(user: User, *, bound_to: str, purpose: str, scopes: Sequence
 
 def revoke_bound_tokens(bound_to: str) -> None:
     """End every token bound to an object: it is over."""
-    ApiToken.objects.filter(bound_to=bound_to, revoked_at=None).update(revoked_at=Now())
+    if ApiToken.objects.filter(bound_to=bound_to, revoked_at=None).update(revoked_at=Now()):
+        recent.forget()
 
 
 @transaction.atomic
@@ -163,21 +164,25 @@ def revoke_token(token: ApiToken, *, by: Any, reason: str = "") -> None:
         audit.record("revoke", token, by=by, reason=reason)
 
 
-def authenticate_token(value: str) -> User:
-    """Return the active user of a live token, with `user.token` set. Raises: NotAuthenticated."""
+def authenticate_token(value: str, *, afresh: bool = False) -> User:
+    """Return the active user of a live token, with `user.token` set; `afresh` for callers that keep the answer.
+
+    Raises: NotAuthenticated.
+    """
     refusal = NotAuthenticated("The token is unknown, expired or revoked.")
     if not tokens.is_well_formed(value):
         raise refusal
     digest = tokens.digest(value)
-    if (known := recent.find(digest)) is not None:
+    if not afresh and (known := recent.find(digest)) is not None:
         return known
+    question = recent.Question()
     token = ApiToken.objects.live().select_related("user").filter(digest=digest).first()
     if token is None or not token.user.is_active:
         raise refusal
     note_use(token)
     user: User = token.user
     user.token = token
-    recent.keep(digest, user)
+    question.keep(digest, user)
     return user
 
 

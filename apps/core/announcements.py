@@ -17,7 +17,7 @@ def group_of(subject: str) -> str:
 
 
 def announce(subject: str, message: dict[str, Any]) -> None:
-    """Send a hint to the followers of a subject; never waits. Of several that cannot be sent at once the last one goes."""
+    """Send a hint to the followers of a subject; never waits. Of several of one type the last one goes."""
     layer = get_channel_layer()
     if layer is not None:
         _announcer().tell(layer, group_of(subject), message)
@@ -29,13 +29,13 @@ class _Announcer:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._waiting: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._waiting: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}  # group and type -> the newest
         self._is_sending = False
         threading.Thread(target=self._loop.run_forever, name="announcements", daemon=True).start()
 
     def tell(self, layer: Any, group: str, message: dict[str, Any]) -> None:
         with self._lock:
-            self._waiting[group] = (layer, message)
+            self._waiting[group, message["type"]] = (layer, message)
             if self._is_sending:
                 return
             self._is_sending = True
@@ -47,11 +47,14 @@ class _Announcer:
                 if not self._waiting:
                     self._is_sending = False
                     return
-                group, (layer, message) = self._waiting.popitem()
+                group, kind = next(iter(self._waiting))
+                layer, message = self._waiting.pop((group, kind))
             try:
                 await layer.group_send(group, message)
             except (RedisError, OSError) as error:
                 logger.warning("announcement_lost", group=group, error=str(error))
+            except Exception:  # the outermost level of a loop: a bug must not silence it
+                logger.exception("announcement_failed", group=group)
 
 
 _started: _Announcer | None = None

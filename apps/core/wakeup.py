@@ -79,6 +79,8 @@ class _Sender:
         except (RedisError, OSError) as error:
             self._broken_until = time.monotonic() + _PAUSE_SECONDS
             logger.warning("hint_lost", hint=name, error=str(error))
+        except Exception:  # the outermost level of a loop: a bug must not silence it
+            logger.exception("hint_failed", hint=name)
 
 
 _started: _Sender | None = None

@@ -93,11 +93,11 @@ class Feed:
         """Refresh on every hint and every poll, until nobody reads."""
         group = f"run.{self.experiment}"
         layer: Any = get_channel_layer()
-        channel = await layer.new_channel("feed")
+        channel = ""
         hint: dict[str, Any] = {}
         try:
-            await self._quietly(layer.group_add(group, channel))
             while True:
+                channel = channel or await self._quietly(self._join(layer, group))
                 try:
                     await self._follow(hint)
                 except (DatabaseError, PoolTimeout) as error:
@@ -106,7 +106,13 @@ class Feed:
                 self.ready.set()
                 hint = await self._hint(layer, channel)
         finally:
-            await self._quietly(layer.group_discard(group, channel))
+            if channel:
+                await self._quietly(layer.group_discard(group, channel))
+
+    async def _join(self, layer: Any, group: str) -> str:
+        channel: str = await layer.new_channel("feed")
+        await layer.group_add(group, channel)
+        return channel
 
     async def _follow(self, hint: dict[str, Any]) -> None:
         """Read what the hint speaks of. More of the log needs no look at the state, which a moving log would pay for."""
@@ -118,6 +124,9 @@ class Feed:
             await self._read_to(self.now, hint["upto"])
 
     async def _hint(self, layer: Any, channel: str) -> dict[str, Any]:
+        if not channel:  # hints are away: polls alone
+            await asyncio.sleep(_POLL_SECONDS)
+            return {}
         try:
             hint: dict[str, Any] = await asyncio.wait_for(layer.receive(channel), _POLL_SECONDS)
         except TimeoutError:
@@ -127,11 +136,12 @@ class Feed:
             return {}
         return hint
 
-    async def _quietly(self, work: Any) -> None:
+    async def _quietly(self, work: Any) -> Any:
         try:
-            await work
+            return await work
         except (RedisError, OSError) as error:
             logger.warning("hints_unavailable", error=str(error))
+            return None
 
     async def refresh(self) -> None:
         """Read what is new and hand it to the readers that are level."""

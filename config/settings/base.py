@@ -257,7 +257,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 100
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FATHOM_MAX_BODY_BYTES = env_int("FATHOM_MAX_BODY_BYTES", 5 * 1024**3)
 FATHOM_WEB_THREADS = env_int("FATHOM_WEB_THREADS", 8, low=1, high=256)
-TOKEN_KEPT_SECONDS = env_int("FATHOM_TOKEN_KEPT_MS", 500, high=1000) / 1000
+TOKEN_KEPT_SECONDS = env_int("FATHOM_TOKEN_KEPT_MS", 500, high=500) / 1000
 
 # --- API --------------------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,14 @@
 """A token is looked up once per half second, and what is ended here ends at once."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from apps.accounts import recent, services
+from apps.accounts import recent, services, tokens
 from apps.accounts.models import ApiToken, User
 from apps.core.errors import NotAuthenticated
 from tests.accounts.test_tokens import issue
@@ -77,3 +79,30 @@ def test_it_does_not_grow_without_bound(cast: Cast, monkeypatch: pytest.MonkeyPa
     for _ in range(10):
         services.authenticate_token(issue(cast.alice))
     assert len(recent._known) <= 3
+
+
+def test_what_was_asked_before_an_ending_is_not_kept_after_it(cast: Cast) -> None:
+    value = issue(cast.alice)
+    user = services.authenticate_token(value)
+    recent.forget()
+    question = recent.Question()
+    recent.forget()
+    question.keep(tokens.digest(value), user)
+    assert recent.find(tokens.digest(value)) is None
+
+
+def test_an_expired_token_is_not_believed(cast: Cast) -> None:
+    value = issue(cast.alice)
+    user = services.authenticate_token(value)
+    assert user.token is not None
+    user.token.expires_at = timezone.now() - timedelta(seconds=1)
+    recent.Question().keep(tokens.digest(value), user)
+    assert recent.find(tokens.digest(value)) is None
+
+
+def test_who_keeps_the_answer_asks_afresh(cast: Cast) -> None:
+    value = issue(cast.alice)
+    services.authenticate_token(value)
+    ApiToken.objects.update(revoked_at=Now())
+    with pytest.raises(NotAuthenticated):
+        services.authenticate_token(value, afresh=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from apps.compute.backends.local import rundir
 from apps.core import failpoints
 from tests.kill.witness import Witness, check_log
 from tests.platform import Platform, descendants, wait_for
@@ -178,7 +179,7 @@ def _shims(platform: Platform) -> set[int]:
     found = set()
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            is_shim = (entry / "comm").read_text() == "fathom-shim\n"
+            is_shim = (entry / "comm").read_text() == f"{rundir.SHIM_NAME}\n"
             if is_shim and os.readlink(entry / "cwd").startswith(str(platform.home / "jobs")):
                 found.add(int(entry.name))
     return found

@@ -19,7 +19,7 @@ from apps.compute.models import Attempt, Cluster, Workload
 from apps.compute.reconcile.claim import LEASE_SECONDS
 from apps.compute.times import later
 from apps.core import failpoints
-from apps.core.errors import Stale
+from apps.core.errors import Conflict, Stale
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
 
@@ -98,7 +98,10 @@ def _try(workload: Workload, turn: Pass) -> None:
 def _reserve(workload: Workload, turn: Pass) -> quotas.Full | Attempt:
     number = workload.attempt_no + 1
     handle = f"fth-{workload.pk.hex}-{number}"
-    held = quotas.reserve(handle, workload.quota_node, [_node(workload.cluster, turn)], workload.amounts)
+    try:
+        held = quotas.reserve(handle, workload.quota_node, [_node(workload.cluster, turn)], workload.amounts)
+    except Conflict as error:  # this attempt has come and gone since the page was read
+        raise Stale(error.detail) from error
     if isinstance(held, quotas.Full):
         return held
     move(

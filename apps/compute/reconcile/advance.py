@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from django.db.models import Case, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from apps.compute import registry
@@ -133,7 +133,8 @@ def _is_overdue(workload: Workload, attempt: Attempt) -> bool:
 def _running(workload: Workload, attempt: Attempt, seen: Observation) -> None:
     started: Any = seen.started_at or timezone.now()
     failpoints.hit("run.before_running_commit")
-    Attempt.objects.filter(pk=attempt.pk, started_at=None).update(started_at=started)
+    submitted = Coalesce("submitted_at", Now())  # unless whoever submitted it died before he could say so
+    Attempt.objects.filter(pk=attempt.pk, started_at=None).update(started_at=started, submitted_at=submitted)
     transition(
         workload,
         State.RUNNING,

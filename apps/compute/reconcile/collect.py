@@ -58,6 +58,9 @@ class Collector:
         live = Attempt.objects.filter(Q(verdict=""), log_ended_at=None, submitted_at__isnull=False)
         found = {attempt.pk: attempt for attempt in live.select_related("cluster", "workload")}
         self.sources = {pk: self.sources.get(pk) or _Source(attempt) for pk, attempt in found.items()}
+        for pk, attempt in found.items():  # a crash of the database may have taken back what was appended last
+            known = self.sources[pk].attempt
+            known.log_bytes = min(known.log_bytes, attempt.log_bytes)
 
     def _look(self, source: _Source) -> None:
         attempt = source.attempt

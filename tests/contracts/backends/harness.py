@@ -20,7 +20,7 @@ from apps.compute.backends.base import Backend
 from apps.compute.backends.fake.backend import FakeBackend
 from apps.compute.backends.fake.settings import FakeSettings
 from apps.compute.backends.fake.world import FakeWorld
-from apps.compute.backends.local import rundir, sandbox
+from apps.compute.backends.local import processes, rundir, sandbox
 from apps.compute.backends.local.backend import LocalBackend
 from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.contract import Observation, Phase, Resources, WorkloadSpec
@@ -304,6 +304,7 @@ def await_true(condition: Callable[[], bool], what: str, seconds: float = PATIEN
 def survivors(local: LocalCluster, name: str) -> list[int]:
     """Return what is alive of a job by the mark, by its folder, and by its own user."""
     found = set(marked_processes(name))
+    found |= set(processes.named(rundir.SHIM_NAME, os.path.realpath(local.jobs_root / name)))
     pids_file = local.witness / f"{name}.pids"
     if local.mode != "bwrap" and pids_file.exists():  # in a namespace of its own a job has other pids
         found |= {pid for pid in map(int, pids_file.read_text().split()) if alive(pid)}

@@ -277,6 +277,8 @@ class LocalBackend(Backend, Inventory):
         Group.of(launcher.groups, launcher.group_name(name)).kill()
         markers = (f"FATHOM_ATTEMPT_HANDLE={name}".encode(), f"FATHOM_JOB_DIR={self._job(run)}".encode())
         processes.kill_all(processes.marked(markers))
+        # Outside of a sandbox the guard is a fork of the shim, which is a fork of the starter: no mark, but a name and a place.
+        processes.kill_all(processes.named(rundir.SHIM_NAME, os.path.realpath(run)))
         uid = files.read_text(run / rundir.UID)
         if uid.isdigit():
             processes.kill_all(processes.owned_by(int(uid)))

@@ -80,8 +80,12 @@ class Launcher:
         body = marshal.dumps(plan)
         with ExitStack() as ours:
             plan_write, answer_read = self._start_shim(run, lock, ours)
-            if not _hand_over(plan_write, answer_read, len(body).to_bytes(8, "little") + body):
+            try:
+                is_taken = _hand_over(plan_write, answer_read, len(body).to_bytes(8, "little") + body)
+            except TimeoutError:
                 self._starter.close()
+                is_taken = False
+            if not is_taken:
                 said = (run / rundir.SHIM_ERRORS).read_text("utf-8", "replace").strip()[-300:]
                 msg = f"the shim of {name} did not start: {said or 'no answer'}"
                 raise Unavailable(msg)
@@ -89,12 +93,12 @@ class Launcher:
     def _start_shim(self, run: Path, lock: int, ours: ExitStack) -> tuple[IO[bytes], int]:
         """Return where to write the plan and where to read the answer; `ours` closes both."""
         with ExitStack() as theirs:
-            ends = os.pipe(), os.pipe()
-            (plan_read, plan_write), (answer_read, answer_write) = ends
-            ours.callback(os.close, answer_read)
+            plan_read, plan_write = os.pipe()
+            theirs.callback(os.close, plan_read)
             writer = ours.enter_context(os.fdopen(plan_write, "wb", buffering=0))
-            for fd in (plan_read, answer_write):
-                theirs.callback(os.close, fd)
+            answer_read, answer_write = os.pipe()
+            ours.callback(os.close, answer_read)
+            theirs.callback(os.close, answer_write)
             errors = theirs.enter_context(open(run / rundir.SHIM_ERRORS, "ab"))
             folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             theirs.callback(os.close, folder)
@@ -174,15 +178,21 @@ class Launcher:
 
 
 def _hand_over(plan: IO[bytes], answer: int, message: bytes) -> bool:
-    """Send the plan; return whether the shim answered that it has durably taken the job on."""
+    """Send the plan; return whether the shim answered that it has durably taken the job on. Raises: TimeoutError."""
+    os.set_blocking(plan.fileno(), False)
+    view = memoryview(message)
     try:
-        view = memoryview(message)
         while view:
-            view = view[plan.write(view) :]
+            _await(plan.fileno(), select.POLLOUT)
+            view = view[plan.write(view) or 0 :]
     except BrokenPipeError:
         return False
-    waiting = select.poll()  # not select(): a big platform has descriptors above its 1,024
-    waiting.register(answer, select.POLLIN)
-    if not waiting.poll(ACCEPT_SECONDS * 1000):
-        return False
+    _await(answer, select.POLLIN)
     return os.read(answer, 2) == b"ok"
+
+
+def _await(fd: int, event: int) -> None:
+    waiting = select.poll()  # not select(): a big platform has descriptors above its 1,024
+    waiting.register(fd, event)
+    if not waiting.poll(ACCEPT_SECONDS * 1000):
+        raise TimeoutError

@@ -86,6 +86,20 @@ def marked(markers: tuple[bytes, ...]) -> list[int]:
     return found
 
 
+def named(name: str, folder: str) -> list[int]:
+    """Return the processes called `name` whose working directory is `folder`."""
+    found = []
+    for pid in _pids():
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                is_named = file.read() == f"{name}\n"
+            if is_named and os.readlink(f"/proc/{pid}/cwd") == folder:
+                found.append(pid)
+        except OSError:  # gone
+            continue
+    return found
+
+
 def owned_by(uid: int) -> list[int]:
     """Return the processes of one user."""
     found = []
@@ -112,13 +126,14 @@ def kill_all(pids: list[int], signum: int = signal.SIGKILL) -> int:
 
 
 def signal_exactly(pid: int, started: int, signum: int) -> bool:
-    """Signal the one process that has this pid and this start time; never a later owner of the pid."""
+    """Signal the one living process that has this pid and this start time; never a later owner of the pid."""
     try:
         fd = os.pidfd_open(pid)
     except (ProcessLookupError, OSError):
         return False
     try:
-        if start_time(pid) != started:  # the descriptor pins the process, so this cannot change any more
+        fields = _stat(pid)  # the descriptor pins the process, so its start cannot change any more
+        if not fields or int(fields[19]) != started or fields[0] in (b"Z", b"X"):
             return False
         signal.pidfd_send_signal(fd, signum)
     except ProcessLookupError:

@@ -26,6 +26,7 @@ EXIT = "exit.json"
 SHIM_ERRORS = "shim.err"
 JOB = "job"
 MAX_NAME = 128
+SHIM_NAME = "fathom-shim"  # what the shim and its guard call themselves
 
 # struct flock with 64-bit offsets: type, whence, start, len, pid
 _FLOCK = "hhqqi4x"

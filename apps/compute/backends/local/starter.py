@@ -15,7 +15,7 @@ import os
 import struct
 import sys
 
-from apps.compute.backends.local import shim
+from apps.compute.backends.local import rundir, shim
 
 TYPE_CHECKING = False  # `typing` and `signal` take longer to import than all the rest of this
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ def _become_shim(plan: int, answer: int, errors: int, folder: int, lock: int) ->
             os.dup2(fd, standard)
         for fd in (plan, answer, errors, folder):
             os.close(fd)
-        _call_myself(b"fathom-shim")
+        _call_myself(rundir.SHIM_NAME.encode())
         shim.main(lock)
+    except BaseException as error:  # noqa: BLE001 -- outermost of this process; what went wrong must be told
+        shim.complain(repr(error))
     finally:
         os._exit(75)
 

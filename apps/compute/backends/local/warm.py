@@ -47,7 +47,6 @@ class Starter:
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
                     env={},
@@ -64,6 +63,7 @@ class Starter:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+            self._process.kill()  # it may be stopped, and would not see the end; what it had not begun is tried again
             self._process.wait()
 
     def __del__(self) -> None:
