@@ -52,9 +52,7 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
     team = find_team(parsed.get("team"), by=by)
     project = tracking.find_project(parsed.get("project", tracking.DEFAULT_PROJECT), by=by, team=team)
     visibility = parsed.get("visibility", "")
-    run = tracking.create_run(
-        project, by=by, name=parsed.name, team=team, visibility=visibility, scope="experiment:create"
-    )
+    run = tracking.open_run(project, by=by, name=parsed.name, team=team, visibility=visibility)
     node = quota_node(by, run.team)
     workload = compute.request_workload(_request(parsed, run, by), user=by, team=run.team, node=node)
     if tags := parsed.get("tags"):

@@ -13,7 +13,7 @@ from apps.tracking.services.projects import (
     find_project,
     update_project,
 )
-from apps.tracking.services.runs import archive_run, create_run, finish_run, log_batch
+from apps.tracking.services.runs import archive_run, create_run, finish_run, log_batch, open_run
 from apps.tracking.summaries import Summary, latest_metrics
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "latest_metrics",
     "list_folder",
     "log_batch",
+    "open_run",
     "read_curves",
     "read_preview",
     "save_artifact",

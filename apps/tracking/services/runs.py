@@ -26,15 +26,25 @@ def create_run(
     team: Team | None = None,
     visibility: str = "",
     tags: Mapping[str, str] | None = None,
-    scope: str = "run:create",
 ) -> Run:
     """Create a tracked run in a project; team and visibility are the project's unless given. Audited.
 
     Raises: NotAllowed, Invalid.
     """
-    policy.require_active(by, scope)
+    policy.require_active(by, "run:create")
+    run = open_run(project, by=by, name=name, team=team, visibility=visibility)
+    if tags:
+        ingest.write(run.pk, batches.check({"tags": tags}), None)
+    audit.record("create", run, by=by)
+    return run
+
+
+def open_run(project: Project, *, by: Any, name: str, team: Team | None = None, visibility: str = "") -> Run:
+    """Create the run of something that is audited itself, in its transaction. The caller has judged the token's scope.
+
+    Raises: NotAllowed, Invalid.
+    """
     policy.require(by, "submit", project)
-    labels = batches.check({"tags": tags or {}})
     if team is not None:
         policy.require(by, "submit", team)
     run = Run(
@@ -49,10 +59,6 @@ def create_run(
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
     run.save(force_insert=True)
-    if tags:
-        ingest.write(run.pk, labels, None)
-    if scope == "run:create":  # else the submission is the event
-        audit.record("create", run, by=by)
     return run
 
 
