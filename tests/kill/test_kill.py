@@ -3,12 +3,15 @@
 The short form runs with the tests; `make kill` (FATHOM_LONG_TESTS=1) adds the downtimes, the rounds and all failpoints.
 """
 
+import gzip
+import hashlib
 import json
 import os
 import random
 import signal
 import time
 import urllib.error
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -88,12 +91,17 @@ class Client:
     def get(self, path: str) -> Any:
         return wait_for(lambda: self._try("GET", path), seconds=90, what=path)
 
-    def _try(self, method: str, path: str, body: Any = None, key: str = "") -> Any:
+    def send(self, method: str, path: str, content: bytes, kind: str = "application/json") -> Any:
+        """Send something that may safely be sent again, until it is answered."""
+        key = f"send-{random.random()}" if kind == "application/json" else ""
+        return wait_for(lambda: self._try(method, path, content, key, kind), seconds=90, what=path)
+
+    def _try(self, method: str, path: str, body: Any = None, key: str = "", kind: str = "application/json") -> Any:
         from urllib import request
 
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
         headers |= {"Idempotency-Key": key} if key else {}
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         asked = request.Request(f"{self.platform.url}/api/v2{path}", data=data, method=method, headers=headers)
         try:
             with request.urlopen(asked, timeout=10) as answer:
@@ -249,6 +257,74 @@ def test_die_at_a_failpoint(name: str, platform: Platform, witness: Witness, tmp
     settle(client)
     wait_for(lambda: (fired / name).exists(), seconds=30, what=f"{name} to be passed twice")
     check(client, witness)
+
+
+def arm(platform: Platform, name: str, tmp_path: Path) -> Path:
+    """Let the first process that passes the failpoint die there; return what tells that one did."""
+    fired = tmp_path / "fired"
+    fired.mkdir()
+    platform.extra = {"FATHOM_FAILPOINTS": f"{name}=kill", "FATHOM_FAILPOINT_ONCE_DIR": str(fired)}
+    platform.start()
+    return fired / name
+
+
+@pytest.mark.skipif(not LONG, reason="make kill")
+@pytest.mark.parametrize("name", ["cancel.after_desired", "cancel.after_kill"])
+def test_die_while_cancelling(name: str, platform: Platform, witness: Witness, tmp_path: Path) -> None:
+    fired = arm(platform, name, tmp_path)
+    client = Client(platform, platform.make_user("alice"))
+    key = client.submit({"command": "sleep 100", "grace": "1s", "env": {"WITNESS": "cancel-me"}}, 0)
+    wait_for(lambda: client.get(f"/experiments/{key}/")["state"] == "running", what="it to run")
+    client.send("POST", f"/experiments/{key}/stop/", b'{"reason": "test"}')
+    wait_for(lambda: client.get(f"/experiments/{key}/")["state"] == "stopped", seconds=60, what="it to be stopped")
+    assert fired.exists()
+    assert _alive() == []
+    check_books(platform)
+
+
+@pytest.mark.skipif(not LONG, reason="make kill")
+@pytest.mark.parametrize(
+    "name", ["code.after_write_before_row", "artifact.after_write_before_row", "metrics.before_commit"]
+)
+def test_die_while_something_is_sent(name: str, platform: Platform, tmp_path: Path) -> None:
+    fired = arm(platform, name, tmp_path)
+    client = Client(platform, platform.make_user("alice"))
+    content = gzip.compress(random.randbytes(100_000))
+    ref = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    client.send("PUT", f"/code/{ref}/", content, "application/gzip")
+    run = client.send("POST", "/runs/", b'{"name": "tracked"}')["id"]
+    client.send("PUT", f"/runs/{run}/artifacts/model.bin", content, "application/octet-stream")
+    points = [{"key": "loss", "value": n / 7, "step": n, "time": 1_700_000_000_000 + n} for n in range(1000)]
+    client.send(
+        "POST", f"/runs/{run}/log-batch/", json.dumps({"batch_id": str(uuid.uuid4()), "metrics": points}).encode()
+    )
+    assert fired.exists()
+    assert client.get(f"/code/{ref}/")["size_bytes"] == len(content)
+    (artifact,) = client.get(f"/runs/{run}/artifacts/")["results"]
+    assert (artifact["size_bytes"], artifact["sha256"]) == (len(content), ref.removeprefix("sha256:"))
+    counted = platform.manage("from apps.tracking.models import MetricPoint; print(MetricPoint.objects.count())")
+    assert counted.strip() == "1000"
+
+
+@pytest.mark.skipif(not LONG, reason="make kill")
+def test_die_while_sweeping(platform: Platform, tmp_path: Path) -> None:
+    """What nobody owns is removed, also by the worker after the one that died over it."""
+    fired = arm(platform, "sweep.before_delete", tmp_path)
+    orphan = "fth-0123456789abcdef-1"
+    platform.manage(
+        "from apps.compute import registry\n"
+        "from apps.compute.contract import Resources, WorkloadSpec\n"
+        "from apps.compute.models import Cluster\n"
+        "cluster = Cluster.objects.get(name='local')\n"
+        "spec = WorkloadSpec(command=('sleep', '1000'), env={'WITNESS': 'cancel-me'}, resources=Resources(cpu_milli=100))\n"
+        f"registry.connect(cluster.kind, cluster.settings).submit({orphan!r}, spec)\n"
+    )
+    wait_for(_alive, what="its process")
+    folder = platform.home / "jobs" / orphan
+    assert folder.exists()
+    wait_for(lambda: not folder.exists(), seconds=200, every=0.5, what="the removal of the orphan")
+    assert fired.exists()
+    assert _alive() == []
 
 
 STUBBORN = {
