@@ -83,7 +83,7 @@ def throughput(platform: Platform, token: str, *, count: int = 200) -> Result:
         active = (
             "/experiments/?limit=1&state=queued&state=starting&state=running&state=stopping&kind=shell&tag=bench=noop"
         )
-        wait_for(lambda: not client.call("GET", active)["results"], seconds=120, every=0.2, what="the end of all")
+        wait_for(lambda: not client.call("GET", active)["results"], seconds=120, every=0.5, what="the end of all")
         return count / (time.perf_counter() - began)
 
     floor = bare()
