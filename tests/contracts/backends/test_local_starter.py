@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from apps.compute.backends.base import Unavailable
-from apps.compute.backends.local import launch, processes, rundir
+from apps.compute.backends.local import launch, prepared, processes, rundir, sandbox
+from apps.compute.backends.local.backend import LocalBackend
 from apps.compute.contract import Phase
 
 from .harness import Behaviour, LocalCluster, alive, await_true, survivors
@@ -39,7 +42,8 @@ def test_a_dead_starter_is_replaced(local: LocalCluster) -> None:
     first = starter_of(local)
     os.kill(first, signal.SIGKILL)
     await_true(lambda: not alive(first), "it is dead")
-    assert local.wait_final(local.start(Behaviour())).phase is Phase.SUCCEEDED
+    for _ in range(2):  # the first by the shim that it left waiting
+        assert local.wait_final(local.start(Behaviour())).phase is Phase.SUCCEEDED
     assert starter_of(local) != first
 
 
@@ -53,16 +57,19 @@ def test_it_ends_with_its_platform(local: LocalCluster) -> None:
 def test_it_keeps_nothing_of_a_job(local: LocalCluster) -> None:
     """A descriptor left behind would hold the lock of a job that is over, or keep its log open."""
     local.wait_final(local.start(Behaviour()))
-    before = sorted(os.listdir(f"/proc/{starter_of(local)}/fd"))
+    folder = f"/proc/{starter_of(local)}/fd"
+    await_true(lambda: len(os.listdir(folder)) == 5, "the standard three, the socket, and the life of who waits")
     for _ in range(3):
         local.wait_final(local.start(Behaviour()))
-    assert sorted(os.listdir(f"/proc/{starter_of(local)}/fd")) == before
+    await_true(lambda: len(os.listdir(folder)) == 5, "no more than before")
 
 
 def test_one_that_hangs_is_replaced_too(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     local.wait_final(local.start(Behaviour()))
     first = starter_of(local)
+    await_true(lambda: len(os.listdir(f"/proc/{first}/fd")) == 5, "the next shim waits")
     os.kill(first, signal.SIGSTOP)
+    local.wait_final(local.start(Behaviour()))  # by the shim that waits already
     name = local.new_name()
     with monkeypatch.context() as patched:
         patched.setattr(launch, "ACCEPT_SECONDS", 0.2)
@@ -104,3 +111,56 @@ def test_a_stopped_guard_of_a_killed_shim_is_killed(local: LocalCluster) -> None
     await_true(lambda: survivors(local, name) == [], "nothing is left")
     local.backend.remove(name)
     assert local.look(name).phase is Phase.MISSING
+
+
+def waiting(local: LocalCluster) -> list[str]:
+    return [path.name for path in local.jobs_root.iterdir() if path.name.startswith(prepared.PREFIX)]
+
+
+def test_the_sandbox_of_the_next_job_stands_and_goes_with_the_platform(sandboxed: LocalCluster) -> None:
+    sandboxed.wait_final(sandboxed.start(Behaviour()))
+    await_true(lambda: len(waiting(sandboxed)) == 1, "the next one is prepared")
+    sandboxed.backend._launcher()._starter.close()
+    await_true(lambda: waiting(sandboxed) == [], "it is gone")
+    root = sandbox.secrets_root(sandboxed.settings)
+    assert root is None or not list(root.glob(f"{prepared.PREFIX}*"))
+
+
+def test_a_fallen_sandbox_is_replaced(sandboxed: LocalCluster) -> None:
+    sandboxed.wait_final(sandboxed.start(Behaviour()))
+    await_true(lambda: len(waiting(sandboxed)) == 1, "the next one is prepared")
+    (before,) = waiting(sandboxed)
+    shim = int(before.removeprefix(prepared.PREFIX).partition("-")[0])
+    await_true(lambda: len(processes.descendants(shim)) == 2, "bwrap and the guard are there")
+    time.sleep(0.2)
+    os.kill(processes.children(shim)[0], signal.SIGKILL)
+    await_true(lambda: waiting(sandboxed) not in ([], [before]), "another one is prepared")
+    assert sandboxed.wait_final(sandboxed.start(Behaviour())).phase is Phase.SUCCEEDED
+
+
+def test_what_a_killed_waiting_shim_leaves_is_removed(sandboxed: LocalCluster) -> None:
+    sandboxed.wait_final(sandboxed.start(Behaviour()))
+    await_true(lambda: len(waiting(sandboxed)) == 1, "the next one is prepared")
+    (name,) = waiting(sandboxed)
+    os.kill(starter_of(sandboxed), signal.SIGKILL)
+    shim = int(name.removeprefix(prepared.PREFIX).partition("-")[0])
+    inside = processes.descendants(shim)
+    os.kill(shim, signal.SIGKILL)
+    await_true(lambda: not [pid for pid in (shim, *inside) if alive(pid)], "the sandbox has died with it")
+    assert waiting(sandboxed) == [name]
+    again = LocalBackend(sandboxed.settings)
+    again.health()
+    again._launcher()
+    assert name not in waiting(sandboxed)
+    for folder in again._launcher().groups.values():
+        assert not list(Path(folder).glob(f"*{name}"))
+
+
+def test_a_job_that_cannot_be_sandboxed_says_so(sandboxed: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "job_arguments", lambda base: [*base, "--no-such-option"])
+    sandboxed.backend = LocalBackend(sandboxed.settings)
+    name = sandboxed.start(Behaviour())
+    seen = sandboxed.wait_final(name)
+    assert (seen.phase, seen.reason) == (Phase.FAILED, "StartFailed")
+    assert "no-such-option" in seen.message
+    assert survivors(sandboxed, name) == []

@@ -25,6 +25,7 @@ from apps.compute.backends.local import (
     files,
     launch,
     observation,
+    prepared,
     processes,
     rundir,
     sandbox,
@@ -190,6 +191,7 @@ class LocalBackend(Backend, Inventory):
             try:
                 self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
                 files.remove_stale(self._root, prefixes=(".new-", ".dead-"))
+                self._remove_unused()
                 found = sandbox.isolation(self.settings)
                 if not found.mode:
                     raise Unavailable(found.warnings[0])
@@ -197,6 +199,13 @@ class LocalBackend(Backend, Inventory):
             except OSError as error:
                 raise _unavailable(error) from error
             return self._ready
+
+    def _remove_unused(self) -> None:
+        """Remove what a process that waited for a job has left where it was killed."""
+        for root in (self._root, sandbox.secrets_root(self.settings)):
+            for path in root.glob(f"{prepared.PREFIX}*") if root else ():
+                if prepared.is_orphan(path.name):
+                    files.remove_tree(path)
 
     def _reach(self) -> None:
         """Make sure that an absent name is really absent, and not its whole disk. Raises: Unavailable."""
@@ -275,8 +284,9 @@ class LocalBackend(Backend, Inventory):
     def _kill_rest(self, launcher: launch.Launcher, name: str, run: Path) -> None:
         """Kill whatever lives on of a job whose shim is gone: its group, its user, and all that carry its mark."""
         Group.of(launcher.groups, launcher.group_name(name)).kill()
-        markers = (f"FATHOM_ATTEMPT_HANDLE={name}".encode(), f"FATHOM_JOB_DIR={self._job(run)}".encode())
-        processes.kill_all(processes.marked(markers))
+        inside = sandbox.INSIDE_JOB if sandbox.isolation(self.settings).mode == "bwrap" else self._job(run)
+        marks = tuple(f"{key}={value}".encode() for key, value in launch.marks(name, inside).items())
+        processes.kill_all(processes.marked(marks))
         # Outside of a sandbox the guard is a fork of the shim, which is a fork of the starter: no mark, but a name and a place.
         processes.kill_all(processes.named(rundir.SHIM_NAME, os.path.realpath(run)))
         uid = files.read_text(run / rundir.UID)

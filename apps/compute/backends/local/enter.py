@@ -1,12 +1,10 @@
-"""From the shim to the guard: the step into the sandbox. Standard library only: the shim imports this."""
+"""From the shim to a guard without a sandbox: a fork. Standard library only: the shim imports this."""
 
 from __future__ import annotations
 
-import marshal
 import os
 
 from apps.compute.backends.local import guard
-from apps.compute.backends.local.cgroups import Group
 
 TYPE_CHECKING = False  # `typing` and `signal` take longer to import than all the rest of this
 if TYPE_CHECKING:
@@ -18,25 +16,16 @@ else:
 GUARD_KEYS = ("command", "env", "uid", "cwd", "sandboxed", "cgroups", "max_open_files", "max_processes", "lock")
 
 
-def become_guard(plan: dict[str, Any], guard_plan: dict[str, Any], diagnosis: int) -> NoReturn:
-    """Turn the calling, freshly forked process into the guard, inside the sandbox if there is one. Never returns."""
+def become_guard(guard_plan: dict[str, Any], diagnosis: int) -> NoReturn:
+    """Turn the calling, freshly forked process into the guard. Never returns."""
     try:
         os.dup2(diagnosis, 1)
         os.dup2(diagnosis, 2)
         code = guard_plan["code"]
         keep = {guard_plan[key] for key in ("log", "status", "control", "lock")} | ({code["fd"]} if code else set())
-        if not guard_plan["sandboxed"]:
-            signal.set_wakeup_fd(-1)
-            _close_others(keep)
-            guard.run(guard_plan)
-        Group(plan["cgroups"]).enter()
-        plan_read = os.memfd_create("plan")
-        os.write(plan_read, marshal.dumps(guard_plan))
-        os.lseek(plan_read, 0, os.SEEK_SET)
-        for fd in (*keep, plan_read):
-            os.set_inheritable(fd, True)
-        argv = [*plan["sandbox"], str(plan_read)]
-        os.execve(argv[0], argv, plan["guard_env"])  # noqa: S606 -- our own words
+        signal.set_wakeup_fd(-1)
+        _close_others(keep)
+        guard.run(guard_plan)
     except BaseException as error:  # noqa: BLE001 -- outermost of this process; it must not run on as a second shim
         os.write(2, f"cannot start the guard: {error}".encode("utf-8", "replace"))
     finally:

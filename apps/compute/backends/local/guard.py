@@ -11,11 +11,13 @@ To the shim it says, line by line: "S <time>" started, "F <errno> <message>" cou
 
 from __future__ import annotations
 
+import _socket
 import errno
 import marshal
 import os
 import resource
 import select
+import struct
 import time
 
 from apps.compute.backends.local import processes
@@ -37,10 +39,21 @@ BODY_OOM_SCORE = b"500"  # under pressure the kernel takes a job before the plat
 RESET_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def main(plan_fd: int) -> NoReturn:
-    """Run as the guard of the plan that can be read, marshalled, from `plan_fd`."""
+def main(channel_fd: int) -> NoReturn:
+    """Run as the guard in a sandbox: say that it stands, wait for the plan and its descriptors, serve."""
+    channel = _socket.socket(fileno=channel_fd)
+    channel.send(b"up")
+    message, ancillary, _, _ = channel.recvmsg(16, _socket.CMSG_SPACE(8 * struct.calcsize("i")))
+    if not message:
+        os._exit(0)  # there was no job
+    channel.close()
+    sent = ancillary[0][2]
+    plan_fd, log, status, control, lock, *code = struct.unpack(f"{len(sent) // struct.calcsize('i')}i", sent)
     with os.fdopen(plan_fd, "rb") as file:
         plan = marshal.loads(file.read())  # noqa: S302 -- from our own shim
+    plan.update(log=log, status=status, control=control, lock=lock)
+    if code:
+        plan["code"]["fd"] = code[0]
     run(plan)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from apps.compute.backends.base import Rejected, Unavailable
-from apps.compute.backends.local import cgroups, rundir, sandbox, uids
+from apps.compute.backends.local import cgroups, prepared, rundir, sandbox, uids
 from apps.compute.backends.local.sandbox import Isolation
 from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.backends.local.warm import Starter
@@ -48,20 +48,36 @@ def check(spec: WorkloadSpec, capacity: Mapping[str, int]) -> None:
             raise Rejected(msg)
 
 
+def marks(name: str, job: str) -> dict[str, str]:
+    """Return the variables by which the processes of a job are known, wherever they have gone."""
+    return {"FATHOM_ATTEMPT_HANDLE": name, "FATHOM_JOB_DIR": job}
+
+
 class Launcher:
     """Starts shims for one cluster. Holds what is the same for all of its jobs."""
 
     def __init__(self, settings: LocalSettings, found: Isolation) -> None:
         self._settings = settings
         self._isolation = found
-        self._argv = sandbox.base_arguments(settings, found) if found.mode == "bwrap" else []
-        self._starter = Starter()
         self.groups = cgroups.prepare(settings.cgroup_parent) if settings.limits else {}
         self.secrets_root = sandbox.secrets_root(settings)
         if self.secrets_root:
             sandbox.prepare_scratch(self.secrets_root)
         if found.mode == "user":
             sandbox.prepare_scratch(sandbox.scratch_root(settings))
+        for folder in set(self.groups.values()):  # of processes that waited for a job and were killed
+            for path in Path(folder).glob(f"{sandbox.cluster_key(settings)}.{prepared.PREFIX}*"):
+                if prepared.is_orphan(path.name):
+                    cgroups.Group({"": str(path)}).destroy()
+        is_sandboxed = found.mode == "bwrap"
+        template = {
+            "jobs_root": settings.jobs_root,
+            "secrets_root": str(self.secrets_root or ""),
+            "groups": self.groups,
+            "key": sandbox.cluster_key(settings),
+            "argv": sandbox.job_arguments(sandbox.base_arguments(settings, found)) if is_sandboxed else [],
+        }
+        self._starter = Starter(template)
 
     def group_name(self, name: str) -> str:
         return f"{sandbox.cluster_key(self._settings)}.{name}"
@@ -109,26 +125,19 @@ class Launcher:
         settings, mode = self._settings, self._isolation.mode
         job = sandbox.job_folder(settings, mode, name)
         uid = self._claim_user(name, run)
-        markers = {"FATHOM_ATTEMPT_HANDLE": name, "FATHOM_JOB_DIR": job}
-        secrets = self.secrets_folder(name) if spec.secrets else ""
-        argv = []
-        if mode == "bwrap":
-            argv = sandbox.job_arguments(self._argv, job=job, tmp=os.path.join(job, "tmp"), secrets=secrets)
-        visible = sandbox.INSIDE_SECRETS if mode == "bwrap" else secrets
+        inside = sandbox.INSIDE_JOB if mode == "bwrap" else job
+        secrets = sandbox.INSIDE_SECRETS if mode == "bwrap" else self.secrets_folder(name)
         asked = spec.resources
         return {
             "command": list(spec.command),
-            "env": {**self._environment(spec, job, visible), **markers},
+            "env": {**self._environment(spec, inside, secrets), **marks(name, inside)},
             "secrets": {key: value.encode("utf-8", "surrogateescape") for key, value in spec.secrets.items()},
             "secrets_folder": self.secrets_folder(name),
             "masks": secret_forms(spec.secrets.values()),
             "sandboxed": mode == "bwrap",
-            "sandbox": argv,
-            "guard_env": markers,
             "uid": uid,
             "job": job,
-            "cwd": f"{job}/code",
-            "tmp": os.path.join(job, "tmp"),
+            "cwd": f"{inside}/code",
             "cgroups": cgroups.Group.of(self.groups, self.group_name(name)).folders,
             "memory_bytes": asked.memory_bytes or LEAST_MEMORY,
             "cpu_milli": asked.cpu_milli or LEAST_CPU_MILLI,

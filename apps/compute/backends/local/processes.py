@@ -125,6 +125,12 @@ def kill_all(pids: list[int], signum: int = signal.SIGKILL) -> int:
     return hit
 
 
+def is_running(pid: int, started: int) -> bool:
+    """Say whether the one process that has this pid and this start time lives; a zombie does not."""
+    fields = _stat(pid)
+    return bool(fields) and int(fields[19]) == started and fields[0] not in (b"Z", b"X")
+
+
 def signal_exactly(pid: int, started: int, signum: int) -> bool:
     """Signal the one living process that has this pid and this start time; never a later owner of the pid."""
     try:
@@ -132,8 +138,7 @@ def signal_exactly(pid: int, started: int, signum: int) -> bool:
     except (ProcessLookupError, OSError):
         return False
     try:
-        fields = _stat(pid)  # the descriptor pins the process, so its start cannot change any more
-        if not fields or int(fields[19]) != started or fields[0] in (b"Z", b"X"):
+        if not is_running(pid, started):  # the descriptor pins the process, so this cannot become another's
             return False
         signal.pidfd_send_signal(fd, signum)
     except ProcessLookupError:

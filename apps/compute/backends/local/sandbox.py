@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.compute.backends.local import rundir
+from apps.compute.backends.local import prepared, rundir
 from apps.compute.backends.local.settings import LocalSettings
 
 IMPORT_ROOT = Path(__file__).resolve().parents[4]
@@ -28,6 +28,7 @@ SHIM_PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's:
 LEAN = ("-I", "-S", "-E")
 INSIDE_IMPORT_ROOT = "/run/fathom/lib"
 INSIDE_SECRETS = "/run/fathom/secrets"
+INSIDE_JOB = "/run/fathom/job"
 GUARD_BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from apps.compute.backends.local.guard import main; main(int(sys.argv[2]))"
@@ -159,7 +160,7 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
         argv += ["--perms", "1777", "--tmpfs", path]
     shown = (*found.interpreter_paths, *settings.readable_paths, *settings.writable_paths)
     inside = f"{INSIDE_IMPORT_ROOT}/apps/compute/backends/local"
-    argv += _parents(*shown, INSIDE_SECRETS, inside, f"{settings.jobs_root}/name")
+    argv += _parents(*shown, INSIDE_SECRETS, INSIDE_JOB, inside)
     for path in (*found.interpreter_paths, *settings.readable_paths):
         argv += ["--ro-bind-try", path, path]
     for path in settings.writable_paths:
@@ -187,14 +188,13 @@ def _parents(*paths: str) -> list[str]:
     return [word for path in sorted(above) if not _inside(path, SYSTEM) for word in ("--dir", path)]
 
 
-def job_arguments(base: list[str], *, job: str, tmp: str, secrets: str) -> list[str]:
-    """Return the whole command line of one job's guard, but for the descriptor of its plan."""
-    argv = [*base, "--dir", os.path.dirname(job), "--bind", job, job]
+def job_arguments(base: list[str]) -> list[str]:
+    """Return the whole command line of a guard that waits for its job, but for the descriptor on which it waits."""
+    argv = [*base, "--bind", prepared.JOB, INSIDE_JOB]
     for path in TEMPORARY:
         if not any(_inside(word, (path,)) for word in base if word != path):
-            argv += ["--bind", tmp, path]  # on disk, unless something to be seen lies there
-    if secrets:
-        argv += ["--ro-bind", secrets, INSIDE_SECRETS]
+            argv += ["--bind", prepared.TMP, path]  # on disk, unless something to be seen lies there
+    argv += ["--ro-bind", prepared.SECRETS, INSIDE_SECRETS]
     return [*argv, "--", SHIM_PYTHON, *LEAN, "-c", GUARD_BOOT, INSIDE_IMPORT_ROOT]
 
 

@@ -1,7 +1,7 @@
 """The process that stands between the platform and one job, and outlives the platform.
 
-It is forked by the starter, in the run folder. It gets the plan, with the secrets, on its standard input, answers "ok" on its standard output once the start is
-durable, and from then on needs nobody: it starts the guard (which starts the body), writes the log, keeps the time
+It is forked by the starter, and comes to life in the run folder. It gets the plan, with the secrets, on its standard
+input, answers "ok" on its standard output once the start is durable, and from then on needs nobody: it starts the guard (which starts the body), writes the log, keeps the time
 limit, obeys the `stop` file, and leaves the verdict in `exit.json`. Standard library only, little of it, and everything
 it will need is imported before the body starts: the files of the platform may be others when a long job ends.
 """
@@ -18,6 +18,7 @@ from apps.compute.backends.local.cgroups import Group
 from apps.compute.backends.local.enter import GUARD_KEYS, become_guard
 from apps.compute.backends.local.logfile import LogFile
 from apps.compute.backends.local.outcome import Outcome
+from apps.compute.backends.local.prepared import Prepared
 from apps.compute.backends.masking import Masker
 
 TYPE_CHECKING = False  # `typing` and `signal` take longer to import than all the rest of this
@@ -35,20 +36,33 @@ RETRY_RECORD = 2.0  # seconds between attempts to write the verdict on a full or
 DIAGNOSIS_BYTES = 2000
 
 
-def main(lock_fd: int) -> NoReturn:
-    """Run as the shim: read the plan, leave the caller's family, and see the job through to its verdict."""
+def main(lock_fd: int, sandbox: Prepared | None, template: dict[str, Any]) -> NoReturn:
+    """Run as the shim: read the plan, and see the job through to its verdict."""
     os.set_inheritable(lock_fd, False)
-    os.umask(0o077)
+    try:
+        _serve(lock_fd, sandbox, template)
+    except BaseException as error:  # noqa: BLE001 -- outermost of this process; what went wrong must be told
+        complain(repr(error))
+    finally:
+        if sandbox and not sandbox.is_used:
+            sandbox.discard()
+        os._exit(0)
+
+
+def _serve(lock_fd: int, sandbox: Prepared | None, template: dict[str, Any]) -> None:
     length = int.from_bytes(_read_exactly(8), "little")
     body = _read_exactly(length)
-    if os.fork():
-        os._exit(0)  # the kernel reaps this one; the shim itself belongs to the machine's first process
-    os.setsid()
+    if len(body) < length:
+        return
     run_folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     plan = marshal.loads(body)  # noqa: S302 -- from our own platform
     plan["lock"] = lock_fd
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(
+            signum, _nothing
+        )  # from the record on we are asked to stop by a file and a signal; the file counts
     if not _claim_start(run_folder):
-        os._exit(75)
+        return
     try:  # noqa: SIM105 -- contextlib is a slow import
         os.write(1, b"ok")
     except OSError:
@@ -56,17 +70,13 @@ def main(lock_fd: int) -> NoReturn:
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    Shim(plan, run_folder).run()
-    os._exit(0)
+    Shim(plan, run_folder, sandbox, template).run()
 
 
 def _read_exactly(size: int) -> bytes:
-    """Read from standard input. A caller that died half-way has started nothing."""
+    """Read from standard input; less than `size` from a caller that died half-way, who has started nothing."""
     data = b""
-    while len(data) < size:
-        more = os.read(0, size - len(data))
-        if not more:
-            os._exit(75)
+    while len(data) < size and (more := os.read(0, size - len(data))):
         data += more
     return data
 
@@ -89,8 +99,12 @@ def _claim_start(run_folder: int) -> bool:
 class Shim:
     """One job, from the accepted start to the durable verdict."""
 
-    def __init__(self, plan: dict[str, Any], run_folder: int) -> None:
+    def __init__(
+        self, plan: dict[str, Any], run_folder: int, sandbox: Prepared | None, template: dict[str, Any]
+    ) -> None:
         self._plan = plan
+        self._template = template
+        self._sandbox = sandbox
         self._folder = run_folder
         self._group = Group(plan["cgroups"])
         self._log = LogFile(run_folder, rundir.LOG, plan["max_log_bytes"], Masker(plan["masks"]))
@@ -141,19 +155,28 @@ class Shim:
     def _prepare(self) -> None:
         plan = self._plan
         uid = plan["uid"]
-        for path in (plan["job"], plan["cwd"], plan["tmp"]):
-            os.mkdir(path, 0o700)
-            if uid > 0:
+        self._remove_secrets()
+        if plan["sandboxed"] and not self._sandbox:
+            self._sandbox = Prepared(self._template)
+        if self._sandbox:
+            self._sandbox.adopt(plan)
+            self._child = self._sandbox.pid  # it ends with the job from here on
+        else:
+            self._make_folders()
+        if uid > 0:
+            for path in (plan["job"], f"{plan['job']}/code", f"{plan['job']}/tmp"):
                 os.chown(path, uid, uid)
-        if plan["secrets"]:
-            self._remove_secrets()
-            self._write_secrets(plan["secrets_folder"], plan.pop("secrets"), uid)
+        self._write_secrets(plan["secrets_folder"], plan.pop("secrets"), uid)
         self._group.create(
             memory_bytes=plan["memory_bytes"], cpu_milli=plan["cpu_milli"], processes=plan["max_processes"]
         )
 
+    def _make_folders(self) -> None:
+        job = self._plan["job"]
+        for path in (job, f"{job}/code", f"{job}/tmp", self._plan["secrets_folder"]):
+            os.mkdir(path, 0o700)
+
     def _write_secrets(self, folder: str, secrets: dict[str, bytes], uid: int) -> None:
-        os.mkdir(folder, 0o700)
         for name, value in secrets.items():
             fd = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
             try:
@@ -171,13 +194,14 @@ class Shim:
         log_read, log_write = os.pipe2(os.O_CLOEXEC)
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         control_read, self._control = os.pipe2(os.O_CLOEXEC)
-        self._diagnosis, diagnosis_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         guard_plan = {key: plan[key] for key in GUARD_KEYS}
         guard_plan.update(log=log_write, status=status_write, control=control_read, code=self._open_code())
-        self._child = os.fork()
-        if self._child == 0:
-            become_guard(plan, guard_plan, diagnosis_write)
-        for fd in (log_write, status_write, control_read, diagnosis_write):
+        if self._sandbox:
+            self._diagnosis = self._sandbox.diagnosis
+            self._enter(self._sandbox, guard_plan)
+        else:
+            self._child = self._fork_guard(guard_plan)
+        for fd in (log_write, status_write, control_read):
             os.close(fd)
         if guard_plan["code"]:
             os.close(guard_plan["code"]["fd"])
@@ -188,6 +212,21 @@ class Shim:
         # Orphans of a lost guard become ours, and not the machine's. Here, because now the guard is starting anyway.
         guard.prctl(guard.PR_SET_CHILD_SUBREAPER, 1)
         self._stop_requested()
+
+    def _fork_guard(self, guard_plan: dict[str, Any]) -> int:
+        self._diagnosis, diagnosis_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        child = os.fork()
+        if child == 0:
+            become_guard(guard_plan, diagnosis_write)
+        os.close(diagnosis_write)
+        return child
+
+    def _enter(self, sandbox: Prepared, guard_plan: dict[str, Any]) -> None:
+        """Put the waiting sandbox into the job's groups, then let it begin."""
+        for pid in sandbox.outsiders():
+            self._group.add(pid)
+        fds = [guard_plan[key] for key in ("log", "status", "control", "lock")]
+        sandbox.send(guard_plan, [*fds, guard_plan["code"]["fd"]] if guard_plan["code"] else fds)
 
     def _open_code(self) -> dict[str, Any] | None:
         code = self._plan["code"]

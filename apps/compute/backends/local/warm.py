@@ -1,9 +1,12 @@
 """The platform's end of the process that forks shims (`starter`)."""
 
+import marshal
 import socket
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from apps.compute.backends.base import Unavailable
 from apps.compute.backends.local import sandbox
@@ -13,9 +16,10 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from apps.compute.backends.lo
 
 
 class Starter:
-    """Keeps one running; replaces one that died."""
+    """Keeps one running; replaces one that died. `template`: see `prepared.Prepared`."""
 
-    def __init__(self) -> None:
+    def __init__(self, template: dict[str, Any]) -> None:
+        self._template = marshal.dumps(template)
         self._guard = threading.Lock()
         self._channel: socket.socket | None = None
 
@@ -45,7 +49,7 @@ class Starter:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 -- our own words
                     argv,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
@@ -56,6 +60,9 @@ class Starter:
                 ours.close()
                 msg = f"cannot start a process: {error.strerror or error}"
                 raise Unavailable(msg) from error
+        assert self._process.stdin is not None  # noqa: S101 -- it was started with a pipe
+        with suppress(BrokenPipeError), self._process.stdin as stdin:  # one that died is found by the next message
+            stdin.write(self._template)
         self._channel = ours
         return ours
 
