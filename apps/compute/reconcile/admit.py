@@ -4,6 +4,7 @@ Order: priority, then time of queueing. When a workload does not fit a node, wha
 resource below that node waits behind it, so that small work cannot starve large work; other branches go on.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -24,6 +25,8 @@ from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
 
 _PAGE = 50
+_all_open_until = 0.0  # monotonic
+_nodes: dict[UUID, int] = {}  # cluster -> its quota node, which never changes
 
 
 Start = Callable[[Workload, Attempt], None]
@@ -37,7 +40,6 @@ class Pass:
     start: Start
     full: Q = field(default_factory=Q)
     seen: set[UUID] = field(default_factory=set)
-    nodes: dict[UUID, int] = field(default_factory=dict)  # cluster -> its quota node
     admitted: int = 0
     blocked: list[tuple[Q, UUID | None, str, str]] = field(default_factory=list)
 
@@ -46,6 +48,10 @@ class Pass:
         self.full |= behind
         self.blocked.append((behind, ahead, message, reason))
 
+    def shut(self, cluster: Cluster) -> None:
+        """Pass over all that would go to a cluster which takes nothing new."""
+        self.block(Q(cluster_id=cluster.pk), f"waiting: the cluster {cluster} takes no new work", "Drained")
+
 
 def admit(owner: str, start: Start) -> None:
     """Admit what fits, and call `start` for each with its new attempt, leased to `owner`, as soon as it is admitted.
@@ -53,9 +59,8 @@ def admit(owner: str, start: Start) -> None:
     What was stopped before it started ends here.
     """
     turn = Pass(owner, start)
-    for cluster in Cluster.objects.exclude(is_enabled=True, is_drained=False):
-        closed = f"waiting: the cluster {cluster} takes no new work"
-        turn.block(Q(cluster_id=cluster.pk), closed, "Drained")
+    for cluster in _closed():
+        turn.shut(cluster)
     while turn.admitted < _PAGE:
         queue = Workload.objects.queue().filter(next_reconcile_at__lte=Now()).exclude(pk__in=turn.seen)
         if turn.full:
@@ -71,6 +76,9 @@ def admit(owner: str, start: Start) -> None:
                 continue  # another worker has it
             if turn.full and workload.state == State.QUEUED:
                 break  # ask anew: the rest of the page may be behind it
+        else:
+            if len(page) < _PAGE:
+                break
     told = Q()
     for behind, ahead, message, reason in turn.blocked:
         others = Workload.objects.filter(behind).exclude(told)
@@ -78,11 +86,24 @@ def admit(owner: str, start: Start) -> None:
         told |= behind
 
 
+def _closed() -> list[Cluster]:
+    """Return the clusters that take nothing new. When there were none, that is believed for a second: `_try` looks too."""
+    global _all_open_until  # noqa: PLW0603 -- one memory per process
+    if time.monotonic() < _all_open_until:
+        return []
+    found = list(Cluster.objects.exclude(is_enabled=True, is_drained=False))
+    _all_open_until = 0.0 if found else time.monotonic() + 1.0
+    return found
+
+
 def _try(workload: Workload, turn: Pass) -> None:
     if workload.desired_state == DesiredState.STOP:
         ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
         facts = {"reason": "Stopped", "message": workload.stop_cause, "finished_at": ended}
         transition(workload, State.STOPPED, actor="reconcile", **facts)
+        return
+    if not workload.cluster.is_open:
+        turn.shut(workload.cluster)
         return
     result = _reserve(workload, turn)
     if isinstance(result, quotas.Full):
@@ -99,7 +120,7 @@ def _reserve(workload: Workload, turn: Pass) -> quotas.Full | Attempt:
     number = workload.attempt_no + 1
     handle = f"fth-{workload.pk.hex}-{number}"
     try:
-        held = quotas.reserve(handle, workload.quota_node, [_node(workload.cluster, turn)], workload.amounts)
+        held = quotas.reserve(handle, workload.quota_node, [_node(workload.cluster)], workload.amounts)
     except Conflict as error:  # this attempt has come and gone since the page was read
         raise Stale(error.detail) from error
     if isinstance(held, quotas.Full):
@@ -117,10 +138,10 @@ def _reserve(workload: Workload, turn: Pass) -> quotas.Full | Attempt:
     return Attempt.objects.create(workload=workload, no=number, cluster=workload.cluster, handle=handle)
 
 
-def _node(cluster: Cluster, turn: Pass) -> int:
-    if cluster.pk not in turn.nodes:
-        turn.nodes[cluster.pk] = services.cluster_node(cluster).pk
-    return turn.nodes[cluster.pk]
+def _node(cluster: Cluster) -> int:
+    if cluster.pk not in _nodes:
+        _nodes[cluster.pk] = services.cluster_node(cluster).pk
+    return _nodes[cluster.pk]
 
 
 def _behind(full: quotas.Full) -> Q:

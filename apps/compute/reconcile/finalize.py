@@ -19,12 +19,13 @@ def finalize(workload: Workload) -> None:
 
     Raises: Unavailable; the next turn goes on.
     """
+    rows = Workload.objects.filter(pk=workload.pk, lease_epoch=workload.lease_epoch, state__in=TERMINAL)
     for attempt in workload.attempts.filter(removed_at=None).exclude(verdict="").select_related("cluster"):
         if not drain(backend_of(attempt), attempt):
+            rows.update(lease_until=None)
             return
         announce(workload.subject, {"type": "log.end"})
         forget(attempt)
-    rows = Workload.objects.filter(pk=workload.pk, lease_epoch=workload.lease_epoch, state__in=TERMINAL)
     rows.update(next_reconcile_at=None, lease_until=None)
 
 

@@ -84,7 +84,8 @@ def _look(workloads: list[Workload]) -> list[tuple[Workload, Attempt]]:
                 _guarded(finalize, workload)
             else:
                 present.append((workload, attempt))
-            release_lease(workload)
+            if not workload.is_finished:  # else finalize has let go
+                release_lease(workload)
     return present
 
 
