@@ -29,6 +29,7 @@ logger = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.25  # between two turns without a hint
 _IDLE_POLL_SECONDS = 1.0
+_FRUITLESS, _FRUITLESS_PAUSE_SECONDS = 3, 0.1
 _STARTERS = 4  # starts at the same time: a start mostly waits for the new process
 _HOUSE = {  # loop -> (function, seconds between two runs)
     "health": (keep.check_health, 15.0),
@@ -55,6 +56,7 @@ class Reconciler:
             hear = (wakeup.listen, ("compute", self.wake, self._stop))
             self._threads.append(threading.Thread(target=hear[0], args=hear[1], name="hints", daemon=True))
         self._ran: dict[str, float] = {}
+        self._fruitless = 0  # hints in a row that led to nothing
         self._pool = ThreadPoolExecutor(_STARTERS, thread_name_prefix="start")
 
     def start(self) -> None:
@@ -104,16 +106,21 @@ class Reconciler:
 
     def _due(self) -> None:
         changed = self._sleep()
+        was_hint = self._wake.is_set()
         self._wake.clear()
         if changed:
             self._turn(changed)
-        self._turn(None)
+        found_work = self._turn(None)
+        self._fruitless = self._fruitless + 1 if was_hint and not found_work else 0
+        if self._fruitless >= _FRUITLESS:  # a burst of submissions that all have to wait
+            self._stop.wait(_FRUITLESS_PAUSE_SECONDS)
 
-    def _turn(self, ids: list[UUID] | None) -> None:
+    def _turn(self, ids: list[UUID] | None) -> bool:
         turn = run_turn(self.owner, ids=ids, pool=self._pool)
         self._watch.update(turn.looked_at, turn.present)
         if turn.present:
             self._collector.expect_news()
+        return turn.did_something
 
     def _sleep(self) -> list[UUID]:
         """Wait for a hint, the next poll, or something that changed on a backend; return what changed."""

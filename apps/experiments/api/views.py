@@ -43,6 +43,9 @@ _LOG = [
 ]
 
 
+_SUBMITTED = serializers.SubmittedSerializer()  # one for all: making its fields anew costs as much as filling them
+
+
 def _integer(request: Request, name: str, default: int | None) -> int | None:
     text = request.query_params.get(name)
     if text is None:
@@ -201,7 +204,7 @@ class ExperimentViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
 
 def _submitted(experiment: Experiment) -> Response:
     """Show what was just written, as it was written: nothing of it needs to be read again."""
-    return Response(serializers.SubmittedSerializer(experiment).data, status=status.HTTP_201_CREATED)
+    return Response(_SUBMITTED.to_representation(experiment), status=status.HTTP_201_CREATED)
 
 
 def _pieces(attempt: Attempt | None) -> Iterator[bytes]:
