@@ -80,8 +80,8 @@ schema: install ## write docs/api/openapi.yml
 contract: install-dev ## the backend contract suite; BACKEND=name for one of them
 	@$(BIN)/python -m pytest tests/contracts $(if $(BACKEND),-k $(BACKEND))
 
-kill: install-dev ## the long kill tests
-	@FATHOM_LONG_TESTS=1 $(BIN)/python -m pytest tests/kill -m "kill or not kill" --timeout 3600
+kill: install-dev ## the long kill tests, half an hour
+	@FATHOM_LONG_TESTS=1 $(BIN)/python -m pytest -n 4 tests/kill -m "kill or not kill" --timeout 3600
 
 bench: install-dev ## the benchmarks, written to benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -222,16 +223,20 @@ def test_kill_the_whole_platform(downtime: float, platform: Platform, witness: W
     platform.start()
     client = begin(platform, witness, count=12)
     wait_for(lambda: len(witness.starts) >= 3, what="some jobs to run")
+    outage(platform, downtime)
+    settle(client)
+    check(client, witness)
+
+
+def outage(platform: Platform, downtime: float) -> None:
+    """Kill every process of the platform, and start it again after `downtime` seconds."""
     assert platform.process is not None
-    everything = [platform.process.pid, *_own(platform)]
-    for pid in everything:
+    for pid in [platform.process.pid, *_own(platform)]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     platform.process.wait()
-    time.sleep(downtime)  # the outage itself
+    time.sleep(downtime)
     platform.start()
-    settle(client)
-    check(client, witness)
 
 
 def _own(platform: Platform) -> list[int]:
@@ -256,6 +261,25 @@ def test_die_at_a_failpoint(name: str, platform: Platform, witness: Witness, tmp
     client = begin(platform, witness, count=6)
     settle(client)
     wait_for(lambda: (fired / name).exists(), seconds=30, what=f"{name} to be passed twice")
+    check(client, witness)
+
+
+@pytest.mark.skipif(not LONG, reason="make kill")
+@pytest.mark.parametrize("downtime", [5, 60])
+@pytest.mark.parametrize("name", [*_IN_WORKER, *_IN_WEB])
+def test_die_at_a_failpoint_and_stay_away(
+    name: str, downtime: float, platform: Platform, witness: Witness, tmp_path: Path
+) -> None:
+    fired = tmp_path / "fired"
+    fired.mkdir()
+    platform.extra = {"FATHOM_FAILPOINTS": f"{name}=kill*2", "FATHOM_FAILPOINT_ONCE_DIR": str(fired)}
+    platform.start()
+    with ThreadPoolExecutor(1) as pool:  # whoever submits is answered after the outage
+        begun = pool.submit(begin, platform, witness, count=6)
+        wait_for(lambda: (fired / name).exists(), seconds=90, what=f"{name} to be passed twice")
+        outage(platform, downtime)
+        client = begun.result()
+    settle(client)
     check(client, witness)
 
 
