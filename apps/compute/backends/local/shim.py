@@ -404,14 +404,22 @@ class Shim:
             complain(f"cannot remove the secrets: {error}")
 
     def _remove_secrets(self) -> None:
-        folder = self._plan["secrets_folder"]
+        """SECURITY: where no memory file system is to be had the folder lies in the job's own, so no link is followed."""
+        path = self._plan["secrets_folder"]
         try:
-            os.chmod(folder, 0o700)
-            for name in os.listdir(folder):
-                os.unlink(f"{folder}/{name}")
-            os.rmdir(folder)
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            pass
+            return
+        except NotADirectoryError:  # the job has put a link or a file there
+            os.unlink(path)
+            return
+        try:
+            os.fchmod(folder, 0o700)
+            for name in os.listdir(folder):
+                os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(folder)
+        os.rmdir(path)
 
     # -- verdict
 
