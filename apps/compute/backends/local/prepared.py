@@ -32,7 +32,8 @@ UP_SECONDS = 15.0
 def is_orphan(name: str) -> bool:
     """Say whether the folder of that name was left behind: whoever made it is gone."""
     _, _, text = name.partition(PREFIX)
-    pid, _, started = text.partition("-")
+    pid, _, rest = text.partition("-")
+    started = rest.partition("-")[0]
     return not (pid.isdigit() and started.isdigit() and processes.is_running(int(pid), int(started)))
 
 
@@ -42,24 +43,31 @@ class Prepared:
     `template`: jobs_root, secrets_root ("": in the job's folder), groups and key (see `cgroups.prepare`), argv.
     """
 
-    def __init__(self, template: dict[str, Any]) -> None:
+    def __init__(self, template: dict[str, Any], number: int = 0) -> None:
         pid = os.getpid()
-        name = f"{PREFIX}{pid}-{processes.start_time(pid)}"
+        name = f"{PREFIX}{pid}-{processes.start_time(pid)}-{number}"
         self._folder = f"{template['jobs_root']}/{name}"
         self._job = f"{self._folder}/job"
         self._tmp = f"{self._job}/tmp"
         self._secrets = f"{template['secrets_root']}/{name}" if template["secrets_root"] else f"{self._job}/secrets"
-        for path in (self._folder, self._job, f"{self._job}/code", self._tmp, self._secrets):
-            os.mkdir(path, 0o700)
         self.is_used = False
         self._is_up = False
+        self.pid = 0
+        self.channel, self._theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self._groups = Group.of(template["groups"], f"{template['key']}.{name}")
-        self._is_grouped = self._groups.open_early()
-        self._start(template["argv"])
+        self._is_grouped = False
+        try:
+            for path in (self._folder, self._job, f"{self._job}/code", self._tmp, self._secrets):
+                os.mkdir(path, 0o700)
+            self._is_grouped = self._groups.open_early()
+            self._start(template["argv"])
+        except OSError:
+            self.discard()
+            raise
 
     def _start(self, argv: list[str]) -> None:
         words = {JOB: self._job, TMP: self._tmp, SECRETS: self._secrets}
-        self.channel, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        theirs = self._theirs
         self.diagnosis, diagnosis_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.pid = os.fork()
         if self.pid == 0:
@@ -72,6 +80,8 @@ class Prepared:
                 os.set_inheritable(theirs.fileno(), True)
                 command = [*(words.get(word, word) for word in argv), str(theirs.fileno())]
                 os.execve(command[0], command, {})  # noqa: S606 -- our own words
+            except BaseException as error:  # noqa: BLE001 -- outermost of this process; what went wrong must be told
+                os.write(diagnosis_write, repr(error).encode("utf-8", "replace"))
             finally:
                 os._exit(127)
         theirs.close()
@@ -87,7 +97,6 @@ class Prepared:
 
     def adopt(self, plan: dict[str, Any]) -> None:
         """Become the sandbox of the job of `plan`: its folders and groups get their names. Raises: OSError."""
-        self.is_used = True
         self._await_up()  # before that its mounts still look for the passing names
         if self._is_grouped:
             self._groups.rename(plan["cgroups"])
@@ -95,6 +104,7 @@ class Prepared:
         if not self._secrets.startswith(self._folder):
             os.rename(self._secrets, plan["secrets_folder"])
         os.rmdir(self._folder)
+        self.is_used = True
 
     def _await_up(self) -> None:
         waiting = select.poll()
@@ -132,11 +142,14 @@ class Prepared:
     def discard(self) -> None:
         """End it unused, and leave nothing."""
         self.channel.close()
+        self._theirs.close()
         try:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            if self.pid:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
+        self.pid = 0  # reaped: the number may become another's
         if self._is_grouped:
             self._groups.destroy()
         for path in (self._secrets, self._tmp, f"{self._job}/code", self._job, self._folder):

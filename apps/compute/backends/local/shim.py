@@ -156,10 +156,8 @@ class Shim:
         plan = self._plan
         uid = plan["uid"]
         self._remove_secrets()
-        if plan["sandboxed"] and not self._sandbox:
-            self._sandbox = Prepared(self._template)
-        if self._sandbox:
-            self._sandbox.adopt(plan)
+        if plan["sandboxed"]:
+            self._sandbox = self._adopt(plan)
             self._child = self._sandbox.pid  # it ends with the job from here on
         else:
             self._make_folders()
@@ -170,6 +168,24 @@ class Shim:
         self._group.create(
             memory_bytes=plan["memory_bytes"], cpu_milli=plan["cpu_milli"], processes=plan["max_processes"]
         )
+
+    def _adopt(self, plan: dict[str, Any]) -> Prepared:
+        """Make the waiting sandbox the job's; one that has fallen, or never stood, is made anew, once."""
+        if self._sandbox:
+            try:
+                self._sandbox.adopt(plan)
+            except OSError as error:
+                complain(f"the waiting sandbox cannot be used: {error}")
+                self._sandbox.discard()
+            else:
+                return self._sandbox
+        fresh = Prepared(self._template, number=1)
+        try:
+            fresh.adopt(plan)
+        except OSError:
+            fresh.discard()
+            raise
+        return fresh
 
     def _make_folders(self) -> None:
         job = self._plan["job"]
