@@ -53,8 +53,8 @@ class Reconciler:
             for name, work in (("due", self._due), ("logs", self._logs), ("house", self._house))
         ]
         if settings.HINTS_ENABLED:
-            hear = (wakeup.listen, ("compute", self.wake, self._stop))
-            self._threads.append(threading.Thread(target=hear[0], args=hear[1], name="hints", daemon=True))
+            heard = ("compute", self.wake, self._stop)
+            self._threads.append(threading.Thread(target=wakeup.listen, args=heard, name="hints", daemon=True))
         self._ran: dict[str, float] = {}
         self._fruitless = 0  # hints in a row that led to nothing
         self._pool = ThreadPoolExecutor(_STARTERS, thread_name_prefix="start")

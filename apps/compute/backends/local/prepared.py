@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-PREFIX = ".warm-"  # then the pid of whoever waits, and when it started
+PREFIX = ".warm-"  # then the pid of whoever waits, when it started, and a number
 UP, PLAN = b"up", b"plan"
 JOB, TMP, SECRETS = "@job", "@tmp", "@secrets"  # words of the command line that become folders
 UP_SECONDS = 15.0
@@ -150,8 +150,7 @@ class Prepared:
         except (ProcessLookupError, ChildProcessError):
             pass
         self.pid = 0  # reaped: the number may become another's
-        if self._is_grouped:
-            self._groups.destroy()
+        self._groups.destroy()
         for path in (self._secrets, self._tmp, f"{self._job}/code", self._job, self._folder):
             try:  # noqa: SIM105 -- contextlib is a slow import
                 os.rmdir(path)

@@ -1,9 +1,10 @@
 """The process that stands between the platform and one job, and outlives the platform.
 
 It is forked by the starter, and comes to life in the run folder. It gets the plan, with the secrets, on its standard
-input, answers "ok" on its standard output once the start is durable, and from then on needs nobody: it starts the guard (which starts the body), writes the log, keeps the time
-limit, obeys the `stop` file, and leaves the verdict in `exit.json`. Standard library only, little of it, and everything
-it will need is imported before the body starts: the files of the platform may be others when a long job ends.
+input, answers "ok" on its standard output once the start is durable, and from then on needs nobody: it starts the guard
+(which starts the body), writes the log, keeps the time limit, obeys the `stop` file, and leaves the verdict in
+`exit.json`. Standard library only, little of it, and everything it will need is imported before the body starts: the
+files of the platform may be others when a long job ends.
 """
 
 from __future__ import annotations
@@ -57,10 +58,9 @@ def _serve(lock_fd: int, sandbox: Prepared | None, template: dict[str, Any]) -> 
     run_folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     plan = marshal.loads(body)  # noqa: S302 -- from our own platform
     plan["lock"] = lock_fd
+    # From the record on we are asked to stop by a file and then a signal; the file is read later, and must be lived to see.
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(
-            signum, _nothing
-        )  # from the record on we are asked to stop by a file and a signal; the file counts
+        signal.signal(signum, _nothing)
     if not _claim_start(run_folder):
         return
     try:  # noqa: SIM105 -- contextlib is a slow import
