@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from datetime import timedelta
@@ -158,9 +159,68 @@ def test_what_a_killed_waiting_shim_leaves_is_removed(sandboxed: LocalCluster) -
 
 def test_a_job_that_cannot_be_sandboxed_says_so(sandboxed: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "job_arguments", lambda base: [*base, "--no-such-option"])
-    sandboxed.backend = LocalBackend(sandboxed.settings)
+    monkeypatch.setattr(sandboxed, "backend", LocalBackend(sandboxed.settings))
     name = sandboxed.start(Behaviour())
     seen = sandboxed.wait_final(name)
     assert (seen.phase, seen.reason) == (Phase.FAILED, "StartFailed")
     assert "no-such-option" in seen.message
+    await_true(lambda: held(sandboxed) == (), "nothing of it is left", seconds=20)
     assert survivors(sandboxed, name) == []
+
+
+def held(local: LocalCluster) -> tuple[Path, ...]:
+    """Everything that waiting sandboxes have on this machine."""
+    roots = [local.jobs_root, *map(Path, local.backend._launcher().groups.values())]
+    if (secrets := sandbox.secrets_root(local.settings)) is not None:
+        roots.append(secrets)
+    key = sandbox.cluster_key(local.settings)
+    return tuple(
+        path
+        for root in roots
+        for pattern in (f"{prepared.PREFIX}*", f"{key}.{prepared.PREFIX}*")
+        for path in root.glob(pattern)
+    )
+
+
+def test_a_sandbox_that_cannot_be_prepared_leaves_nothing_and_the_next_job_runs(sandboxed: LocalCluster) -> None:
+    """A trouble that has passed when the job comes must not be the job's."""
+    root = sandbox.secrets_root(sandboxed.settings)
+    if root is None:
+        pytest.skip("there is no memory file system here")
+    starter = sandboxed.backend._launcher()._starter
+    starter.close()
+    await_true(lambda: held(sandboxed) == (), "the one from before is gone")
+    root.rename(f"{root}.away")
+    try:
+        starter._open()
+        await_true(lambda: len(os.listdir(f"/proc/{starter_of(sandboxed)}/fd")) == 5, "a shim waits, without a sandbox")
+        time.sleep(0.2)
+        assert held(sandboxed) == ()
+    finally:
+        Path(f"{root}.away").rename(root)
+    assert sandboxed.wait_final(sandboxed.start(Behaviour())).phase is Phase.SUCCEEDED
+
+
+def test_folders_that_went_away_while_a_sandbox_waited_do_not_fail_the_job(sandboxed: LocalCluster) -> None:
+    sandboxed.wait_final(sandboxed.start(Behaviour()))
+    await_true(lambda: len(waiting(sandboxed)) == 1, "the next one is prepared")
+    time.sleep(0.2)
+    (name,) = waiting(sandboxed)
+    shutil.rmtree(sandboxed.jobs_root / name)  # as a cleaner of temporary folders does
+    assert sandboxed.wait_final(sandboxed.start(Behaviour())).phase is Phase.SUCCEEDED
+
+
+def test_a_link_in_place_of_the_secrets_is_not_followed(local: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a memory file system the folder lies in the job's own, where the job can put what it likes."""
+    monkeypatch.setattr(sandbox, "secrets_root", lambda _settings: None)
+    monkeypatch.setattr(local, "backend", LocalBackend(local.settings))
+    victim = local.folder / f"victim-{local.mode}"
+    victim.mkdir()
+    (victim / "keep").write_text("not the job's")
+    name = local.new_name()
+    script = f'cd "$HOME" && mv secrets gone && ln -s {victim} secrets && echo planted'
+    local.backend.submit(name, local.shell(script, secrets={"TOKEN": "swordfish-9"}))
+    local.wait_final(name)
+    assert b"planted" in local.log(name)
+    assert (victim / "keep").read_text() == "not the job's"
+    assert not (local.jobs_root / name / "job" / "secrets").is_symlink()

@@ -132,10 +132,9 @@ class Group:
             os.mkdir(folder)
         return True
 
-    def rename(self, to: dict[str, str]) -> None:
-        """Give the groups the names in `to`, which has the same kinds. Raises: OSError."""
-        for old, new in {(folder, to[kind]) for kind, folder in self.folders.items()}:
-            os.rename(old, new)
+    def pairs(self, to: dict[str, str]) -> set[tuple[str, str]]:
+        """Return what is to be renamed so that the groups are those in `to`, which has the same kinds."""
+        return {(folder, to[kind]) for kind, folder in self.folders.items()}
 
     def oom_kills(self) -> int:
         """Return how many processes the kernel killed here for want of memory."""

@@ -96,13 +96,22 @@ class Prepared:
         return self._is_up
 
     def adopt(self, plan: dict[str, Any]) -> None:
-        """Become the sandbox of the job of `plan`: its folders and groups get their names. Raises: OSError."""
+        """Become the sandbox of the job of `plan`: its folders and groups get their names, all or none. Raises: OSError."""
         self._await_up()  # before that its mounts still look for the passing names
-        if self._is_grouped:
-            self._groups.rename(plan["cgroups"])
-        os.rename(self._job, plan["job"])
+        names = [(self._job, plan["job"])]
         if not self._secrets.startswith(self._folder):
-            os.rename(self._secrets, plan["secrets_folder"])
+            names.append((self._secrets, plan["secrets_folder"]))
+        if self._is_grouped:
+            names += self._groups.pairs(plan["cgroups"])
+        done = []
+        try:
+            for old, new in names:
+                os.rename(old, new)
+                done.append((old, new))
+        except OSError:
+            for old, new in reversed(done):
+                os.rename(new, old)
+            raise
         os.rmdir(self._folder)
         self.is_used = True
 
