@@ -345,7 +345,7 @@ def test_connections_that_were_cut_are_replaced(run: Run, bearer: str) -> None:
 def _cut_others() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'fathom-async'"
         )
         assert cursor.rowcount >= 1
