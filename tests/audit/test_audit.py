@@ -33,7 +33,7 @@ def test_a_row_says_who_and_from_where(cast: Cast) -> None:
     context = RequestContext("request-1", "10.0.0.1", "api")
     held = current_request.set(context)
     try:
-        quotas.set_limit(quotas.platform_node(), "cpu", 5, by=behind(cast.sre, scopes=["all"]), reason="why")
+        quotas.set_limit(quotas.platform_node(), "cpu", 5, by=behind(cast.sre, scopes=["admin"]), reason="why")
     finally:
         current_request.reset(held)
     row = AuditEvent.objects.latest("pk")
