@@ -21,7 +21,8 @@ from apps.access import grants
 from apps.access.choices import Visibility
 from apps.access.decision import Decision, Role
 from apps.access.memberships import memberships_of
-from apps.core.errors import InsufficientScope, NotAllowed, NotAuthenticated, NotFound
+from apps.audit.services import refused
+from apps.core.errors import DomainError, InsufficientScope, NotAllowed, NotAuthenticated, NotFound
 
 if TYPE_CHECKING:
     from apps.access.principal import Principal
@@ -131,11 +132,12 @@ def require(principal: "Principal", action: str, obj: Model) -> None:
     decision = decide(principal, action, obj)
     if decision.allowed:
         return
+    error: DomainError = NotAllowed(decision.reason)
     if not decision.visible:
-        raise NotFound
-    if decision.missing_scope:
-        raise InsufficientScope(decision.reason, need=[decision.missing_scope])
-    raise NotAllowed(decision.reason)
+        error = NotFound()
+    elif decision.missing_scope:
+        error = InsufficientScope(decision.reason, need=[decision.missing_scope])
+    raise refused(principal, action, obj, error)
 
 
 def require_active(principal: "Principal", scope: str = "") -> None:
@@ -148,7 +150,17 @@ def require_active(principal: "Principal", scope: str = "") -> None:
     token = getattr(principal, "token", None)
     if scope and token is not None and (token.bound_to or not _carries(token.scopes, scope, is_read=False)):
         msg = f"The token lacks the scope {scope}."
-        raise InsufficientScope(msg, need=[scope])
+        raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
+
+
+def require_scope(principal: "Principal", model: type[Model], action: str) -> None:
+    """Let pass whoever's token, if any, may do `action` on rows of `model`. Raises: InsufficientScope."""
+    policy = policy_for(model)
+    token = getattr(principal, "token", None)
+    if token is not None and (token.bound_to or not _scope_allows(principal, policy, action)):
+        scope = policy.scope_of(action)
+        msg = f"The token lacks the scope {scope}."
+        raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
 
 
 def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) -> Role:

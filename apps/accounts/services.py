@@ -20,7 +20,7 @@ from apps.accounts import recent, tokens
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, LoginFailure, SetupLink, User
 from apps.audit import services as audit
-from apps.core.errors import Conflict, Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled
+from apps.core.errors import Conflict, DomainError, Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled
 from apps.core.ids import new_id
 from apps.core.locks import lock_row
 from apps.core.middleware import current_request
@@ -87,13 +87,18 @@ def log_in(username: str, password: str) -> User:
     )
     if too_many:
         msg = "Too many failed logins. Wait five minutes."
-        raise Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds()))
+        raise _login_refused(name, Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds())))
     user = None if "\x00" in username + password else authenticate(username=username, password=password)
     if not isinstance(user, User) or not user.is_active:
         LoginFailure.objects.create(username=name, ip=ip)
         msg = "The name or the password is wrong."
-        raise NotAuthenticated(msg)
+        raise _login_refused(name, NotAuthenticated(msg))
     return user
+
+
+def _login_refused(name: str, error: DomainError) -> DomainError:
+    """Note whose account was tried. SECURITY: a name that nobody has may be a password in the wrong field: not kept."""
+    return audit.refused(None, "log_in", User.objects.filter(username=name).first() or "accounts.user", error)
 
 
 @transaction.atomic
@@ -178,21 +183,30 @@ def authenticate_token(value: str, *, afresh: bool = False) -> User:
 
     Raises: NotAuthenticated.
     """
-    refusal = NotAuthenticated("The token is unknown, expired or revoked.")
     if not tokens.is_well_formed(value):
-        raise refusal
+        raise _token_refused("")
     digest = tokens.digest(value)
     if not afresh and (known := recent.find(digest)) is not None:
         return known
     question = recent.Question()
     token = ApiToken.objects.live().select_related("user").filter(digest=digest).first()
     if token is None or not token.user.is_active:
-        raise refusal
+        raise _token_refused(digest)
     note_use(token)
     user: User = token.user
     user.token = token
     question.keep(digest, user)
     return user
+
+
+def _token_refused(digest: str) -> DomainError:
+    """Note which token it was that is no longer good, if it ever was one; the caller learns nothing of that."""
+    error = NotAuthenticated("The token is unknown, expired or revoked.")
+    known = ApiToken.objects.select_related("user").filter(digest=digest).first() if digest else None
+    if known is None:
+        return audit.refused(None, "authenticate", "accounts.apitoken", error)
+    known.user.token = known
+    return audit.refused(known.user, "authenticate", known, error)
 
 
 def note_use(token: ApiToken) -> None:
