@@ -17,7 +17,20 @@ from apps.audit.models import AuditEvent
 from apps.audit.services import refused
 from apps.core.errors import NotAllowed
 
-_INTERNAL = ("table", "row", "before", "after", "session_user", "application", "code", "route", "repeats", "since", "until")
+_KIND = "audit.auditevent"
+_INTERNAL = (
+    "table",
+    "row",
+    "before",
+    "after",
+    "session_user",
+    "application",
+    "code",
+    "route",
+    "repeats",
+    "since",
+    "until",
+)
 
 
 def declare() -> None:
@@ -33,7 +46,7 @@ def events(by: Any, action: str = "view") -> QuerySet[AuditEvent]:
     """Return the whole trail. Raises: NotAllowed unless `by` is an auditor or an admin, InsufficientScope."""
     policy.require_active(by)
     if not is_auditor(by):
-        raise refused(by, action, AuditEvent._meta.label_lower, NotAllowed("The audit trail is for auditors and admins."))  # noqa: SLF001 -- documented Django API
+        raise refused(by, action, _KIND, NotAllowed("The audit trail is for auditors and admins."))
     policy.require_scope(by, AuditEvent, action)
     return policy.visible(AuditEvent.objects.all(), by, action)
 
@@ -112,7 +125,9 @@ def _changes(obj: Model, intents: Sequence[AuditEvent]) -> dict[Any, list[Change
 
 def _doers(rows: Sequence[AuditEvent]) -> dict[Any, str]:
     """Return who made the row changes that stand alone in this history: it was noted under another object."""
-    intents = AuditEvent.objects.filter(txid__in={row.txid for row in rows}, outcome=Outcome.OK).exclude(origin=DATABASE)
+    intents = AuditEvent.objects.filter(txid__in={row.txid for row in rows}, outcome=Outcome.OK).exclude(
+        origin=DATABASE
+    )
     return {_transaction(intent): intent.actor_label for intent in intents.order_by("-pk")}
 
 
@@ -129,8 +144,7 @@ def _about(obj: Model) -> Q:
     """Return the condition on events of the object. An experiment and its run are one thing with one id."""
     kinds: set[Any] = {type(obj)}
     for declared in policy.registered():
-        key = declared.model._meta.pk  # noqa: SLF001 -- documented Django API
-        above = key.related_model if key is not None and key.is_relation else None
+        above: Any = declared.model._meta.pk.related_model  # noqa: SLF001 -- documented Django API
         if above is not None and kinds & {declared.model, above}:
             kinds |= {declared.model, above}
     return Q(object_type__in=sorted(kind._meta.label_lower for kind in kinds), object_id=str(obj.pk))  # noqa: SLF001 -- as above

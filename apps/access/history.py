@@ -51,7 +51,7 @@ class HistoryMixin:
         view = cast("Any", self)
         obj: Model = view.get_object()
         page = view.paginator.paginate_queryset(auditing.history_of(obj, by=request.user), request, view)
-        lines = auditing.entries(page, of=obj, by=request.user)
+        lines: Any = auditing.entries(page, of=obj, by=request.user)
         answer: Response = view.paginator.get_paginated_response(HistorySerializer(lines, many=True).data)
         return answer
 

@@ -184,7 +184,7 @@ def authenticate_token(value: str, *, afresh: bool = False) -> User:
     Raises: NotAuthenticated.
     """
     if not tokens.is_well_formed(value):
-        raise _token_refused("")
+        raise _token_refused()
     digest = tokens.digest(value)
     if not afresh and (known := recent.find(digest)) is not None:
         return known
@@ -199,7 +199,7 @@ def authenticate_token(value: str, *, afresh: bool = False) -> User:
     return user
 
 
-def _token_refused(digest: str) -> DomainError:
+def _token_refused(digest: str = "") -> DomainError:
     """Note which token it was that is no longer good, if it ever was one; the caller learns nothing of that."""
     error = NotAuthenticated("The token is unknown, expired or revoked.")
     known = ApiToken.objects.select_related("user").filter(digest=digest).first() if digest else None

@@ -20,7 +20,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from apps.audit.choices import Outcome
-from apps.audit.models import AuditEvent, DenialCount
+from apps.audit.models import AuditEvent
 from apps.core.middleware import current_request
 
 logger = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ _WRITE = """
       FROM counted WHERE repeats = 0
 """
 _FOLD = """
-    DELETE FROM audit_denialcount WHERE since < now() - %s::interval RETURNING facts, repeats, since, last_at
+    DELETE FROM audit_denialcount WHERE since < now() - make_interval(secs => %s) RETURNING facts, repeats, since, last_at
 """
 
 
@@ -109,7 +109,7 @@ def write(denial: Denial, *, route: str = "") -> None:
 def fold(*, window: timedelta = WINDOW) -> int:
     """Write what was counted in windows that are over into the trail; return how many refusals that were."""
     with connection.cursor() as cursor:
-        cursor.execute(_FOLD, [window])
+        cursor.execute(_FOLD, [window.total_seconds()])
         counted = [(orjson.loads(facts), *rest) for facts, *rest in cursor.fetchall()]
     events = [_folded(facts, *rest) for facts, *rest in counted if rest[0]]
     AuditEvent.objects.bulk_create(events)
@@ -150,8 +150,8 @@ class _Flood:
                 ip = None
             elif not self._is_one_too_many(f"{denial.actor_id or ip}", kind, MOST_KINDS):
                 return denial, ip
-        several = {"object_type": "", "object_id": "", "object_label": "", "organization_id": None, "token_id": None}
-        return replace(denial, action=SEVERAL, on_behalf_of="", **several), ip
+        bare = replace(denial, token_id=None, object_type="", object_id="", object_label="", organization_id=None)
+        return replace(bare, action=SEVERAL, on_behalf_of=""), ip
 
     def _is_one_too_many(self, who: str, kind: Any, most: int) -> bool:
         seen = self._seen.setdefault(who, set())

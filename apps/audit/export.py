@@ -46,7 +46,11 @@ def stream(events: QuerySet[AuditEvent], form: Format) -> Iterator[bytes]:
 
 def _parts(events: QuerySet[AuditEvent]) -> Iterator[list[dict[str, Any]]]:
     newest = events.order_by().aggregate(newest=Max("pk"))["newest"] or 0
-    wanted = events.filter(pk__lte=newest).order_by("pk").values(*("organization_id" if c == "organization" else c for c in COLUMNS))
+    wanted = (
+        events.filter(pk__lte=newest)
+        .order_by("pk")
+        .values(*("organization_id" if c == "organization" else c for c in COLUMNS))
+    )
     after = 0
     while part := list(wanted.filter(pk__gt=after)[:CHUNK]):
         yield part

@@ -52,7 +52,9 @@ def _by_status(request: HttpRequest, response: HttpResponse) -> Denial | None:
     is_attempt = {401: "Authorization" in request.headers, 404: is_somebody and bool(_named(request))}
     if status not in _REFUSALS or not is_attempt.get(status, True):
         return None
-    denial = denial_of(user if is_somebody else None, action, _kind(request), _REFUSALS[status](), object_id=_named(request))
+    denial = denial_of(
+        user if is_somebody else None, action, _kind(request), _REFUSALS[status](), object_id=_named(request)
+    )
     said = getattr(response, "data", None)  # the API's answer, which knows more
     if not isinstance(said, dict) or "code" not in said:
         return denial
@@ -75,5 +77,3 @@ def _kind(request: HttpRequest) -> str:
 def _named(request: HttpRequest) -> str:
     given = request.resolver_match.kwargs if request.resolver_match else {}
     return next((str(given[name])[:64] for name in _NAMING if name in given), "")
-
-

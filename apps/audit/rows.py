@@ -68,7 +68,7 @@ class Watched:
         return f"WHEN ({conditions})" if conditions else ""
 
 
-def audited(  # noqa: PLR0913 -- a declaration
+def audited(
     table: str,
     *,
     kind: str = "",

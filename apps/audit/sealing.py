@@ -37,7 +37,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def rows(events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent, dict[str, Any]]:
+def rows(events: QuerySet[AuditEvent]) -> Any:
     """Read events as `canonical` takes them: every column, and `data` in PostgreSQL's own text form, which is unique."""
     return events.annotate(shown=Cast("data", TextField())).values(*COLUMNS[:-2], COLUMNS[-1], data=F("shown"))
 

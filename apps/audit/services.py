@@ -62,17 +62,22 @@ def record_denied(by: Any, action: str, obj: Model | str, error: DomainError, *,
 def denial_of(by: Any, action: str, obj: Model | str, error: DomainError, *, object_id: str = "") -> Denial:
     """Put together who was refused what, and why. Returns the facts; writes nothing."""
     token = getattr(by, "token", None)
-    named = isinstance(obj, str)
+    kind, label, organization = "", "", None
+    if isinstance(obj, str):
+        kind = obj
+    else:
+        kind, object_id, label = str(obj._meta.label_lower), str(obj.pk), str(obj)  # noqa: SLF001 -- documented Django API
+        organization = organizations.organization_of(obj)
     return Denial(
         actor_id=getattr(by, "pk", None),
         actor_label=str(by)[:150] if getattr(by, "is_authenticated", False) else ANONYMOUS,
         token_id=None if token is None else str(token.pk),
         on_behalf_of=_on_behalf_of(by),
         action=action[:64],
-        object_type=obj if isinstance(obj, str) else str(obj._meta.label_lower),  # noqa: SLF001 -- documented Django API
-        object_id=object_id[:64] if named else str(obj.pk),
-        object_label="" if named else str(obj)[:200],
-        organization_id=None if isinstance(obj, str) else organizations.organization_of(obj),
+        object_type=kind,
+        object_id=object_id[:64],
+        object_label=label[:200],
+        organization_id=organization,
         code=error.code,
         reason=error.detail[:300],
     )

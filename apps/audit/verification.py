@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from apps.audit import organizations, rows, sealing
+from apps.audit import organizations, querying, rows, sealing
 from apps.audit.models import AuditEvent, AuditSeal
 
 UNSEALED_AFTER = timedelta(minutes=5)
@@ -57,7 +57,7 @@ class Report:
 def verify(*, organization: int | None = None) -> Report:
     """Check every chain, or that of one organization, against its events and the anchors."""
     report = Report()
-    names: dict[int | None, str] = {None: "platform", **organizations.names()}
+    names: dict[int | None, str] = {None: querying.PLATFORM} | dict(organizations.names())
     found = set(AuditSeal.objects.order_by().values_list("organization_id", flat=True).distinct())
     for chain in [organization] if organization is not None else sorted(found, key=lambda known: known or 0):
         report.chains += 1
@@ -72,27 +72,42 @@ def verify(*, organization: int | None = None) -> Report:
 
 
 def _of_chain(chain: int | None, name: str, report: Report) -> Iterator[Problem]:
-    expected_seq, prev_hash, newest_at = 1, sealing.GENESIS, None
+    before: AuditSeal | None = None
+    newest_at: datetime | None = None
     for seal, row in _pairs(chain):
         report.events += 1
-        about = {"event": seal.event_id, "organization": name, "seq": seal.seq}
-        if seal.seq != expected_seq:
-            gap = f"{expected_seq} to {seal.seq - 1}" if seal.seq - 1 > expected_seq else str(expected_seq)
-            yield Problem("seal_missing", f"Seal {gap} of {name} is missing.", **about)
-        elif bytes(seal.prev_hash) != prev_hash:
-            yield Problem("chain_broken", f"Seal {seal.seq} of {name} does not follow the one before it.", **about)
-        if row is None:
-            yield Problem("event_missing", f"Event {seal.event_id} was deleted.", **about)
-        elif sealing.link(bytes(seal.prev_hash), row) != bytes(seal.hash):
-            yield Problem("event_changed", f"Event {seal.event_id} is not what was sealed.", **about)
-        elif row["organization_id"] != chain:
-            yield Problem("event_moved", f"Event {seal.event_id} is another organization's.", **about)
-        elif newest_at is not None and row["at"] < newest_at - LATE_AFTER:
-            detail = f"Event {seal.event_id} says {row['at']:%Y-%m-%d %H:%M}, and appeared after later ones were sealed."
-            yield Problem("event_inserted", detail, **about)
+        for kind, detail in (_broken(before, seal, name), _forged(seal, row, chain, newest_at)):
+            if kind:
+                yield Problem(kind, detail, event=seal.event_id, organization=name, seq=seal.seq)
+        before = seal
         if row is not None:
-            newest_at = max(filter(None, (newest_at, row["at"])))
-        expected_seq, prev_hash = seal.seq + 1, bytes(seal.hash)
+            newest_at = max(newest_at or row["at"], row["at"])
+
+
+def _broken(before: AuditSeal | None, seal: AuditSeal, name: str) -> tuple[str, str]:
+    """Return what is wrong between a seal and the one before it: kind and sentence, or two empty words."""
+    seq, digest = (0, sealing.GENESIS) if before is None else (before.seq, bytes(before.hash))
+    if seal.seq != seq + 1:
+        return "seal_missing", f"The seals of {name} between {seq} and {seal.seq} are missing."
+    if bytes(seal.prev_hash) != digest:
+        return "chain_broken", f"Seal {seal.seq} of {name} does not follow the one before it."
+    return "", ""
+
+
+def _forged(
+    seal: AuditSeal, row: dict[str, Any] | None, chain: int | None, newest_at: datetime | None
+) -> tuple[str, str]:
+    """Return what is wrong with a sealed event, likewise; `newest_at` is the latest time sealed before it."""
+    if row is None:
+        return "event_missing", f"Event {seal.event_id} was deleted."
+    if sealing.link(bytes(seal.prev_hash), row) != bytes(seal.hash):
+        return "event_changed", f"Event {seal.event_id} is not what was sealed."
+    if row["organization_id"] != chain:
+        return "event_moved", f"Event {seal.event_id} is another organization's."
+    if newest_at is not None and row["at"] < newest_at - LATE_AFTER:
+        when = f"{row['at']:%Y-%m-%d %H:%M}"
+        return "event_inserted", f"Event {seal.event_id} says {when}, but appeared after later ones were sealed."
+    return "", ""
 
 
 def _pairs(chain: int | None) -> Iterator[tuple[AuditSeal, dict[str, Any] | None]]:

@@ -56,7 +56,13 @@ class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
     queryset = ApiToken.objects.none()
     serializer_class = TokenSerializer
     shown_once = frozenset({"token"})
-    policy_actions: ClassVar = {"list": "view", "retrieve": "view", "history": "view", "create": "create", "destroy": "revoke"}
+    policy_actions: ClassVar = {
+        "list": "view",
+        "retrieve": "view",
+        "history": "view",
+        "create": "create",
+        "destroy": "revoke",
+    }
 
     @extend_schema(operation_id="tokens_create", request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
     def create(self, request: Request) -> Response:

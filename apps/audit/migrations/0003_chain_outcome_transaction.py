@@ -15,9 +15,7 @@ class Migration(migrations.Migration):
 
     operations: ClassVar = [
         migrations.AddField("auditevent", "organization_id", models.BigIntegerField(null=True)),
-        migrations.AddField(
-            "auditevent", "on_behalf_of", models.CharField(blank=True, db_default="", max_length=150)
-        ),
+        migrations.AddField("auditevent", "on_behalf_of", models.CharField(blank=True, db_default="", max_length=150)),
         migrations.AddField(
             "auditevent",
             "outcome",
@@ -50,7 +48,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             "auditevent", models.Index(fields=["-id"], name="audit_denied", condition=models.Q(outcome="denied"))
         ),
-        migrations.AddIndex(
-            "auditevent", django.contrib.postgres.indexes.BrinIndex(fields=["at"], name="audit_at")
-        ),
+        migrations.AddIndex("auditevent", django.contrib.postgres.indexes.BrinIndex(fields=["at"], name="audit_at")),
     ]

@@ -13,6 +13,7 @@ class Migration(migrations.Migration):
     operations: ClassVar = [
         audited(
             "compute_cluster",
+            secret=["settings"],  # some of a backend's settings are passwords
             ignore=["state", "message", "warnings", "capabilities", "capacity", "checked_at"],
         ),
     ]

@@ -64,7 +64,8 @@ class ExperimentViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, Guarde
     lookup_url_kwarg = "id"
     policy_actions: ClassVar = {
         "list": "view",
-        "retrieve": "view", "history": "view",
+        "retrieve": "view",
+        "history": "view",
         "create": "create",
         "destroy": "delete",
         "stop": "stop",

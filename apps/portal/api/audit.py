@@ -56,7 +56,11 @@ class TrailView(GuardedAPI):
 
     @extend_schema(
         operation_id="audit_list",
-        parameters=[*_FILTERS, OpenApiParameter("cursor", OpenApiTypes.STR), OpenApiParameter("limit", OpenApiTypes.INT)],
+        parameters=[
+            *_FILTERS,
+            OpenApiParameter("cursor", OpenApiTypes.STR),
+            OpenApiParameter("limit", OpenApiTypes.INT),
+        ],
         responses=AuditEventSerializer(many=True),
     )
     def list(self, request: Request) -> Response:

@@ -75,7 +75,8 @@ class ProjectViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedVi
     lookup_url_kwarg = "id"
     policy_actions: ClassVar = {
         "list": "view",
-        "retrieve": "view", "history": "view",
+        "retrieve": "view",
+        "history": "view",
         "create": "create",
         "partial_update": "edit",
         "destroy": "delete",
@@ -143,7 +144,8 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
     lookup_url_kwarg = "id"
     policy_actions: ClassVar = {
         "list": "view",
-        "retrieve": "view", "history": "view",
+        "retrieve": "view",
+        "history": "view",
         "create": "create",
         "destroy": "delete",
         "finish": "log",

@@ -8,7 +8,7 @@ from apps.audit.rows import audited
 
 
 def _of(table: str) -> str:
-    owned = f"SELECT o.team_id FROM {table} o WHERE o.id = (r->>'content_object_id')::uuid"
+    owned = f"SELECT o.team_id FROM {table} o WHERE o.id = (r->>'content_object_id')::uuid"  # noqa: S608 -- names of this file
     return f"audit_organization_of_team(({owned}))"
 
 
