@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Exists, Model, Q, QuerySet
 
 from apps.access import policy
 from apps.access.decision import Role
 from apps.access.policy import Policy, register
+from apps.audit import querying
 from apps.audit.choices import DATABASE, Outcome
 from apps.audit.models import AuditEvent
 from apps.audit.services import refused
@@ -89,7 +90,7 @@ def history_of(obj: Model, *, by: Any) -> QuerySet[AuditEvent]:
     denied is for auditors and admins.
     """
     mine = _about(obj)
-    intents = AuditEvent.objects.filter(mine, ~Q(origin=DATABASE), txid=OuterRef("txid"), at=OuterRef("at"))
+    intents = querying.together().filter(mine).exclude(origin=DATABASE)
     rows = AuditEvent.objects.filter(mine).exclude(Q(origin=DATABASE) & Exists(intents))
     return (rows if is_auditor(by) else rows.filter(outcome=Outcome.OK)).order_by("-pk")
 
@@ -104,35 +105,38 @@ def entries(page: Iterable[AuditEvent], *, of: Model, by: Any) -> list[Entry]:
 
 def _entry(event: AuditEvent, changes: Any, doers: Any, *, may_know: bool) -> Entry:
     is_row = event.origin == DATABASE
+    doer = next((intent.actor_label for intent in doers.get(event.txid, ()) if _is_near(intent, event)), "")
     return Entry(
         event,
-        actor=doers.get(_transaction(event), event.actor_label) if is_row else event.actor_label,
+        actor=doer or event.actor_label,
         details={name: value for name, value in event.data.items() if name not in _INTERNAL},
-        changes=[_change(event)] if is_row else changes.get(_transaction(event), []),
+        changes=[_change(row) for row in ([event] if is_row else changes.get(event.txid, ())) if _is_near(row, event)],
         token_id=event.token_id if may_know else None,
         ip=event.ip if may_know else None,
     )
 
 
-def _changes(obj: Model, intents: Sequence[AuditEvent]) -> dict[Any, list[Change]]:
+def _changes(obj: Model, intents: Sequence[AuditEvent]) -> dict[Any, list[AuditEvent]]:
     """Return the row changes of the object that were made in the transactions of its events."""
     rows = AuditEvent.objects.filter(_about(obj), origin=DATABASE, txid__in={event.txid for event in intents})
-    found: dict[Any, list[Change]] = {}
-    for row in rows.order_by("pk"):
-        found.setdefault(_transaction(row), []).append(_change(row))
-    return found
+    return _by_transaction(rows.order_by("pk"))
 
 
-def _doers(rows: Sequence[AuditEvent]) -> dict[Any, str]:
-    """Return who made the row changes that stand alone in this history: it was noted under another object."""
-    intents = AuditEvent.objects.filter(txid__in={row.txid for row in rows}, outcome=Outcome.OK).exclude(
-        origin=DATABASE
-    )
-    return {_transaction(intent): intent.actor_label for intent in intents.order_by("-pk")}
+def _doers(rows: Sequence[AuditEvent]) -> dict[Any, list[AuditEvent]]:
+    """Return whose row changes those are that stand alone in this history: it was noted under another object."""
+    same = AuditEvent.objects.filter(txid__in={row.txid for row in rows}, outcome=Outcome.OK)
+    return _by_transaction(same.exclude(origin=DATABASE).order_by("pk"))
 
 
-def _transaction(event: AuditEvent) -> tuple[Any, Any]:
-    return event.txid, event.at  # ids of transactions begin anew in a restored database, times do not
+def _by_transaction(found: Iterable[AuditEvent]) -> dict[Any, list[AuditEvent]]:
+    sorted_out: dict[Any, list[AuditEvent]] = {}
+    for event in found:
+        sorted_out.setdefault(event.txid, []).append(event)
+    return sorted_out
+
+
+def _is_near(one: AuditEvent, other: AuditEvent) -> bool:
+    return abs(one.at - other.at) <= querying.LONGEST_TRANSACTION
 
 
 def _change(row: AuditEvent) -> Change:

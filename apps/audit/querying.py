@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -17,6 +17,7 @@ FILTERS = (
     "actor", "action", "object_type", "object_id", "organization", "outcome", "origin", "request_id", "txid", "since",
     "until",
 )  # fmt: skip
+LONGEST_TRANSACTION = timedelta(hours=1)
 PLATFORM = "platform"  # names the chain of what belongs to no organization
 _ONE_OF = {"outcome": tuple(Outcome.values), "origin": DOORS}
 
@@ -42,8 +43,17 @@ class Wanted:
 
 def by_actor(name: str) -> Q:
     """What somebody did: his events, and what the database saw change in the same transactions."""
-    his = AuditEvent.objects.filter(txid=OuterRef("txid"), at=OuterRef("at"), actor_label=name, outcome=Outcome.OK)
+    his = together().filter(actor_label=name, outcome=Outcome.OK)
     return Q(actor_label=name) | Q(Exists(his), origin=DATABASE)
+
+
+def together() -> QuerySet[AuditEvent]:
+    """Return, for a subquery, what was written in the same transaction as the outer event.
+
+    Ids of transactions begin anew in a restored database, so the times must be near as well.
+    """
+    near = (OuterRef("at") - LONGEST_TRANSACTION, OuterRef("at") + LONGEST_TRANSACTION)
+    return AuditEvent.objects.filter(txid=OuterRef("txid"), at__range=near)
 
 
 def by_organization(slug: str) -> Q:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, F, Max, OuterRef, QuerySet, TextField
+from django.db.models import Exists, Max, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from apps.audit import denials
@@ -39,12 +39,13 @@ COLUMNS = (
 
 def rows(events: QuerySet[AuditEvent]) -> Any:
     """Read events as `canonical` takes them: every column, and `data` in PostgreSQL's own text form, which is unique."""
-    return events.annotate(shown=Cast("data", TextField())).values(*COLUMNS[:-2], COLUMNS[-1], data=F("shown"))
+    columns = (name for name in COLUMNS if name != "data")
+    return events.annotate(data_text=Cast("data", TextField())).values(*columns, "data_text")
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:
     """Return the one form in which an event is hashed: JSON without spaces, keys sorted, ASCII, times in UTC."""
-    shown = {name: _plain(value) for name, value in row.items() if value is not None}
+    shown = {name.removesuffix("_text"): _plain(value) for name, value in row.items() if value is not None}
     return json.dumps(shown, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 

@@ -15,7 +15,7 @@ from apps.audit import organizations, querying, rows, sealing
 from apps.audit.models import AuditEvent, AuditSeal
 
 UNSEALED_AFTER = timedelta(minutes=5)
-LATE_AFTER = timedelta(hours=1)  # longer than any transaction of ours: what appears later was not written then
+LATE_AFTER = querying.LONGEST_TRANSACTION  # what appears later was not written then
 MOST_NAMED = 100
 _CHUNK = 2000
 
