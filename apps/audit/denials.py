@@ -33,7 +33,7 @@ SEVERAL = "(several)"
 _WRITE = """
     WITH counted AS (
         INSERT INTO audit_denialcount (key, facts) VALUES (%(key)s, %(facts)s)
-            ON CONFLICT (key) DO UPDATE SET repeats = audit_denialcount.repeats + 1, last_at = now()
+            ON CONFLICT (key) DO UPDATE SET repeats = audit_denialcount.repeats + 1, last_at = clock_timestamp()
         RETURNING repeats
     )
     INSERT INTO audit_auditevent (organization_id, actor_id, actor_label, on_behalf_of, token_id, origin, ip, request_id,
@@ -44,7 +44,7 @@ _WRITE = """
       FROM counted WHERE repeats = 0
 """
 _FOLD = """
-    DELETE FROM audit_denialcount WHERE since < now() - make_interval(secs => %s) RETURNING facts, repeats, since, last_at
+    DELETE FROM audit_denialcount WHERE since < clock_timestamp() - make_interval(secs => %s) RETURNING facts, repeats, since, last_at
 """
 
 

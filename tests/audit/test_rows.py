@@ -79,7 +79,9 @@ def test_bulk_raw_sql_and_cascades_are_seen(cast: Cast) -> None:
         cursor.execute("UPDATE teams_membership SET role = 'maintainer' WHERE user_id = %s", [cast.alice.pk])
         cursor.execute("DELETE FROM teams_membership WHERE team_id = %s", [cast.other_team.pk])
     told = [(row.action, row.object_type, row.object_id) for row in seen]
-    created = [str(pk) for pk in User.objects.filter(username__startswith="new-").order_by("pk").values_list("pk", flat=True)]
+    created = [
+        str(pk) for pk in User.objects.filter(username__startswith="new-").order_by("pk").values_list("pk", flat=True)
+    ]
     assert sorted(told) == sorted([
         ("row.update", "accounts.user", str(cast.alice.pk)),
         ("row.update", "accounts.user", str(cast.bob.pk)),
@@ -125,7 +127,7 @@ def test_secret_columns_say_only_that_they_changed(cast: Cast) -> None:
 
 def test_hot_columns_are_no_event(cast: Cast) -> None:
     cluster = fake_cluster()
-    token, value = accounts.issue_token(cast.alice, by=SYSTEM, name="t")
+    _, value = accounts.issue_token(cast.alice, by=SYSTEM, name="t")
     node = quotas.platform_node()
     quotas.set_limit(node, "cpu", 5, by=SYSTEM)
     seen = Since()
@@ -222,7 +224,9 @@ def test_a_declaration_watches_a_table_and_its_later_columns(db: None) -> None:
     assert [row.object_type for row in seen] == ["planted.thing"] * 2
 
 
-@pytest.mark.parametrize("bad", [{"table": "a; DROP"}, {"table": "a_b", "secret": ["x'y"]}, {"table": "a_b", "key": "A"}])
+@pytest.mark.parametrize(
+    "bad", [{"table": "a; DROP"}, {"table": "a_b", "secret": ["x'y"]}, {"table": "a_b", "key": "A"}]
+)
 def test_a_declaration_takes_plain_names_only(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="plain name"):
         audited(**bad)
