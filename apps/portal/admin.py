@@ -120,8 +120,9 @@ class AuditEventAdmin(RecordAdmin):
 
     @override
     def get_urls(self) -> list[Any]:
-        export = path("export/<str:form>/", self.admin_site.admin_view(self.export), name="audit_auditevent_export")
-        return [export, *super().get_urls()]
+        view: Any = self.admin_site.admin_view(self.export)
+        view.model_admin = self
+        return [path("export/<str:form>/", view, name="audit_auditevent_export"), *super().get_urls()]
 
     def export(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """Send every event of the list as it is filtered."""

@@ -1,0 +1,107 @@
+"""What the audit trail costs whoever is audited, and how fast it is sealed and verified."""
+
+import json
+
+from benchmarks.report import Result
+from tests.platform import Platform
+
+# In one process, on one connection: submissions and changes of members with the whole trail, and without its triggers
+# and without its one row per service. In turns, so that both meet the same machine.
+_MEASURE = """
+import json, statistics, time
+from contextlib import contextmanager
+from unittest.mock import patch
+from django.db import connection
+from apps.access.principal import SYSTEM
+from apps.accounts.models import User
+from apps.audit import sealing, verification
+from apps.audit.models import AuditEvent, AuditSeal
+from apps.experiments import services as experiments
+from apps.teams import services as teams
+from apps.audit import services as audit
+
+user = User.objects.get(username="bench")
+organization = teams.create_organization(slug="bench", name="Bench", by=SYSTEM)
+team = teams.create_team(organization, slug="bench", name="Bench", by=SYSTEM)
+teams.set_member(team, user, role="member", by=SYSTEM)
+spec = {"command": "true", "team": "bench", "cluster": {"name": "parked"}, "resources": {"cpu": "1m", "memory": "1Mi"}}
+
+def switch(word):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'audit_update'")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"ALTER TABLE {name} {word} TRIGGER USER" if not name.startswith("audit") else "SELECT 1")
+
+@contextmanager
+def unaudited():
+    switch("DISABLE")
+    with patch.object(audit, "record"):
+        yield
+    switch("ENABLE")
+
+@contextmanager
+def audited():
+    yield
+
+def submit(_n):
+    experiments.submit_experiment(spec, by=user)
+
+def change(n):
+    teams.set_member(team, user, role=("member", "viewer", "maintainer")[n % 3], by=SYSTEM)
+
+def timed(work, count=100):
+    took = []
+    for n in range(count):
+        began = time.perf_counter()
+        work(n)
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
+
+found = {}
+for name, work in (("submit", submit), ("change", change)):
+    timed(work, 30)
+    sides = {True: [], False: []}
+    for _ in range(6):
+        for side, state in ((True, audited), (False, unaudited)):
+            with state():
+                sides[side].append(timed(work))
+    found[name] = [statistics.median(sides[True]), statistics.median(sides[False])]
+while sealing.seal():
+    pass
+AuditEvent.objects.bulk_create([
+    AuditEvent(actor=user, actor_label="bench", origin="api", request_id=f"0199aaaa-0000-7000-8000-{n:012x}", action="submit",
+               organization_id=organization.pk, object_type="experiments.experiment", object_id=f"0199aaaa-0000-7000-8000-{n:012x}",
+               object_label="an experiment", data={}, token_id="0199aaaa-0000-7000-8000-000000000001", ip="192.0.2.1")
+    for n in range(20000)], batch_size=2000)
+began = time.perf_counter()
+while sealing.seal():
+    pass
+found["seal"] = 20000 / (time.perf_counter() - began)
+began = time.perf_counter()
+report = verification.verify()
+found["verify"] = report.events / (time.perf_counter() - began)
+found["clean"] = report.is_clean
+with connection.cursor() as cursor:
+    cursor.execute("SELECT (pg_total_relation_size('audit_auditevent') + pg_total_relation_size('audit_auditseal'))::float / count(*) FROM audit_auditevent")
+    found["bytes"] = cursor.fetchone()[0]
+print(json.dumps(found))
+"""
+
+
+def cost(platform: Platform) -> list[Result]:
+    """Return the cost of the trail for a submission and for an audited change, and the speed of sealing and verifying."""
+    found = json.loads(platform.manage(_MEASURE).splitlines()[-1])
+    results = []
+    for name, words, most in (("submit", "a submission, in the service", 1.15), ("change", "a change of a member", 1.5)):
+        with_trail, without = found[name]
+        met = with_trail / without <= most
+        results.append(
+            Result(f"audit: {words}", with_trail, "ms", f"≤ {most} times", met, without, "no rows, no triggers")
+        )
+    met = found["clean"] and found["verify"] >= 5000
+    return [
+        *results,
+        Result("audit: events sealed", found["seal"], "/s", "≥ 1,000 /s", found["seal"] >= 1000),
+        Result("audit: events verified", found["verify"], "/s", "≥ 5,000 /s", met),
+        Result("audit: size of an event with seal and indexes", found["bytes"], "B", "≤ 1,200 B", found["bytes"] <= 1200),
+    ]
