@@ -2,15 +2,22 @@
 
 from typing import Any
 
+import orjson
+from django.db import connection
 from django.db.models import Model
 
 from apps.audit import denials, organizations
 from apps.audit.denials import Denial
-from apps.audit.models import AuditEvent
 from apps.core.errors import DomainError
 from apps.core.middleware import current_request
 
 ANONYMOUS = "anonymous"
+_INSERT = """
+    INSERT INTO audit_auditevent (organization_id, actor_id, actor_label, on_behalf_of, token_id, origin, ip, request_id,
+                                  action, object_type, object_id, object_label, reason, data)
+    VALUES (%(organization_id)s, %(actor_id)s, %(actor_label)s, %(on_behalf_of)s, %(token_id)s, %(origin)s, %(ip)s::inet,
+            %(request_id)s, %(action)s, %(object_type)s, %(object_id)s, %(object_label)s, %(reason)s, %(data)s::jsonb)
+"""
 
 
 def record(action: str, obj: Model, *, by: Any, reason: str = "", **data: Any) -> None:
@@ -21,22 +28,24 @@ def record(action: str, obj: Model, *, by: Any, reason: str = "", **data: Any) -
     """
     context = current_request.get()
     token = getattr(by, "token", None)
-    AuditEvent.objects.create(
-        organization_id=organizations.organization_of(obj),
-        actor_id=by.pk,
-        actor_label=str(by)[:150],
-        on_behalf_of=_on_behalf_of(by) or context.on_behalf_of,
-        token_id=token.pk if token is not None else None,
-        origin=context.origin,
-        ip=context.ip,
-        request_id=context.request_id,
-        action=action,
-        object_type=str(obj._meta.label_lower),  # noqa: SLF001 -- documented Django API
-        object_id=str(obj.pk),
-        object_label=str(obj)[:200],
-        reason=reason,
-        data=data,
-    )
+    row = {
+        "organization_id": organizations.organization_of(obj),
+        "actor_id": by.pk,
+        "actor_label": str(by)[:150],
+        "on_behalf_of": _on_behalf_of(by) or context.on_behalf_of,
+        "token_id": token.pk if token is not None else None,
+        "origin": context.origin,
+        "ip": context.ip,
+        "request_id": context.request_id,
+        "action": action,
+        "object_type": str(obj._meta.label_lower),  # noqa: SLF001 -- documented Django API
+        "object_id": str(obj.pk),
+        "object_label": str(obj)[:200],
+        "reason": reason,
+        "data": orjson.dumps(data).decode(),
+    }
+    with connection.cursor() as cursor:  # every submission waits for it: without the ORM it takes a third of the time
+        cursor.execute(_INSERT, row)
 
 
 def refused(by: Any, action: str, obj: Model | str, error: DomainError, *, object_id: str = "") -> DomainError:
