@@ -10,4 +10,5 @@ urlpatterns = [
     path("", include("apps.compute.api.urls")),
     path("", include("apps.tracking.api.urls")),
     path("", include("apps.experiments.api.urls")),
+    path("", include("apps.portal.api.urls")),
 ]

@@ -119,11 +119,20 @@ def stage(db: None) -> Iterator[Stage]:
 _empty = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
 
+# Whatever refuses to be truncated, or would note it: the audit's triggers.
+_SWITCH = """
+    DO $$ DECLARE found record; BEGIN
+        FOR found IN SELECT tgrelid::regclass AS name, tgname FROM pg_trigger WHERE tgname IN ('audit_not_truncated', 'audit_truncate')
+        LOOP EXECUTE format('ALTER TABLE %s {word} TRIGGER %I', found.name, found.tgname); END LOOP;
+    END $$
+"""
+
+
 def _empty_past_the_audit(case: TransactionTestCase) -> None:
     """Empty the database. The audit refuses to be truncated, which here is the only way."""
     for word, then in (("DISABLE", _empty), ("ENABLE", None)):
         with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE audit_auditevent {word} TRIGGER audit_not_truncated")
+            cursor.execute(_SWITCH.replace("{word}", word))
         if then is not None:
             then(case)
 

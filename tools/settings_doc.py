@@ -64,6 +64,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_ARTIFACT_LIMIT_BYTES": "Largest artifact.",
         "FATHOM_MAX_BODY_BYTES": "Largest body of any request.",
     },
+    "The audit trail": {
+        "FATHOM_AUDIT_ANCHOR": "A file to which the worker appends the heads of the hash chains each hour; empty: none. Keep it where the database's operators cannot write.",
+    },
     "Processes": {
         "FATHOM_WEB_WORKERS": "Web processes that share the ports.",
         "FATHOM_WEB_THREADS": "Threads for synchronous views in each web process; each holds one PostgreSQL connection.",

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from apps.access import idempotency, policy
 from apps.access.models import IdempotencyRecord
+from apps.audit.services import refused
 from apps.core import failpoints
 from apps.core.api import StrictJSONParser
 from apps.core.errors import NotFound
@@ -96,7 +97,8 @@ class GuardedViewSet(IdempotentMixin, GenericViewSet[Any]):
         try:
             found = self.get_queryset().get(**{self.lookup_field: value})
         except (ObjectDoesNotExist, ValidationError, ValueError):
-            raise NotFound from None
+            kind, action = self.model._meta.label_lower, self.policy_actions[str(self.action)]  # noqa: SLF001 -- documented Django API
+            raise refused(self.request.user, action, kind, NotFound(), object_id=str(value)) from None
         policy.require(cast("Any", self.request.user), self.policy_actions[str(self.action)], found)
         return found
 

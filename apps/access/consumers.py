@@ -1,6 +1,7 @@
 """What guarded websockets share: judged when they open and every few seconds after."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import structlog
@@ -12,6 +13,8 @@ from django.db.models import Model, QuerySet
 from typing_extensions import override
 
 from apps.access import policy
+from apps.audit.services import record_denied
+from apps.core.errors import DomainError, NotAllowed, NotAuthenticated, NotFound
 
 logger = structlog.get_logger(__name__)
 
@@ -19,6 +22,11 @@ RECHECK_SECONDS = 4.0  # promised: an open socket is closed within 5 s of losing
 _SHARED_SECONDS = 0.5  # sockets of one person on one object are judged together, by a judgement no older than this
 _judgements: "dict[tuple[Any, ...], asyncio.Task[int]]" = {}
 UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TRY_LATER = 4401, 4403, 4404, 1013
+_REFUSALS: dict[int, Callable[[], DomainError]] = {
+    UNAUTHENTICATED: lambda: NotAuthenticated("Access has ended."),
+    FORBIDDEN: lambda: NotAllowed("The role is too low, or the token lacks the scope."),
+    NOT_FOUND: NotFound,
+}
 
 
 class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
@@ -40,7 +48,7 @@ class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         await self.accept()
         code = await database_sync_to_async(self._judge)()
         if code:
-            await self.close(code)
+            await self._refuse(code)
             return
         self._watch = asyncio.create_task(self._recheck())
         await self.opened()
@@ -59,8 +67,21 @@ class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
                 logger.warning("recheck_waits", error=str(error).strip())
                 continue
             if code:
-                await self.close(code)
+                await self._refuse(code)
                 return
+
+    async def _refuse(self, code: int) -> None:
+        """Close, and write down who was refused what. Whoever merely is nobody has tried nothing."""
+        await self.close(code)
+        error: DomainError | None = self.scope.get("refusal")  # of the credential that was shown
+        if code != UNAUTHENTICATED or error is not None or hasattr(self, "found"):
+            await database_sync_to_async(self._record)(error or _REFUSALS[code]())
+
+    def _record(self, error: DomainError) -> None:
+        found: Model | str = getattr(self, "found", "")
+        named = next((str(value) for value in self.scope["url_route"]["kwargs"].values()), "")
+        kind = found or self.find().model._meta.label_lower  # noqa: SLF001 -- documented Django API
+        record_denied(self.scope["user"], self.policy_action, kind, error, object_id=named)
 
     def _shared_judgement(self) -> "asyncio.Task[int]":
         loop = asyncio.get_running_loop()

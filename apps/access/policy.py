@@ -22,7 +22,8 @@ from apps.access import grants
 from apps.access.choices import ADMIN_SCOPE, Visibility
 from apps.access.decision import Decision, Role
 from apps.access.memberships import memberships_of
-from apps.core.errors import InsufficientScope, NotAllowed, NotAuthenticated, NotFound
+from apps.audit.services import refused
+from apps.core.errors import DomainError, InsufficientScope, NotAllowed, NotAuthenticated, NotFound
 
 if TYPE_CHECKING:
     from apps.access.principal import Principal
@@ -143,11 +144,12 @@ def require(principal: "Principal", action: str, obj: Model) -> None:
     decision = decide(principal, action, obj)
     if decision.allowed:
         return
+    error: DomainError = NotAllowed(decision.reason)
     if not decision.visible:
-        raise NotFound
-    if decision.missing_scope:
-        raise InsufficientScope(decision.reason, need=[decision.missing_scope])
-    raise NotAllowed(decision.reason)
+        error = NotFound()
+    elif decision.missing_scope:
+        error = InsufficientScope(decision.reason, need=[decision.missing_scope])
+    raise refused(principal, action, obj, error)
 
 
 def require_active(principal: "Principal", scope: str = "") -> None:
@@ -160,13 +162,10 @@ def require_active(principal: "Principal", scope: str = "") -> None:
     token = getattr(principal, "token", None)
     if scope and token is not None and (token.bound_to or not _carries(token.scopes, scope, is_read=False)):
         msg = f"The token lacks the scope {scope}."
-        raise InsufficientScope(msg, need=[scope])
-    if (
-        scope
-        and principal.changes_nothing
-        and (_is_seen(principal) or scope.partition(":")[0] not in _personal_scopes())
-    ):
-        raise NotAllowed(principal.changes_nothing)
+        raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
+    is_own = scope.partition(":")[0] in _personal_scopes() and not _is_seen(principal)
+    if scope and principal.changes_nothing and not is_own:
+        raise refused(principal, scope, "", NotAllowed(principal.changes_nothing))
 
 
 def require_admin(principal: "Principal") -> None:
@@ -174,7 +173,17 @@ def require_admin(principal: "Principal") -> None:
     if getattr(principal, "is_system", False) or (_is_active(principal) and principal.is_superuser):
         return
     msg = "Only an admin may do this, and only while he acts as one."
-    raise NotAllowed(msg)
+    raise refused(principal, "act_as_admin", "", NotAllowed(msg))
+
+
+def require_scope(principal: "Principal", model: type[Model], action: str) -> None:
+    """Let pass whoever's token, if any, may do `action` on rows of `model`. Raises: InsufficientScope."""
+    policy = policy_for(model)
+    token = getattr(principal, "token", None)
+    if token is not None and (token.bound_to or not _scope_allows(principal, policy, action)):
+        scope = policy.scope_of(action)
+        msg = f"The token lacks the scope {scope}."
+        raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
 
 
 def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) -> Role:

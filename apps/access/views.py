@@ -12,6 +12,7 @@ from django.views import View
 from typing_extensions import override
 
 from apps.access import policy
+from apps.audit.services import refused
 from apps.core.errors import DomainError, NotFound
 
 
@@ -40,7 +41,8 @@ class GuardedView(LoginRequiredMixin, View):
         try:
             found: Model = guarded.get(**lookup)
         except (ObjectDoesNotExist, ValidationError, ValueError):
-            raise NotFound from None
+            kind, named = queryset.model._meta.label_lower, str(next(iter(lookup.values()), ""))  # noqa: SLF001 -- documented Django API
+            raise refused(self.user, self.policy_action, kind, NotFound(), object_id=named) from None
         policy.require(self.user, self.policy_action, found)
         return found
 

@@ -41,7 +41,8 @@ async def _user(scope: dict[str, Any], headers: dict[bytes, bytes]) -> Any:
         try:
             value = bearer(authorization)
             return await database_sync_to_async(services.authenticate_token)(value or "")
-        except NotAuthenticated:
+        except NotAuthenticated as error:
+            scope["refusal"] = error
             return AnonymousUser()
     if not _is_own_origin(headers):
         return AnonymousUser()

@@ -19,6 +19,7 @@ class DomainError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.extra: Mapping[str, Any] = extra
+        self.denial: Any = None  # who was refused what, for the audit: set by who knows it, never shown
 
 
 class Invalid(DomainError):

@@ -19,7 +19,8 @@ class RequestContext:
 
     request_id: str = ""
     ip: str | None = None
-    origin: str = "system"  # "api" | "portal" | "admin" | "websocket" | "system"
+    origin: str = "system"  # one of apps.audit.choices.DOORS
+    on_behalf_of: str = ""  # who is behind a command: the user of the operating system
 
 
 current_request: ContextVar[RequestContext] = ContextVar("current_request", default=RequestContext())  # noqa: B039 -- frozen

@@ -13,6 +13,7 @@ urlpatterns = [
     path("experiments/<uuid:pk>/logs/", detail.LogsView.as_view(), name="experiment-logs"),
     path("experiments/<uuid:pk>/artifacts/", artifacts.ArtifactsView.as_view(), name="experiment-artifacts"),
     path("experiments/<uuid:pk>/events/", detail.EventsView.as_view(), name="experiment-events"),
+    path("experiments/<uuid:pk>/history/", detail.HistoryView.as_view(), name="experiment-history"),
     path("experiments/<uuid:pk>/status/", detail.StatusView.as_view(), name="experiment-status"),
     path("experiments/<uuid:pk>/stop/", actions.StopView.as_view(), name="experiment-stop"),
     path("experiments/<uuid:pk>/retry/", actions.RetryView.as_view(), name="experiment-retry"),

@@ -14,7 +14,8 @@ from apps.access.admin.display import EMPTY
 from apps.access.admin.guarded import is_operator
 from apps.accounts import services as accounts
 from apps.accounts.acting import keep_elevation
-from apps.core.errors import DomainError
+from apps.audit import services as audit
+from apps.core.errors import DomainError, NotAllowed
 from apps.portal import operations
 
 _ORDER = ["compute", "quotas", "experiments", "tracking", "accounts", "teams", "audit"]
@@ -35,6 +36,7 @@ class OperatorLoginForm(AdminAuthenticationForm):
                 raise forms.ValidationError(error.detail, code=error.code) from error
             if not user.platform_role:
                 msg = "This account may not operate the platform."
+                audit.refused(user, "enter_admin", user, NotAllowed(msg))
                 raise forms.ValidationError(msg, code="not_operator")
             self.user_cache = user
         return data

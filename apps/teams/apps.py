@@ -9,7 +9,9 @@ class TeamsConfig(AppConfig):
     @override
     def ready(self) -> None:
         from apps.access import memberships  # noqa: PLC0415 -- models must be loaded first
-        from apps.teams import policies, services  # noqa: PLC0415 -- as above
+        from apps.audit import organizations  # noqa: PLC0415 -- as above
+        from apps.teams import policies, services, tenancy  # noqa: PLC0415 -- as above
 
+        organizations.provide(tenancy.directory())
         memberships.provide(services.memberships_of)
         policies.declare()

@@ -7,6 +7,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from apps.access.history import lines_of
 from apps.access.views import GuardedView
 from apps.core.errors import Invalid, NotFound
 from apps.teams import services
@@ -29,6 +30,17 @@ class TeamView(GuardedView):
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponse:  # noqa: ARG002 -- Django passes it
         return team_page(self, self.find(Team.objects.select_related("organization"), slug=slug), MemberForm())
+
+
+class TeamHistoryView(GuardedView):
+    """Who did what to the team and its members."""
+
+    policy_action: ClassVar[str] = "view"
+
+    def get(self, request: HttpRequest, slug: str) -> HttpResponse:
+        team = self.find(Team.objects.select_related("organization"), slug=slug)
+        lines, page = lines_of(team, by=self.user, page=request.GET.get("page", "1"))
+        return render(request, "teams/history.html", {"team": team, "lines": lines, "page": page})
 
 
 class MemberAddView(GuardedView):

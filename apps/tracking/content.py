@@ -18,8 +18,11 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
+from apps.audit import services as audit
 from apps.core import blobs
 from apps.core.errors import DomainError, Invalid, NotFound, Unready
+from apps.core.ids import new_id
+from apps.core.middleware import RequestContext, current_request
 from apps.tracking import judging, media, tickets
 from apps.tracking.models import Artifact
 from apps.tracking.paths import clean_path
@@ -41,6 +44,15 @@ _STALL_SECONDS = 30.0
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request of the content origin."""
     del receive  # no request here has a body
+    client = scope.get("client")
+    held = current_request.set(RequestContext(str(new_id()), client[0] if client else None, "content"))
+    try:
+        await _answer(scope, send)
+    finally:
+        current_request.reset(held)
+
+
+async def _answer(scope: Scope, send: Send) -> None:
     try:
         if scope["method"] not in {"GET", "HEAD"}:
             await _refuse(send, 405, "method_not_allowed", "Files are read here.", {"Allow": "GET, HEAD"})
@@ -50,6 +62,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _serve(scope, send, ticket, artifact)
     except DomainError as error:
         await _refuse(send, error.status, error.code, error.detail)
+        if error.status in judging.REFUSALS and b"ticket=" in scope["query_string"]:
+            named = _ROUTE.fullmatch(scope["path"])
+            run = named["run"] if named else ""
+            await judging.in_thread(audit.record_denied, None, "view", "tracking.run", error, object_id=run)
     except (DatabaseError, InterfaceError):
         away = Unready("The database cannot be reached. Try again.")
         await _refuse(send, away.status, away.code, away.detail, {"Retry-After": "2"})
@@ -108,7 +124,9 @@ async def _stream(send: Send, file: BinaryIO, part: Range, ticket: Ticket) -> No
         if time.monotonic() - judged_at > _JUDGED_AGAIN_SECONDS:
             try:
                 await judging.in_thread(judging.artifact_of, ticket)
-            except DomainError:
+            except DomainError as error:
+                run = str(ticket.run)
+                await judging.in_thread(audit.record_denied, None, "view", "tracking.run", error, object_id=run)
                 return  # an answer without its end: the server cuts the connection, so the client sees a failure
             judged_at = time.monotonic()
         chunk = await asyncio.to_thread(file.read, min(_CHUNK, left))

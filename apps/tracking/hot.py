@@ -16,6 +16,7 @@ import structlog
 from django.db import Error as DjangoDatabaseError
 
 from apps.accounts.authentication import bearer
+from apps.audit import services as audit
 from apps.core import asyncdb
 from apps.core.api import problem, translate
 from apps.core.errors import DomainError, Invalid, NotAuthenticated, NotFound, TooLarge, Unready
@@ -52,6 +53,8 @@ async def log_batch(scope: Scope, receive: Receive, send: Send, run_id: str) -> 
         if refusal is None:
             raise  # a bug: the server answers 500 and logs it
         await _answer(send, refusal.status, problem(refusal), {"X-Request-ID": request_id, **_extra(refusal)})
+        if refusal.status in judging.REFUSALS and "authorization" in headers:
+            await judging.in_thread(audit.record_denied, None, "log", "tracking.run", refusal, object_id=run_id)
     finally:
         current_request.reset(token)
 

@@ -15,7 +15,8 @@ from apps.access import policy
 from apps.accounts import services as accounts
 from apps.accounts import tokens
 from apps.accounts.models import ApiToken, User
-from apps.core.errors import NotAuthenticated, NotFound
+from apps.audit import services as audit
+from apps.core.errors import DomainError, NotAuthenticated, NotFound
 from apps.tracking.models import Artifact, Run
 from apps.tracking.tickets import Ticket
 
@@ -25,6 +26,7 @@ R = TypeVar("R")
 # SECURITY: removed access must stop within a second, so a yes is believed for half of one. A no is never kept.
 VERDICT_SECONDS = 0.5
 _MOST_VERDICTS = 10_000
+REFUSALS = {401, 403, 404}  # the statuses of an attempt that was denied: the door writes it down
 
 _threads = ThreadPoolExecutor(2, thread_name_prefix="judge")
 _Verdict = tuple[float, int]  # good until (monotonic), who
@@ -66,24 +68,28 @@ def artifact_of(ticket: Ticket) -> Artifact:
     rows = Artifact.objects.visible_to(user, "view").filter(run_id=ticket.run, path=ticket.path, run__archived_at=None)
     found = rows.first()
     if found is None:
-        raise NotFound
+        raise audit.refused(user, "view", "tracking.run", NotFound(), object_id=str(ticket.run))
     result: Artifact = found
     return result
 
 
 def _user_of(ticket: Ticket) -> User:
-    refusal = NotAuthenticated("Who opened this link may not any more.")
-    user = User.objects.filter(pk=ticket.user, is_active=True).first()
-    if user is None:
-        raise refusal
+    user = User.objects.filter(pk=ticket.user).first()
+    if user is None or not user.is_active:
+        raise _ended(user, ticket)
     found: User = user
     if ticket.as_admin:
         found.elevated_until = datetime.fromtimestamp(ticket.expires_at, UTC)
     if ticket.token is not None:
         found.token = ApiToken.objects.live().filter(pk=ticket.token, user=found).first()
         if found.token is None:
-            raise refusal
+            raise _ended(found, ticket)
     return found
+
+
+def _ended(user: User | None, ticket: Ticket) -> DomainError:
+    refusal = NotAuthenticated("Who opened this link may not any more.")
+    return audit.refused(user, "view", "tracking.run", refusal, object_id=str(ticket.run))
 
 
 async def _ask(key: tuple[str, UUID], token: str) -> int:
@@ -102,6 +108,6 @@ def _judge(token: str, run_id: UUID) -> int:
     user = accounts.authenticate_token(token, afresh=True)  # its yes is kept here: two memories would add up
     run = Run.objects.visible_to(user, "view").live().filter(pk=run_id).first()
     if run is None:
-        raise NotFound
+        raise audit.refused(user, "log", "tracking.run", NotFound(), object_id=str(run_id))
     policy.require(user, "log", run)
     return int(user.pk)

@@ -85,6 +85,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "apps.core.middleware.RequestContextMiddleware",
+    "apps.audit.middleware.DenialMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -317,6 +318,10 @@ USE_TZ = True
 
 LOGGING = log_format.logging_config(env_str("FATHOM_LOG_LEVEL", "INFO").upper())
 log_format.configure()
+
+# --- The audit trail --------------------------------------------------------------------------------------------------
+
+AUDIT_ANCHOR = env_str("FATHOM_AUDIT_ANCHOR")
 
 # --- Limits of the compute apps ---------------------------------------------------------------------------------------
 

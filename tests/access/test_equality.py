@@ -30,7 +30,7 @@ def disagreements(principal: Any, model: type[Model], step: int = 1) -> list[str
     # Without a token only the least role of an action matters: one action of each will do.
     has_token = getattr(principal, "token", None) is not None
     for action in least if has_token else {role: name for name, role in least.items()}.values():
-        listed = set(manager.visible_to(principal, action)) & set(rows)
+        listed = set(policy.visible(manager.all(), principal, action)) & set(rows)
         allowed = {row for row in rows if policy.decide(principal, action, row).allowed}
         wrong += [f"{principal} {action} {row!r}" for row in listed ^ allowed]
     return wrong

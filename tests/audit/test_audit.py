@@ -43,9 +43,10 @@ def test_a_row_says_who_and_from_where(cast: Cast) -> None:
 
 
 def test_what_is_refused_leaves_no_row(cast: Cast) -> None:
+    node = quotas.platform_node()
     before = AuditEvent.objects.count()
     with pytest.raises(NotAllowed):
-        quotas.set_limit(quotas.platform_node(), "cpu", 5, by=cast.alice)
+        quotas.set_limit(node, "cpu", 5, by=cast.alice)
     assert AuditEvent.objects.count() == before
 
 

@@ -10,6 +10,7 @@ from tests.matrix.world import ROLES
 
 PEOPLE = ("alice", "bob", "charlie", "dana", "mia", "olaf", "sre", "aud")
 OUTSIDE = ("anonymous", "ivan")
+AUDITORS = ("sre", "aud")
 TOKENS = ("reader", "job", "stray")  # alice, reading only; the ended experiment's own; another run's
 OF_A_RUN = (Experiment, Run, Artifact)
 
@@ -25,7 +26,10 @@ def expected_page(row: Row) -> dict[str, int]:
 def expected_api(row: Row) -> dict[str, int]:
     if row.public:
         return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
-    if row.model is None:
+    if row.for_auditors:
+        inside = {name: row.ok if name in AUDITORS else 403 for name in PEOPLE}
+        tokens = dict.fromkeys(TOKENS, 403)
+    elif row.model is None:
         inside = {**dict.fromkeys(PEOPLE, row.ok), "aud": 403 if row.scope and not _is_own_account(row) else row.ok}
         tokens = dict.fromkeys(TOKENS, 403 if row.scope else row.ok)
     else:

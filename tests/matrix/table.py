@@ -40,6 +40,7 @@ class Row:
     inside: int = 0  # what a public page answers to those who are logged in, if it differs
     token_only: bool = False  # a session is nobody here
     query: str = ""
+    for_auditors: bool = False  # whoever else is logged in is told that it is there, and not for him
 
     @property
     def key(self) -> str:
@@ -89,6 +90,7 @@ PAGES = [
     Row("POST", "token-revoke", 302, ApiToken, "revoke", "own", lambda world: {"pk": world.token.pk}),
     Row("GET", "team-list"),
     Row("GET", "team", 200, Team, "view", "team", _team),
+    Row("GET", "team-history", 200, Team, "view", "team", _team),
     Row(
         "POST", "team-member-add", 302, Team, "manage", "team", _team,
         lambda world: {"username": world.cast.bob.username, "role": "member"},
@@ -108,6 +110,7 @@ PAGES = [
     _page("experiment-logs", "logs"),
     _page("experiment-artifacts"),
     _page("experiment-events"),
+    _page("experiment-history"),
     _page("experiment-status"),
     _page("experiment-clone", "clone"),
     Row("POST", "experiment-clone", 400, Experiment, "clone", "ended", _ended),  # no command
@@ -145,6 +148,11 @@ API = [
     Row("DELETE", "api-token-detail", 204, ApiToken, "revoke", "own", lambda world: {"pk": world.token.pk}),
     Row("GET", "api-team-list"),
     Row("GET", "api-team-detail", 200, Team, "view", "team", _team),
+    Row("GET", "api-team-history", 200, Team, "view", "team", _team),
+    Row("GET", "api-token-history", 200, ApiToken, "view", "own", lambda world: {"pk": world.token.pk}),
+    Row("GET", "api-project-history", 200, Project, "view", "project", lambda world: {"id": world.project.pk}),
+    Row("GET", "api-audit", for_auditors=True),
+    Row("GET", "api-audit-export", for_auditors=True),
     Row("GET", "api-cluster-list"),
     Row("GET", "api-cluster-detail", 200, Cluster, "view", "cluster", lambda world: {"name": world.cluster.name}),
     Row("GET", "api-code", 200, CodeUpload, "view", "own", _code),
@@ -164,6 +172,7 @@ API = [
     ),
     _operation("GET", "events", 200, "view"),
     _operation("GET", "attempts", 200, "view"),
+    _operation("GET", "history", 200, "view"),
     _operation("GET", "logs", 200, "logs"),
     _operation("GET", "download", 200, "logs"),
     Row("GET", "api-project-list"),
@@ -179,6 +188,7 @@ API = [
     _on_run("GET", "detail", 200, "view"),
     _on_run("DELETE", "detail", 409, "delete"),  # a job stands behind it: its experiment is what is deleted
     _on_run("POST", "finish", 409, "log", data=lambda _world: {"status": "finished"}),  # likewise
+    _on_run("GET", "history", 200, "view"),
     _on_run("GET", "metrics", 200, "view", query="?key=loss"),
     _on_run("POST", "log-batch", 200, "log", data=lambda _world: {"params": {"a": "b"}}, token_only=True),
     Row("GET", "api-artifacts", 200, Run, "view", "ended", _by_id(_ended)),

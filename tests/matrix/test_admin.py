@@ -47,6 +47,7 @@ def test_the_registry_accounts_for_every_admin_route() -> None:
         for page in ("changelist", "add", "history", "delete", "change")
     }
     served = {route.name for route in routes() if route.door == "admin"}
+    named |= {"admin:audit_auditevent_export"}
     known = named | {f"admin:{page}" for page in (*SITE, "login", "app_list", "view_on_site", "")}
     assert named <= served
     assert {name for name in served - known if not re.fullmatch(r"admin:\w+_(check|password_change)", name)} == set()
@@ -69,6 +70,11 @@ def test_app_index(world: World) -> None:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 def test_list(model: Any, world: World) -> None:
     assert _statuses(world, _url(model, "changelist")) == _for_operators(200)
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_export_of_the_trail(form: str, world: World) -> None:
+    assert _statuses(world, reverse("admin:audit_auditevent_export", args=[form])) == _for_operators(200)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)

@@ -19,6 +19,19 @@ import uvicorn
 
 TOKEN = "fth_pat_test"
 NOW = "2026-11-24T10:00:00Z"
+EVENT = {
+    "id": 7,
+    "at": NOW,
+    "actor": "alice",
+    "action": "stop",
+    "object_type": "experiments.experiment",
+    "object_id": "1",
+    "object_label": "digits",
+    "outcome": "denied",
+    "origin": "api",
+    "reason": "too low",
+    "data": {"code": "forbidden"},
+}
 
 
 @dataclass
@@ -240,6 +253,8 @@ class StubPlatform:
             if key in self._replays:
                 return self._replays[key]
         parts = request.path.removeprefix("/api/v2/").strip("/").split("/")
+        if parts[-1] == "history":
+            return Answer(200, page([EVENT]))
         handler = getattr(self, f"_{parts[0].replace('-', '_')}", None)
         answer: Answer = handler(request, *parts[1:]) if handler else problem(404, "not_found", "No such page.")
         if key:
@@ -292,6 +307,9 @@ class StubPlatform:
     def _clusters(self, _request: Recorded, name: str = "") -> Answer:
         cluster = {"name": "local", "kind": "local", "state": "ok", "message": "", "isolation": "sandbox", "labels": {}}
         return Answer(200, cluster if name else page([cluster]))
+
+    def _audit(self, request: Recorded, verb: str = "") -> Answer:
+        return Answer(200, page([EVENT]) if not verb else f"exported as {request.query['format'][0]}".encode())
 
     def _usage(self, _request: Recorded) -> Answer:
         resources = {"cpu": {"used": 2500, "limit": 8000}, "memory": {"used": 1 << 30, "limit": None}}

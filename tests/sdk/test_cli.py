@@ -367,3 +367,16 @@ def test_colour_on_a_terminal_unless_refused(
     os.close(leader)
     assert "running" in text
     assert ("\x1b[" in text) is colored
+
+
+def test_audit_lists_filters_and_exports(platform: StubPlatform, fathom: Fathom, tmp_path: Path) -> None:
+    listed = fathom("audit", "list", "--actor", "alice", "--outcome", "denied")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert [word for word in ("alice", "stop", "digits", "denied", "too low") if word not in listed.stdout] == []
+    (asked,) = platform.seen("GET", "/audit/")
+    assert asked.query == {"actor": ["alice"], "outcome": ["denied"], "limit": ["50"]}
+    file = tmp_path / "out.csv"
+    assert fathom("audit", "export", "--format", "csv", "--since", "2026-01-01", str(file)).returncode == 0
+    assert file.read_text() == "exported as csv"
+    history = fathom("audit", "history", "teams", "vision", "-o", "json")
+    assert [event["actor"] for event in json.loads(history.stdout)] == ["alice"]

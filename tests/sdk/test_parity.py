@@ -8,6 +8,7 @@ route.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ class Operation:
     command: str
     """The command line's words; or why there is none, after a `-`."""
     call: Callable[[Client], Any]
+
+
+def _history(kind: Any, client: Client) -> Any:
+    return list(client.audit.history(kind, ID))
 
 
 OPERATIONS = [
@@ -75,6 +80,12 @@ OPERATIONS = [
     Operation("GET /api/v2/clusters/", "clusters", lambda c: list(c.clusters.list())),
     Operation("GET /api/v2/clusters/{}/", "clusters", lambda c: c.clusters.get("local")),
     Operation("GET /api/v2/usage/", "usage", lambda c: c.usage()),
+    Operation("GET /api/v2/audit/", "audit list", lambda c: list(c.audit.list(actor="alice"))),
+    Operation("GET /api/v2/audit/export/", "audit export", lambda c: c.audit.export("audit.csv", form="csv")),
+    *(
+        Operation(f"GET /api/v2/{kind}/{{}}/history/", "audit history", partial(_history, kind))
+        for kind in ("experiments", "projects", "runs", "teams", "tokens")
+    ),
     Operation("GET /api/v2/spec-schema/", "- for editors and forms, not for people", lambda c: c.spec_schema()),
     Operation("GET /api/v2/schema/", "- for generators, not for people", lambda c: c.api_schema()),
 ]
@@ -105,7 +116,10 @@ def test_every_operation_of_the_api_has_a_line() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.route)
-def test_client_method_calls_its_route(platform: StubPlatform, client: Client, operation: Operation) -> None:
+def test_client_method_calls_its_route(
+    platform: StubPlatform, client: Client, operation: Operation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # what is downloaded lands there
     platform.add_experiment(id=ID, state="succeeded")
     platform.artifacts[ID, "a/b"] = b"x"
     platform.code[REF] = b"x"

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from apps.access import policy
 from apps.access.admin.reasons import Reasoned, refusals
-from apps.audit.models import AuditEvent
+from apps.access.history import lines_of
 from apps.core.errors import DomainError
 
 if TYPE_CHECKING:
@@ -137,11 +137,11 @@ class GuardedAdmin(ModelAdmin):
             return redirect(f"{self.admin_site.name}:index")
         if not self.has_view_permission(request, obj):
             raise PermissionDenied
-        events = AuditEvent.objects.filter(object_type=self.opts.label_lower, object_id=str(obj.pk)).order_by("-id")
-        page = self.get_paginator(request, events, 100).get_page(request.GET.get(PAGE_VAR, "1"))
+        lines, page = lines_of(obj, by=request.user, page=request.GET.get(PAGE_VAR, "1"))
         context = {
             **self.admin_site.each_context(request),
             "title": f"History: {obj}",
+            "lines": lines,
             "page": page,
             "page_var": PAGE_VAR,
             "object": obj,

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from typing_extensions import override
 
 from apps.access.api import GuardedAPI, GuardedViewSet
+from apps.access.history import HistoryMixin
 from apps.accounts import services
 from apps.accounts.api.serializers import (
     IssuedTokenSerializer,
@@ -56,12 +57,18 @@ class LoginView(GuardedAPI):
         return _issue(user, user, asked)
 
 
-class TokenViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
+class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     model = ApiToken
     queryset = ApiToken.objects.none()
     serializer_class = TokenSerializer
     shown_once = frozenset({"token"})
-    policy_actions: ClassVar = {"list": "view", "retrieve": "view", "create": "create", "destroy": "revoke"}
+    policy_actions: ClassVar = {
+        "list": "view",
+        "retrieve": "view",
+        "history": "view",
+        "create": "create",
+        "destroy": "revoke",
+    }
 
     @extend_schema(operation_id="tokens_create", request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
     def create(self, request: Request) -> Response:

@@ -18,7 +18,7 @@ from apps.accounts import recent, tokens
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, User
 from apps.audit import services as audit
-from apps.core.errors import Invalid, NotAllowed, NotAuthenticated
+from apps.core.errors import DomainError, Invalid, NotAllowed, NotAuthenticated
 from apps.core.ids import new_id
 from apps.core.middleware import current_request
 
@@ -118,21 +118,30 @@ def authenticate_token(value: str, *, afresh: bool = False) -> User:
 
     Raises: NotAuthenticated.
     """
-    refusal = NotAuthenticated("The token is unknown, expired or revoked.")
     if not tokens.is_well_formed(value):
-        raise refusal
+        raise _token_refused()
     digest = tokens.digest(value)
     if not afresh and (known := recent.find(digest)) is not None:
         return known
     question = recent.Question()
     token = ApiToken.objects.live().select_related("user").filter(digest=digest).first()
     if token is None or not token.user.is_active:
-        raise refusal
+        raise _token_refused(digest)
     note_use(token)
     user: User = token.user
     user.token = token
     question.keep(digest, user)
     return user
+
+
+def _token_refused(digest: str = "") -> DomainError:
+    """Note which token it was that is no longer good, if it ever was one; the caller learns nothing of that."""
+    error = NotAuthenticated("The token is unknown, expired or revoked.")
+    known = ApiToken.objects.select_related("user").filter(digest=digest).first() if digest else None
+    if known is None:
+        return audit.refused(None, "authenticate", "accounts.apitoken", error)
+    known.user.token = known
+    return audit.refused(known.user, "authenticate", known, error)
 
 
 def note_use(token: ApiToken) -> None:

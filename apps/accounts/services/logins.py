@@ -6,7 +6,8 @@ from django.contrib.auth import authenticate
 from django.db.models.functions import Now
 
 from apps.accounts.models import LoginFailure, User
-from apps.core.errors import NotAuthenticated, Throttled
+from apps.audit import services as audit
+from apps.core.errors import DomainError, NotAuthenticated, Throttled
 from apps.core.middleware import current_request
 
 _FAILURE_WINDOW = timedelta(minutes=5)
@@ -27,10 +28,15 @@ def log_in(username: str, password: str) -> User:
     )
     if too_many:
         msg = "Too many failed logins. Wait five minutes."
-        raise Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds()))
+        raise _login_refused(name, Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds())))
     user = None if "\x00" in username + password else authenticate(username=username, password=password)
     if not isinstance(user, User) or not user.is_active:
         LoginFailure.objects.create(username=name, ip=ip)
         msg = "The name or the password is wrong."
-        raise NotAuthenticated(msg)
+        raise _login_refused(name, NotAuthenticated(msg))
     return user
+
+
+def _login_refused(name: str, error: DomainError) -> DomainError:
+    """Note whose account was tried. SECURITY: a name that nobody has may be a password in the wrong field: not kept."""
+    return audit.refused(None, "log_in", User.objects.filter(username=name).first() or "accounts.user", error)

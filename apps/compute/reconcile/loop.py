@@ -1,4 +1,7 @@
-"""The threads of a worker: one moves workloads, one copies logs, one keeps house. All are right without any hint."""
+"""The threads of a worker: one moves workloads, one copies logs, one seals the audit trail, one keeps house.
+
+All are right without any hint.
+"""
 
 import os
 import socket
@@ -18,6 +21,7 @@ from django.db import (
     connections,
 )
 
+from apps.audit.sealing import Sealer
 from apps.compute.reconcile import keep
 from apps.compute.reconcile.claim import hold_loop, note_loop
 from apps.compute.reconcile.collect import Collector
@@ -48,9 +52,15 @@ class Reconciler:
         self._stop = threading.Event()
         self._collector = Collector()
         self._watch = Watch()
+        self._sealer = Sealer()
         self._threads = [
             threading.Thread(target=self._forever, args=(work,), name=name, daemon=True)
-            for name, work in (("due", self._due), ("logs", self._logs), ("house", self._house))
+            for name, work in (
+                ("due", self._due),
+                ("logs", self._logs),
+                ("seal", self._seal),
+                ("house", self._house),
+            )
         ]
         if settings.HINTS_ENABLED:
             heard = ("compute", self.wake, self._stop)
@@ -136,6 +146,9 @@ class Reconciler:
 
     def _logs(self) -> None:
         self._stop.wait(min(self._collector.turn(), 0.05))
+
+    def _seal(self) -> None:
+        self._stop.wait(self._sealer.turn())
 
     def _house(self) -> None:
         for name, (work, every) in _HOUSE.items():

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from typing_extensions import override
 
 from apps.access.api import GuardedAPI, GuardedViewSet
+from apps.access.history import HistoryMixin
 from apps.compute import logs as store
 from apps.compute.api.serializers import AttemptSerializer, EventSerializer
 from apps.compute.choices import State
@@ -56,7 +57,7 @@ def _integer(request: Request, name: str, default: int | None) -> int | None:
     return int(text)
 
 
-class ExperimentViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
+class ExperimentViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     model = Experiment
     queryset = Experiment.objects.none()
     serializer_class = serializers.ExperimentSerializer
@@ -64,6 +65,7 @@ class ExperimentViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     policy_actions: ClassVar = {
         "list": "view",
         "retrieve": "view",
+        "history": "view",
         "create": "create",
         "destroy": "delete",
         "stop": "stop",

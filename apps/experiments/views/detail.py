@@ -1,4 +1,4 @@
-"""The run page: one header, five tabs."""
+"""The run page: one header, six tabs."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,6 +9,7 @@ from django.shortcuts import render
 from typing_extensions import override
 
 from apps.access import policy
+from apps.access.history import lines_of
 from apps.access.views import GuardedView
 from apps.compute.choices import ACTIVE, TERMINAL, DesiredState, State
 from apps.experiments import logs, snippets
@@ -133,6 +134,16 @@ class EventsView(RunPage):
     @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
         return {"events": experiment.workload.events.order_by("-seq")[:_MOST]}
+
+
+class HistoryView(RunPage):
+    tab: ClassVar[str] = "experiment-history"
+    template: ClassVar[str] = "experiments/history.html"
+
+    @override
+    def context(self, experiment: Experiment) -> dict[str, Any]:
+        lines, page = lines_of(experiment, by=self.user, page=self.request.GET.get("page", "1"))
+        return {"lines": lines, "page": page}
 
 
 class StatusView(GuardedView):

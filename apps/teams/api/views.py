@@ -5,18 +5,19 @@ from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from typing_extensions import override
 
 from apps.access.api import GuardedViewSet
+from apps.access.history import HistoryMixin
 from apps.teams.api.serializers import TeamSerializer
 from apps.teams.models import Membership, Team
 
 
-class TeamViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
+class TeamViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     """My teams and who is in them."""
 
     model = Team
     queryset = Team.objects.none()
     serializer_class = TeamSerializer
     lookup_field = "slug"
-    policy_actions: ClassVar = {"list": "view", "retrieve": "view"}
+    policy_actions: ClassVar = {"list": "view", "retrieve": "view", "history": "view"}
 
     @override
     def shape(self, queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from apps.access import policy
 from apps.access.api import GuardedAPI, GuardedViewSet
+from apps.access.history import HistoryMixin
 from apps.accounts.authentication import TokenAuthentication
 from apps.core.errors import DomainError, Invalid, NotFound, TooLarge
 from apps.core.ids import new_id
@@ -67,7 +68,7 @@ def find_run(request: Request, run_id: str) -> Run:
     return cast("Run", found)
 
 
-class ProjectViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
+class ProjectViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     model = Project
     queryset = Project.objects.none()
     serializer_class = serializers.ProjectSerializer
@@ -75,6 +76,7 @@ class ProjectViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     policy_actions: ClassVar = {
         "list": "view",
         "retrieve": "view",
+        "history": "view",
         "create": "create",
         "partial_update": "edit",
         "destroy": "delete",
@@ -135,7 +137,7 @@ class ProjectViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class RunViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
+class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     model = Run
     queryset = Run.objects.none()
     serializer_class = serializers.RunSerializer
@@ -143,6 +145,7 @@ class RunViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     policy_actions: ClassVar = {
         "list": "view",
         "retrieve": "view",
+        "history": "view",
         "create": "create",
         "destroy": "delete",
         "finish": "log",

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from fathom.config import Connection, resolve
 from fathom.models import Me, Token, Usage
+from fathom.resources.audit import AuditApi
 from fathom.resources.code import CodeApi
 from fathom.resources.directory import ClustersApi, ProjectsApi, TeamsApi, TokensApi
 from fathom.resources.experiments import ExperimentsApi
@@ -40,6 +41,7 @@ class Client:
         self.tokens = TokensApi(self.transport)
         self.teams = TeamsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
+        self.audit = AuditApi(self.transport)
 
     @property
     def url(self) -> str:

@@ -12,6 +12,7 @@ from fathom.errors import FathomError
 
 COMMANDS = {
     "artifacts": "tracked",
+    "audit": "audit",
     "clone": "experiments",
     "clusters": "account",
     "completion": "local",

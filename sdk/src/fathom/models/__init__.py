@@ -4,6 +4,7 @@ Each is made by `from_json` and keeps the answer it was made from in `raw`, so t
 is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
+from fathom.models.audit import AuditEvent
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
 from fathom.models.work import (
     ACTIVE_STATES,
@@ -28,6 +29,7 @@ __all__ = [
     "Amount",
     "Artifact",
     "Attempt",
+    "AuditEvent",
     "Cluster",
     "CodeUpload",
     "Event",
