@@ -42,6 +42,7 @@ class Policy:
     via: str = ""
     rule: Any = None  # Callable[[Principal, Role], Q] | None
     scope: str = ""  # name in token scopes; default: the model's name
+    personal: frozenset[str] = frozenset()  # actions for which being a platform admin counts nothing
 
     @property
     def name(self) -> str:
@@ -96,7 +97,8 @@ def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> Query
         return queryset.none()
     if (bound := _bound_condition(principal, policy)) is not None:
         queryset = queryset.filter(bound)
-    if principal.is_superuser or getattr(principal, "is_system", False):
+    is_admin = principal.is_superuser and action not in policy.personal
+    if is_admin or getattr(principal, "is_system", False):
         return queryset
     return queryset.filter(_condition(policy, principal, role))
 
@@ -116,8 +118,11 @@ def decide(principal: "Principal", action: str, obj: Model) -> Decision:
         scope = policy.scope_of(action)
         return Decision(allowed=False, reason=f"The token lacks the scope {scope}.", missing_scope=scope)
     noun = policy.model._meta.verbose_name  # noqa: SLF001 -- documented Django API
+    if action in policy.personal and principal.is_superuser:
+        held = role_of(principal, obj, policy, as_admin=False)
     if held < needed:
-        reason = f"You are {held.word} of this {noun}; {action.replace('_', ' ')} needs {needed.word}."
+        role = held.word if held else "admin, which does not count here, but nothing else"
+        reason = f"You are {role} of this {noun}; {action.replace('_', ' ')} needs {needed.word}."
         return Decision(allowed=False, reason=reason)
     return Decision(allowed=True, reason=f"You are {held.word} of this {noun}.")
 
@@ -151,7 +156,7 @@ def require_active(principal: "Principal", scope: str = "") -> None:
         raise InsufficientScope(msg, need=[scope])
 
 
-def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) -> Role:
+def role_of(principal: "Principal", obj: Model, policy: Policy | None = None, *, as_admin: bool = True) -> Role:
     """Return the highest role `principal` holds on `obj`, by the very conditions that filter lists.
 
     The columns of an owned object are judged as they were loaded; only grants, and rules, ask the database.
@@ -160,7 +165,7 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) ->
     rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
     if (bound := _bound_condition(principal, policy)) is not None and not rows.filter(bound).exists():
         return Role.NONE
-    if principal.is_superuser:
+    if principal.is_superuser and as_admin:
         return Role.MANAGER
     if policy.rule is None:
         return _role_by_columns(principal, _owned(obj, policy))

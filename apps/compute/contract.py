@@ -66,7 +66,7 @@ class WorkloadSpec:
 
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str | bytes] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     code: CodeArchive | None = None
     image: str = ""

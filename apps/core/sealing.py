@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.apps import apps
 from django.conf import settings
+from django.db.models import Model
 
 from apps.core.errors import KeyUnavailable, SealBroken
 
@@ -94,29 +95,46 @@ def needs_resealing(blob: bytes) -> bool:
 
 
 def references() -> Counter[str]:
-    """Count the sealed blobs under each key, over all declared columns. Raises: SealBroken."""
+    """Count the sealed blobs under each key, over all declared columns; those of no known form under ""."""
     found: Counter[str] = Counter()
     for column in _columns.values():
         values = column.rows().values_list(column.field, flat=True)
-        found.update(key_of(bytes(blob)) for blob in values.iterator(chunk_size=1000))
+        found.update(_key_or_none(bytes(blob)) for blob in values.iterator(chunk_size=1000))
     return found
 
 
-def reseal_all() -> Iterator[str]:
-    """Seal every declared blob under the primary key; yields the model of each that was changed.
+def _key_or_none(blob: bytes) -> str:
+    try:
+        return key_of(blob)
+    except SealBroken:
+        return ""
+
+
+def reseal_all() -> Iterator[Model]:
+    """Seal every declared blob under the primary key; yields each row that was changed.
 
     Each row by itself, by compare-and-swap on the old blob: it may be stopped at any point and begun again, beside
     running processes. Raises: KeyUnavailable, SealBroken.
     """
     for column in _columns.values():
-        for row in column.rows().iterator(chunk_size=200):
-            blob = bytes(getattr(row, column.field))
-            if not needs_resealing(blob):
+        for key in list(column.rows().values_list("pk", flat=True)):
+            row = column.rows().filter(pk=key).first()
+            if row is None or not needs_resealing(blob := bytes(getattr(row, column.field))):
                 continue
             place = column.bound_to(row)
             fresh = seal(open_sealed(blob, bound_to=place), bound_to=place)
             if column.rows().filter(pk=row.pk, **{column.field: blob}).update(**{column.field: fresh}):
-                yield column.model
+                yield row
+
+
+def unopenable() -> Iterator[str]:
+    """Try to open every declared blob; yields a sentence for each that does not open."""
+    for column in _columns.values():
+        for row in column.rows().iterator(chunk_size=200):
+            try:
+                open_sealed(bytes(getattr(row, column.field)), bound_to=column.bound_to(row))
+            except (KeyUnavailable, SealBroken) as error:
+                yield f"{column.model} {row.pk}: {error.detail}"
 
 
 def encrypt(key: bytes, value: bytes, *, bound_to: str) -> bytes:

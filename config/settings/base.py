@@ -79,6 +79,7 @@ INSTALLED_APPS = [
     "apps.access.apps.AccessConfig",
     "apps.accounts.apps.AccountsConfig",
     "apps.teams.apps.TeamsConfig",
+    "apps.credentials.apps.CredentialsConfig",
     "apps.quotas.apps.QuotasConfig",
     "apps.compute.apps.ComputeConfig",
     "apps.tracking.apps.TrackingConfig",
