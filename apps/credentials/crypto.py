@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 
 from apps.core import sealing
 from apps.core.errors import SealBroken
+from apps.core.locks import lock_row
 from apps.credentials.models import Credential, DataKey, SecretValue
 
 WRAPPED = sealing.Column("credentials.DataKey", "wrapped", lambda key: _place_of_key(key))
@@ -60,18 +61,24 @@ def reencrypt(row: SecretValue, key: DataKey) -> bool:
     return bool(same.update(data_key=key, ciphertext=fresh))
 
 
+@transaction.atomic
 def current_key(scope: str) -> DataKey:
-    """Return the data key that takes new values of `scope`; made when there is none. Raises: KeyUnavailable."""
+    """Return the data key that takes new values of `scope`; made when there is none. Raises: KeyUnavailable.
+
+    LOCKING: the row stays locked to the end of the transaction, so that the key is not destroyed under what it encrypts.
+    """
     live = DataKey.objects.filter(scope=scope, retired_at=None)
-    if (known := live.first()) is not None:
-        return known
+    try:
+        return lock_row(live)
+    except DataKey.DoesNotExist:
+        pass
     key = DataKey(scope=scope)
     key.wrapped = sealing.seal(secrets.token_bytes(sealing.KEY_BYTES), bound_to=_place_of_key(key))
     try:
         with transaction.atomic():
             key.save()
     except IntegrityError:  # made meanwhile by another
-        return live.get()
+        return lock_row(live)
     return key
 
 

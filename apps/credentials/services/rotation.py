@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -116,11 +117,17 @@ def _rotate_data_keys(done: Rotation, by: Any) -> None:
         DataKey.objects.filter(retired_at=None).update(retired_at=Now())
     for old in DataKey.objects.exclude(retired_at=None).order_by("pk"):
         for pk in list(old.values.order_by("pk").values_list("pk", flat=True)):
-            row = SecretValue.objects.select_related("data_key", "credential__team").filter(pk=pk).first()
-            if row is not None and crypto.reencrypt(row, crypto.current_key(crypto.scope_of(row.credential))):
-                done.reencrypted += 1
+            done.reencrypted += _reencrypt(pk)
             failpoints.hit("secret.rotate.mid")
         done.data_keys_removed += _remove(old, by)
+
+
+@transaction.atomic
+def _reencrypt(pk: UUID) -> int:
+    row = SecretValue.objects.select_related("data_key", "credential__team").filter(pk=pk).first()
+    if row is None:
+        return 0
+    return int(crypto.reencrypt(row, crypto.current_key(crypto.scope_of(row.credential))))
 
 
 @transaction.atomic
