@@ -110,13 +110,13 @@ def read_values(kind: str, given: Any, *, keep: Mapping[str, str] | None = None)
     Raises: Invalid, with sentences that name fields and never repeat a value.
     """
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise Invalid(errors={"fields": ["A JSON object of field names and values."]})
+        raise Invalid(errors={"values": ["A JSON object of field names and values."]})
     if kind == Kind.GENERIC and "files" in given:
         return _named_files(given)
     fields = KINDS[kind]
     if set(given) - {field.name for field in fields}:
         known = ", ".join(field.name for field in fields)
-        raise Invalid(errors={"fields": [f"Unknown field. This kind has: {known}."]})
+        raise Invalid(errors={"values": [f"Unknown field. This kind has: {known}."]})
     problems: dict[str, list[str]] = {}
     found: dict[str, bytes] = {}
     for field in fields:
@@ -124,7 +124,7 @@ def read_values(kind: str, given: Any, *, keep: Mapping[str, str] | None = None)
             if (value := _given(field, given, keep or {})) is not None:
                 found[field.name] = value
         except ValueError as error:
-            problems[f"fields.{field.name}"] = [str(error)]
+            problems[f"values.{field.name}"] = [str(error)]
     if problems:
         raise Invalid(errors=problems)
     secret = {field.name for field in fields if field.secret}
@@ -150,15 +150,15 @@ def _given(field: Field, given: Mapping[str, Any], keep: Mapping[str, str]) -> b
 def _named_files(given: Mapping[str, Any]) -> Values:
     files = given["files"]
     if set(given) != {"files"} or not isinstance(files, Mapping) or not 0 < len(files) <= MOST_FILES:
-        raise Invalid(errors={"fields": [f"Either a value, or files: one to {MOST_FILES} names with contents."]})
+        raise Invalid(errors={"values": [f"Either a value, or files: one to {MOST_FILES} names with contents."]})
     if not all(isinstance(name, str) and _FILE_NAME.match(name) for name in files):
-        raise Invalid(errors={"fields.files": ["Names are capital letters, digits and underscores, as CA_BUNDLE."]})
+        raise Invalid(errors={"values.files": ["Names are capital letters, digits and underscores, as CA_BUNDLE."]})
     secret = {}
     for name, value in files.items():
         try:
             secret[name] = _secret(Field(name, name, secret=True, multiline=True), value)
         except ValueError as error:
-            raise Invalid(errors={f"fields.files.{name}": [str(error)]}) from None
+            raise Invalid(errors={f"values.files.{name}": [str(error)]}) from None
     return Values({}, secret)
 
 

@@ -292,6 +292,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "ExperimentStateEnum": "apps.compute.choices.State",
+        "KindEnum": "apps.accounts.choices.TokenKind",
+        "CredentialKindEnum": "apps.credentials.choices.Kind",
         "ClusterStateEnum": "apps.compute.choices.ClusterState",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
