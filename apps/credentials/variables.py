@@ -5,7 +5,7 @@ variable `<ALIAS>_<FIELD>`.
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +15,13 @@ from apps.credentials.models import Credential
 
 KINIT_FAILED = 121
 """How a job ends whose `kinit` failed, before its command was started."""
+
+
+_HELP: Mapping[str, Sequence[tuple[str, str]]] = {
+    Kind.GIT_HTTPS: [("git", "asks for user name and token by itself")],
+    Kind.GIT_SSH: [("GIT_SSH_COMMAND", "makes git use the key and the known hosts")],
+    Kind.KEYTAB: [("KRB5CCNAME", "the ticket: kinit runs before the command")],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,21 @@ def names_of(alias: str, credential: Credential) -> set[str]:
     extra = {"password"} if credential.kind == Kind.DATABASE else set()
     plain = {_name(alias, name) for name in names | extra}
     return plain | {f"{name}_FILE" for name in plain}
+
+
+def described(alias: str, credential: Credential) -> list[tuple[str, str]]:
+    """Return the variables a job finds, each with what it is."""
+    known = KINDS[credential.kind]
+    if credential.kind == Kind.GENERIC:
+        known = tuple(field_of(credential.kind, value.field) for value in credential.values.order_by("field"))
+    found = []
+    for entry in known:
+        if not entry.secret and entry.name not in credential.public:
+            continue
+        is_file = entry.secret or entry.file
+        said = f"path of the file with the {entry.label}" if is_file else credential.public[entry.name]
+        found.append((_name(alias, entry.name) + ("_FILE" if is_file else ""), said))
+    return found + list(_HELP.get(credential.kind, ()))
 
 
 def helpers(opened: Iterable[tuple[str, Credential]]) -> Variables:

@@ -84,6 +84,11 @@ def deliver(
     return Delivery(secrets, {**env, **helpers.env}, helpers.first)
 
 
+def shown_variables(credential: Credential) -> list[tuple[str, str]]:
+    """Return what a job finds under the default alias, without any value that is secret."""
+    return variables.described(default_alias(credential.name), credential)
+
+
 def used_by(subject: str) -> list[CredentialUse]:
     """List what was delivered to the work of `subject`, which the caller has judged."""
     return list(CredentialUse.objects.filter(subject=subject).with_details().order_by("attempt_no", "alias")[:200])
