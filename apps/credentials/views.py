@@ -72,7 +72,7 @@ class NewCredentialView(GuardedView):
         return services.create_credential(given["name"], form.kind, form.values(), by=self.user, team=team, **details)
 
     def _page(self, form: NewCredentialForm, status: int = HTTPStatus.OK) -> HttpResponse:
-        context = {"form": form, "kinds": Kind.choices, "kind": form.kind, "label": Kind(form.kind).label}
+        context = {"form": form, "kinds": Kind.choices, "kind": form.kind, "kind_name": Kind(form.kind).label}
         return render(self.request, "credentials/new.html", context, status=status)
 
 
