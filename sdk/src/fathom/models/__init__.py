@@ -4,6 +4,7 @@ Each is made by `from_json` and keeps the answer it was made from in `raw`, so t
 is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
+from fathom.models.credentials import CREDENTIAL_KINDS, Credential, CredentialField, CredentialUse
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
 from fathom.models.work import (
     ACTIVE_STATES,
@@ -24,12 +25,16 @@ from fathom.models.work import (
 
 __all__ = [
     "ACTIVE_STATES",
+    "CREDENTIAL_KINDS",
     "FINAL_STATES",
     "Amount",
     "Artifact",
     "Attempt",
     "Cluster",
     "CodeUpload",
+    "Credential",
+    "CredentialField",
+    "CredentialUse",
     "Event",
     "Experiment",
     "LogChunk",
