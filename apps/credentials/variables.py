@@ -126,6 +126,6 @@ def _kinit(alias: str, credential: Credential) -> str:
 
 def _profile(realm: str, kdc: str) -> str:
     return (
-        f"[libdefaults]\n default_realm = {realm}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n rdns = false\n"
+        f"[libdefaults]\n default_realm = {realm}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n rdns = false\n dns_canonicalize_hostname = false\n"
         f"[realms]\n {realm} = {{\n  kdc = {kdc}\n }}\n"
     )
