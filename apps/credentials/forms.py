@@ -1,6 +1,7 @@
 """Forms into which secrets are typed. None of them ever shows one, not even one that was just typed."""
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -11,7 +12,7 @@ from apps.core.errors import Invalid
 from apps.credentials.kinds import KINDS, MOST_BYTES, Field
 from apps.teams.models import Team
 
-_PREFIX = "value_"
+VALUE_PREFIX = "value_"
 
 
 class WriteOnlyTextarea(forms.Textarea):
@@ -29,25 +30,20 @@ class ValueForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.kind = kind
         for field in KINDS[kind]:
-            self.fields[_PREFIX + field.name] = form_field(field)
+            self.fields[VALUE_PREFIX + field.name] = form_field(field)
 
     @property
     def value_fields(self) -> list[forms.BoundField]:
-        return [self[_PREFIX + field.name] for field in KINDS[self.kind]]
+        return [self[VALUE_PREFIX + field.name] for field in KINDS[self.kind]]
 
     def values(self) -> dict[str, Any]:
         """Return what was typed, as the service takes it: files in base64."""
-        given = {}
-        for field in KINDS[self.kind]:
-            value = self.cleaned_data.get(_PREFIX + field.name)
-            if value not in (None, ""):
-                given[field.name] = base64.b64encode(value.read(MOST_BYTES + 1)).decode() if field.binary else value
-        return given
+        return values_of(self.kind, self.cleaned_data)
 
     def take_over(self, refusal: Invalid) -> None:
         """Show the sentences of the service beside the fields they speak of."""
         for path, sentences in refusal.errors.items():
-            name = path.replace("values.", _PREFIX) if path.startswith("values.") else path
+            name = path.replace("values.", VALUE_PREFIX) if path.startswith("values.") else path
             self.add_error(name if name in self.fields else None, sentences)
         if not refusal.errors:
             self.add_error(None, refusal.detail)
@@ -77,6 +73,16 @@ class EditCredentialForm(forms.Form):
     description = forms.CharField(max_length=500, required=False)
     visibility = forms.ChoiceField(choices=Visibility.choices)
     expires_at = forms.DateTimeField(required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
+
+
+def values_of(kind: str, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was typed into the fields of a kind, as the service takes it: files in base64."""
+    given = {}
+    for field in KINDS[kind]:
+        value = cleaned.get(VALUE_PREFIX + field.name)
+        if value not in (None, ""):
+            given[field.name] = base64.b64encode(value.read(MOST_BYTES + 1)).decode() if field.binary else value
+    return given
 
 
 def form_field(field: Field) -> forms.Field:

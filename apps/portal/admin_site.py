@@ -16,7 +16,7 @@ from apps.accounts import services as accounts
 from apps.core.errors import DomainError
 from apps.portal import operations
 
-_ORDER = ["compute", "quotas", "experiments", "tracking", "accounts", "teams", "audit"]
+_ORDER = ["compute", "quotas", "experiments", "credentials", "tracking", "accounts", "teams", "audit"]
 _UNWANTED = {"password_change", "password_change_done"}  # they write without a service, and so without the audit trail
 
 
