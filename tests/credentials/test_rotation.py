@@ -12,6 +12,7 @@ from apps.core import failpoints, sealing
 from apps.core.errors import Conflict, NotAllowed
 from apps.core.sealing import Ring
 from apps.credentials import crypto, services
+from apps.credentials.checks import key_ring_is_there
 from apps.credentials.models import Credential, DataKey, SecretValue
 from tests.factories import in_threads
 from tests.people import Cast
@@ -195,3 +196,9 @@ def test_writing_while_keys_rotate(committed: None, ring: Path, request: pytest.
     services.rotate_keys(by=SYSTEM, values=True)
     written = {Credential.objects.get(name=f"team-{n}").pk: f"turn-9-{n + 1}".encode() for n in range(3)}
     assert _values() == {**many, **written}
+
+
+def test_a_deployment_without_a_ring_is_told(settings: Any) -> None:
+    assert key_ring_is_there() == []
+    settings.CREDENTIAL_KEYS, settings.CREDENTIAL_KEYS_FILE = "", "/nonexistent/credential.keys"
+    assert [found.id for found in key_ring_is_there()] == ["credentials.W001"]
