@@ -50,6 +50,7 @@ system:
 	  missing=""; \
 	  command -v chromium >/dev/null 2>&1 || missing="$$missing chromium"; \
 	  command -v bwrap >/dev/null 2>&1 || missing="$$missing bubblewrap"; \
+	  { command -v kinit && test -x /usr/sbin/krb5kdc; } >/dev/null 2>&1 || missing="$$missing krb5-kdc krb5-admin-server krb5-user"; \
 	  if [ -n "$$missing" ]; then \
 	    echo "Installing for the tests:$$missing"; \
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) >/dev/null </dev/null 2>&1 \

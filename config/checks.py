@@ -19,6 +19,7 @@ _PRODUCTION: Mapping[str, str] = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
     "SECRET_KEY": secrets.token_urlsafe(60),
     "FATHOM_DATA_KEY": secrets.token_hex(32),
+    "FATHOM_CREDENTIAL_KEYS": f"first:{secrets.token_hex(32)}",
     "DATABASE_URL": "postgresql://fathom@db.example/fathom",
     "REDIS_URL": "redis://redis.example/0",
     "FATHOM_URL": "https://fathom.example",

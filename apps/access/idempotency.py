@@ -5,10 +5,12 @@ repeat waits on the record's unique index for the first to finish. Errors are no
 """
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from apps.access.models import IdempotencyRecord
@@ -26,9 +28,10 @@ class Replay(Exception):
 
 
 def fingerprint(method: str, path: str, data: Any) -> str:
+    """Return by what a repeat is known. SECURITY: keyed, so that the record says nothing about a secret in the body."""
     body = data if isinstance(data, (Mapping, list)) else None
     text = orjson.dumps([method, path, body], option=orjson.OPT_SORT_KEYS, default=str)
-    return hashlib.sha256(text).hexdigest()
+    return hmac.new(bytes.fromhex(settings.FATHOM_DATA_KEY), b"idempotency|" + text, hashlib.sha256).hexdigest()
 
 
 def begin(user: Any, key: str, request_sha256: str) -> IdempotencyRecord:

@@ -46,6 +46,7 @@ class Policy:
     scope: str = ""  # name in token scopes; default: the model's name
     writes: frozenset[str] = frozenset()  # actions that a viewer may do and that are more than reading
     is_personal: bool = False  # part of one's own account, which also who changes nothing else keeps in order
+    not_for_admins: frozenset[str] = frozenset()  # actions for which being a platform admin counts nothing
 
     @property
     def name(self) -> str:
@@ -108,7 +109,8 @@ def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> Query
         return queryset.none()
     if (bound := _bound_condition(principal, policy)) is not None:
         queryset = queryset.filter(bound)
-    if principal.is_superuser or getattr(principal, "is_system", False):
+    is_admin = principal.is_superuser and action not in policy.not_for_admins
+    if is_admin or getattr(principal, "is_system", False):
         return queryset
     if _is_auditor(principal) and role is Role.VIEWER:
         return queryset
@@ -129,7 +131,10 @@ def decide(principal: "Principal", action: str, obj: Model) -> Decision:
     if not _scope_allows(principal, policy, action):
         scope = policy.scope_of(action)
         return Decision(allowed=False, reason=f"The token lacks the scope {scope}.", missing_scope=scope)
-    reason = f"You are {held.word} of this {policy.model._meta.verbose_name}"  # noqa: SLF001 -- documented Django API
+    if action in policy.not_for_admins and principal.is_superuser:
+        held = role_of(principal, obj, policy, as_admin=False)
+    role = held.word if held else "admin, which does not count here, but nothing else"
+    reason = f"You are {role} of this {policy.model._meta.verbose_name}"  # noqa: SLF001 -- documented Django API
     too_low = f"{reason}; {action.replace('_', ' ')} needs {needed.word}." if held < needed else ""
     refusal = _refused_as_write(principal, policy, action) or too_low
     return Decision(allowed=not refusal, reason=refusal or f"{reason}.")
@@ -186,7 +191,7 @@ def require_scope(principal: "Principal", model: type[Model], action: str) -> No
         raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
 
 
-def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) -> Role:
+def role_of(principal: "Principal", obj: Model, policy: Policy | None = None, *, as_admin: bool = True) -> Role:
     """Return the highest role `principal` holds on `obj`, by the very conditions that filter lists.
 
     The columns of an owned object are judged as they were loaded; only grants, and rules, ask the database.
@@ -195,7 +200,7 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) ->
     rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
     if (bound := _bound_condition(principal, policy)) is not None and not rows.filter(bound).exists():
         return Role.NONE
-    if principal.is_superuser:
+    if principal.is_superuser and as_admin:
         return Role.MANAGER
     least = Role.VIEWER if _is_auditor(principal) else Role.NONE
     if policy.rule is None:

@@ -60,13 +60,13 @@ class WorkloadSpec:
     """One attempt of one workload, ready to start.
 
     `command` is an argument vector; a shell line arrives as ("/bin/sh", "-c", line).
-    `env` never carries secrets: those are in `secrets` (name -> value), which a backend delivers as a
+    `env` never carries secrets: those are in `secrets` (name -> value, text or bytes), which a backend delivers as a
     file readable by the job alone, with `<NAME>_FILE` in the environment naming it, and masks in the log.
     """
 
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str | bytes] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     code: CodeArchive | None = None
     image: str = ""

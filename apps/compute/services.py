@@ -1,7 +1,7 @@
 """Writes on clusters and workloads, on behalf of people. What becomes of a workload is written by reconcile."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class WorkloadRequest:
     retries: int = 0
     priority: int = 0
     cluster: Mapping[str, Any] = field(default_factory=dict)
+    credentials: Sequence[Mapping[str, str]] = ()  # as apps.credentials.services.require_usable returns them
 
     @property
     def amounts(self) -> dict[str, int]:
@@ -66,6 +67,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         "env": dict(request.env),
         "code": request.code,
         "token_scopes": list(request.token_scopes),
+        "credentials": [dict(entry) for entry in request.credentials],
         "resources": [request.cpu_milli, request.memory_bytes, request.gpu_milli, request.disk_bytes],
     }
     workload = Workload.objects.create(

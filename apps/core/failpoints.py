@@ -38,6 +38,7 @@ NAMES = frozenset(
         "artifact.after_write_before_row",
         "code.after_write_before_row",
         "metrics.before_commit",
+        "secret.rotate.mid",
     }
 )
 

@@ -1,6 +1,7 @@
 """The submit form: it only collects. What it makes is judged by the one specification parser."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from typing_extensions import override
 from apps.access.choices import Visibility
 from apps.compute.models import Cluster
 from apps.core.errors import Invalid
+from apps.credentials.models import Credential
 from apps.experiments import spec as specs
 from apps.experiments.models import Experiment
 from apps.teams.models import Team
@@ -20,7 +22,16 @@ _MAGIC = {"application/zip": b"PK\x03\x04", "application/gzip": b"\x1f\x8b"}
 _RESOURCES = ("cpu", "memory", "gpu", "disk")
 _USUAL = {"cpu": "1", "memory": "1Gi", "gpu": "0", "disk": ""}
 _PLAIN = ("name", "kind", "timeout", "grace", "priority", "retries", "visibility")
+_MOST = 500
 _AREA = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
+
+
+class CheckBoxes(forms.CheckboxSelectMultiple):
+    """Boxes of which none need be ticked: an empty value means none."""
+
+    @override
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return [value for value in super().value_from_datadict(data, files, name) or [] if value]
 
 
 class SubmitForm(forms.Form):
@@ -44,6 +55,7 @@ class SubmitForm(forms.Form):
     team = forms.ChoiceField(required=False)
     visibility = forms.ChoiceField(choices=[("", "As the project"), *Visibility.choices], required=False)
     cluster = forms.ChoiceField(required=False)
+    credentials = forms.MultipleChoiceField(required=False, widget=CheckBoxes)
 
     def __init__(self, *args: Any, by: Any, source: Experiment | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,6 +73,23 @@ class SubmitForm(forms.Form):
         self._choose("project", [("", "default"), *named])
         self._choose("team", [("", "Only me"), *((team.slug, team.name) for team in teams)])
         self._choose("cluster", [("", "Any that fits"), *((row.name, f"{row.name} ({row.kind})") for row in clusters)])
+
+        self._offer_credentials(by)
+
+    def _offer_credentials(self, by: Any) -> None:
+        """Offer what may be used; each is named in the specification by its name where that is clear, else by its id."""
+        usable = Credential.objects.visible_to(by, "use").live().select_related("team").order_by("name")[:_MOST]
+        rows = [row for row in usable if not row.is_expired]
+        times = Counter(row.name for row in rows)
+        self.credential_names = {
+            str(row.pk): row.name if times[row.name] == 1 or _is_own(row, by) else str(row.pk) for row in rows
+        }
+        field = self.fields["credentials"]
+        if isinstance(field, forms.MultipleChoiceField):
+            field.choices = [
+                (str(row.pk), f"{row.name} · {row.get_kind_display()}{f' · {row.team}' if row.team else ''}")
+                for row in rows
+            ]
 
     def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
         field = self.fields[name]
@@ -112,12 +141,24 @@ class SubmitForm(forms.Form):
             "resources": resources,
             "env": self._pairs("env"),
             "tags": self._pairs("tags"),
+            "credentials": self._credentials(),
             "project": given.get("project"),
             "team": given.get("team"),
             "cluster": self._cluster(),
         }
         document |= {name: value for name, value in parts.items() if value}
         return document
+
+    def _credentials(self) -> list[dict[str, str]]:
+        """Return the chosen ones, with the aliases they have in the experiment this is a copy of."""
+        source = self.source.spec.get("credentials", []) if self.source else []
+        aliases = {entry["name"]: entry["as"] for entry in source if "as" in entry}
+        found = []
+        for pk in self.cleaned_data.get("credentials") or ():
+            name = self.credential_names[pk]
+            alias = aliases.get(name) or aliases.get(pk)
+            found.append({"name": name} | ({"as": alias} if alias else {}))
+        return found
 
     def _cluster(self) -> Mapping[str, Any] | None:
         if chosen := self.cleaned_data.get("cluster"):
@@ -166,6 +207,17 @@ def initial_from(experiment: Experiment) -> dict[str, Any]:
         "visibility": spec.get("visibility", ""),
         "cluster": spec.get("cluster", {}).get("name", ""),
     }
+
+
+def chosen_credentials(experiment: Experiment, names: Mapping[str, str]) -> list[str]:
+    """Return which of the offered ones (`names` by id) a copy of `experiment` starts with."""
+    wanted = {entry["name"] for entry in experiment.spec.get("credentials", [])}
+    return [pk for pk, name in names.items() if name in wanted or pk in wanted]
+
+
+def _is_own(credential: Credential, by: Any) -> bool:
+    """Say whether the bare name means this one, whatever others are called."""
+    return credential.team_id is None and credential.owner_id == by.pk
 
 
 def _number(text: str) -> int | str:

@@ -18,6 +18,7 @@ from apps.core import blobs, failpoints
 from apps.core.announcements import announce
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_row
+from apps.credentials import services as credentials
 from apps.experiments import spec as specs
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.spec import Parsed
@@ -81,7 +82,14 @@ def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
         retries=int(parsed.get("retries", 0)),  # JSON knows no integers: 2.0 is one
         priority=int(parsed.get("priority", 0)),
         cluster=parsed.get("cluster", {}),
+        credentials=_credentials(parsed, by),
     )
+
+
+def _credentials(parsed: Parsed, by: Any) -> list[dict[str, str]]:
+    """Judge that `by` may use what the specification names. It is judged again when the work starts."""
+    wanted = parsed.get("credentials", ())
+    return credentials.require_usable(wanted, by=by, taken=parsed.get("env", {})) if wanted else []
 
 
 def find_team(slug: str | None, *, by: Any) -> Team | None:

@@ -8,7 +8,19 @@ from typing import Any
 import yaml
 
 _FLAGS = ("name", "kind", "timeout", "grace", "retries", "priority", "project", "team", "visibility")
-_ORDER = ("name", "kind", "command", "code", "resources", "env", "timeout", "grace", "retries", "priority")
+_ORDER = (
+    "name",
+    "kind",
+    "command",
+    "code",
+    "resources",
+    "env",
+    "credentials",
+    "timeout",
+    "grace",
+    "retries",
+    "priority",
+)
 _FOLDER = "."
 _WIDTH = 60  # longer lines are broken before each option
 
@@ -39,6 +51,8 @@ def as_cli(document: Mapping[str, Any], folder: str = _FOLDER) -> str:
     options += [(f"--{resource}", str(amount)) for resource, amount in document.get("resources", {}).items()]
     for flag, field in (("--env", "env"), ("--tag", "tags")):
         options += [(flag, f"{key}={value}") for key, value in document.get(field, {}).items()]
+    for entry in document.get("credentials", ()):
+        options.append(("--credential", f"{entry['name']}:{entry['as']}" if "as" in entry else entry["name"]))
     if document.get("code"):
         options.append(("--code", folder))
     if name := document.get("cluster", {}).get("name"):

@@ -31,6 +31,8 @@ _ACTIONS = (
     ("Home", "home", "home"),
     ("Experiments", "experiment-list", "flask"),
     ("Teams", "team-list", "people"),
+    ("Credentials", "credential-list", "lock"),
+    ("New credential", "credential-new", "plus"),
     ("Usage and queue", "usage", "gauge"),
     ("Access tokens", "token-list", "key"),
 )

@@ -12,6 +12,8 @@ from apps.accounts.models import ApiToken, LoginFailure, User
 from apps.compute import services as compute
 from apps.compute.lifecycle import transition
 from apps.compute.models import Attempt, Cluster, Loop, Workload
+from apps.credentials import services as credentials
+from apps.credentials.models import CredentialUse
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
@@ -35,6 +37,10 @@ def make_row(no: int) -> Experiment:
     Tag.objects.create(run=run, key="purpose", value="test")
     MetricSeries.objects.create(run=run, key="loss", count=3)
     CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
+    value = {"value": f"secret-{no}"}
+    stored = credentials.create_credential(f"secret-{no}", "generic", value, by=user, team=team)
+    facts = {"alias": "A", "attempt": run.pk, "attempt_no": 1, "user": user}
+    CredentialUse.objects.create(credential=stored, version=1, subject=f"run:{run.pk}", **facts)
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment

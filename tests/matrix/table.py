@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from apps.accounts.models import ApiToken
 from apps.compute.models import Cluster
+from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
 from apps.teams.models import Membership, Team
 from apps.tracking.models import Artifact, Project, Run
@@ -75,6 +76,12 @@ def _role(names: Names) -> str:
     return "waiting" if names is _waiting else "ended"
 
 
+def _credential(world: World) -> dict[str, Any]:
+    return {"pk": world.credential.pk}
+
+
+_NEW_CREDENTIAL = {"name": "new", "kind": "generic", "values": {"value": "another-secret"}}
+
 PAGES = [
     Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
@@ -99,6 +106,15 @@ PAGES = [
         "POST", "team-member-change", 302, Membership, "manage", "team",
         lambda world: {**_team(world), "pk": world.membership.pk}, lambda _world: {"role": "viewer"},
     ),
+    Row("GET", "credential-list"),
+    Row("GET", "credential-new"),
+    Row("POST", "credential-new", 400),  # nothing was typed
+    Row("GET", "credential", 200, Credential, "view", "credential", _credential),
+    Row("POST", "credential-edit", 302, Credential, "edit", "credential", _credential,
+        lambda _world: {"name": "other", "visibility": "team"}),
+    Row("POST", "credential-replace", 302, Credential, "replace", "credential", _credential,
+        lambda _world: {"value_host": "a", "value_username": "b", "value_token": "another-token"}),
+    Row("POST", "credential-delete", 302, Credential, "delete", "credential", _credential),
     Row("GET", "experiment-list"),
     Row("GET", "experiment-new"),
     Row("POST", "experiment-new", 400),  # no command
@@ -134,6 +150,11 @@ def _on_run(method: str, name: str, ok: int, action: str, **more: Any) -> Row:
 
 def _file(world: World) -> dict[str, Any]:
     return {"id": world.ended.pk, "path": world.artifact.path}
+
+
+def _on_credential(method: str, name: str, ok: int, action: str, data: Any = None) -> Row:
+    on = _by_id(_credential)
+    return Row(method, f"api-credential-{name}", ok, Credential, action, "credential", on, lambda _world: data or {})
 
 
 API = [
@@ -183,6 +204,13 @@ API = [
         lambda _world: {"description": "x"},
     ),
     Row("DELETE", "api-project-detail", 409, Project, "delete", "project", lambda world: {"id": world.project.pk}),
+    Row("GET", "api-credential-list"),
+    Row("POST", "api-credential-list", 201, scope="credential:create", data=lambda _world: _NEW_CREDENTIAL),
+    _on_credential("GET", "detail", 200, "view"),
+    _on_credential("PATCH", "detail", 200, "edit", {"description": "x"}),
+    _on_credential("DELETE", "detail", 204, "delete"),
+    _on_credential("POST", "replace", 200, "replace", {"values": {"token": "another-token"}}),
+    _on_credential("GET", "uses", 200, "uses"),
     Row("GET", "api-run-list"),
     Row("POST", "api-run-list", 201, scope="run:create", data=lambda _world: {"project": "default"}),
     _on_run("GET", "detail", 200, "view"),

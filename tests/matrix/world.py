@@ -18,6 +18,8 @@ from apps.accounts.models import ApiToken, LoginFailure, User
 from apps.compute import logs
 from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
+from apps.credentials import services as credentials
+from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.quotas.models import QuotaNode, Reservation
@@ -38,6 +40,7 @@ ROLES: dict[str, dict[str, Role]] = {
     "project": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "own": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
     "team": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "credential": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
 EXPERIMENTS = ("ended", "waiting", "private", "organization", "public")
@@ -62,6 +65,7 @@ class World:
     token: ApiToken
     membership: Membership
     artifact: Artifact
+    credential: Credential
     bearers: dict[str, str]
     sessions: dict[str, str]
 
@@ -89,11 +93,12 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
+    credential = _credential(alice, cast)
     _records()
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        artifact=artifact, bearers=bearers, sessions=_sessions(cast),
+        artifact=artifact, credential=credential, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 
@@ -119,6 +124,18 @@ def _record(experiment: Experiment) -> Artifact:
     return Artifact.objects.create(
         run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
     )
+
+
+def _credential(alice: User, cast: people.Cast) -> Credential:
+    made = credentials.create_credential(
+        f"git-{SECRET}",
+        "git_https",
+        {"host": "git.example.org", "username": SECRET, "token": SECRET},
+        by=alice,
+        team=cast.team,
+    )
+    made.uses.create(version=1, alias="GIT", subject=f"run:{made.pk}", attempt=made.pk, attempt_no=1, user=alice)
+    return made
 
 
 def _records() -> None:

@@ -88,6 +88,7 @@ class StubPlatform:
         self.points: dict[str, list[tuple[str, Any, int, int]]] = {}
         self.batches: set[str] = set()
         self.artifacts: dict[tuple[str, str], bytes] = {}
+        self.credentials: dict[str, dict[str, Any]] = {}
         self.code: dict[str, bytes] = {}
         self.socket_scripts: deque[list[dict[str, Any]] | int] = deque()
         self.socket_queries: list[dict[str, list[str]]] = []
@@ -293,6 +294,30 @@ class StubPlatform:
         team = {"slug": "vision", "name": "Vision", "organization": "acme", "role": "member"}
         members = [{"username": "alice", "role": "member"}]
         return Answer(200, {**team, "members": members} if slug else page([team]))
+
+    def _credentials(self, request: Recorded, id_: str = "", verb: str = "") -> Answer:
+        if not id_ and request.method == "GET":
+            named = request.query.get("name")
+            shown = [item for item in self.credentials.values() if not named or item["name"] == named[0]]
+            return Answer(200, {"next": None, "previous": None, "results": shown})
+        if verb == "uses":
+            return Answer(200, {"next": None, "previous": None, "results": []})
+        if not id_:
+            given = {key: value for key, value in request.json().items() if key != "values"}
+            made = {"id": new_id(), "version": 1, "fingerprint": "0123abcd", "public": {}, **given}
+            self.credentials[made["id"]] = made
+            return Answer(201, made)
+        known = self.credentials.setdefault(
+            id_, {"id": id_, "name": "x", "kind": "generic", "version": 1, "public": {}}
+        )
+        if request.method == "DELETE":
+            del self.credentials[id_]
+            return Answer(204)
+        if verb == "replace":
+            known["version"] += 1
+        elif request.method == "PATCH":
+            known.update(request.json())
+        return Answer(200, known)
 
     def _projects(self, request: Recorded, id_: str = "") -> Answer:
         project = {"id": id_ or "0199aaaa-0000-7000-8000-000000000001", "name": "default", "visibility": "private"}

@@ -9,19 +9,26 @@ SHORTEST = 6  # shorter forms turn up by chance
 SHORTEST_LINE = 16  # of a secret of several lines, such as a private key
 
 
-def secret_forms(values: Iterable[str]) -> list[bytes]:
-    """Return every byte string to mask for these secrets, longest first."""
+def as_bytes(value: str | bytes) -> bytes:
+    """Return a secret as it is written into its file."""
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+
+
+def secret_forms(values: Iterable[str | bytes]) -> list[bytes]:
+    """Return every byte string to mask for these secrets, longest first; bytes that are no text have no quoted forms."""
     forms: set[bytes] = set()
-    for value in values:
-        forms |= _forms(value)
+    for given in values:
+        raw = as_bytes(given)
+        value = raw.decode("utf-8", "surrogateescape")
+        forms |= _forms(value, raw)
         lines = value.splitlines()
         if len(lines) > 1:
-            forms |= {line.strip().encode() for line in lines if len(line.strip()) >= SHORTEST_LINE}
+            stripped = (line.strip() for line in lines)
+            forms |= {as_bytes(line) for line in stripped if len(line) >= SHORTEST_LINE}
     return sorted((form for form in forms if len(form) >= SHORTEST), key=len, reverse=True)
 
 
-def _forms(value: str) -> set[bytes]:
-    raw = value.encode("utf-8", "surrogateescape")
+def _forms(value: str, raw: bytes) -> set[bytes]:
     text = {value, value.strip(), json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     text |= {quote(raw, safe=""), quote(raw), quote_plus(raw)}
     forms = {form.encode("utf-8", "surrogateescape") for form in text}

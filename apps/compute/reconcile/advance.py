@@ -14,9 +14,11 @@ from apps.compute.choices import POLL_SECONDS, DesiredState, State
 from apps.compute.contract import Observation, Phase
 from apps.compute.lifecycle import finish, transition
 from apps.compute.models import Attempt, Workload
-from apps.compute.reconcile.launch import build_spec
+from apps.compute.reconcile.launch import build_spec, explained
 from apps.compute.times import later
 from apps.core import failpoints
+from apps.core.errors import KeyUnavailable, SealBroken
+from apps.credentials import services as credentials
 
 logger = structlog.get_logger(__name__)
 
@@ -33,7 +35,15 @@ def start(workload: Workload, attempt: Attempt) -> None:
     """Hand an admitted attempt to its backend. Raises: Stale."""
     failpoints.hit("backend.before_create")
     try:
-        backend_of(attempt).submit(attempt.handle, build_spec(workload, attempt))
+        spec = build_spec(workload, attempt)
+    except (credentials.Refused, SealBroken) as error:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
+        return
+    except KeyUnavailable as error:
+        _wait(workload, f"waiting: its credentials cannot be opened ({error})")
+        return
+    try:
+        backend_of(attempt).submit(attempt.handle, spec)
     except Rejected as error:
         _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "Rejected", str(error)))
         return
@@ -73,6 +83,7 @@ def _verdict(workload: Workload, seen: Observation) -> str:
 
 
 def _end(workload: Workload, attempt: Attempt, verdict: str, seen: Observation) -> None:
+    seen = explained(workload, seen)
     message, reason = seen.message, seen.reason
     if verdict == State.STOPPED and workload.stop_cause:
         message = workload.stop_cause

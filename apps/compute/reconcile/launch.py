@@ -1,20 +1,27 @@
 """From a workload to what its backend is given."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from django.conf import settings
 
 from apps.accounts import services as accounts
-from apps.compute.contract import CodeArchive, Resources, WorkloadSpec
+from apps.compute.contract import CodeArchive, Observation, Resources, WorkloadSpec
 from apps.compute.models import Attempt, Workload
 from apps.core import blobs
+from apps.credentials import services as credentials
+from apps.credentials.choices import Kind
 
 _TOKEN_OUTLIVES = timedelta(days=1)  # a job that ends while the platform is away still reports when it returns
 _TOKEN_WITHOUT_LIMIT = timedelta(days=30)
 
 
 def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
-    """Return the full specification of an attempt. The same attempt always yields the same, token included."""
+    """Return the full specification of an attempt. The same attempt always yields the same, token included.
+
+    Judges anew whether the submitter may use the credentials it names. Raises: credentials.Refused, KeyUnavailable,
+    SealBroken.
+    """
     template = workload.template
     limit = None if workload.timeout_seconds is None else timedelta(seconds=workload.timeout_seconds)
     run_id = workload.subject.partition(":")[2]
@@ -26,22 +33,44 @@ def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
         expires_in=limit + _TOKEN_OUTLIVES if limit else _TOKEN_WITHOUT_LIMIT,
     )
     cpu, memory, gpu, disk = template["resources"]
+    given = credentials.deliver(
+        template.get("credentials", ()),
+        user_id=workload.user_id,
+        subject=workload.subject,
+        attempt=attempt.pk,
+        number=attempt.no,
+    )
     return WorkloadSpec(
-        command=tuple(template["command"]),
+        command=_after(given.first, tuple(template["command"])),
         env={
+            **given.env,
             **template["env"],
             "FATHOM_URL": settings.FATHOM_URL,
             "FATHOM_RUN_ID": run_id,
             "FATHOM_EXPERIMENT_ID": run_id,
             "FATHOM_ATTEMPT": str(attempt.no),
         },
-        secrets={"FATHOM_TOKEN": token},
+        secrets={**given.secrets, "FATHOM_TOKEN": token},
         resources=Resources(cpu_milli=cpu, memory_bytes=memory, gpu_milli=gpu, disk_bytes=disk),
         code=_archive(template["code"]),
         timeout=limit,
         max_log_bytes=settings.LOG_LIMIT_BYTES,
         labels={"workload": str(workload.pk), "attempt": str(attempt.no)},
     )
+
+
+def _after(first: str, command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `command`, with a shell line before it that ends the job when it fails."""
+    return ("/bin/sh", "-c", f'{first}\nexec "$@"', "fathom", *command) if first else command
+
+
+def explained(workload: Workload, seen: Observation) -> Observation:
+    """Return what the backend saw, in words where the exit code is one that our own line before the command gave."""
+    has_keytab = any(entry["kind"] == Kind.KEYTAB for entry in workload.template.get("credentials", ()))
+    if not has_keytab or seen.reason != "ExitCode" or seen.exit_code != credentials.KINIT_FAILED:
+        return seen
+    said = "kinit failed before the command was started: the keytab was refused, or the KDC did not answer; see the log"
+    return replace(seen, reason="KinitFailed", message=said)
 
 
 def _archive(code: dict[str, object] | None) -> CodeArchive | None:

@@ -12,6 +12,7 @@ from apps.access import policy
 from apps.access.history import lines_of
 from apps.access.views import GuardedView
 from apps.compute.choices import ACTIVE, TERMINAL, DesiredState, State
+from apps.credentials import services as credentials
 from apps.experiments import logs, snippets
 from apps.experiments.models import Experiment
 
@@ -91,6 +92,7 @@ class OverviewView(RunPage):
             "yaml": snippets.as_yaml(spec),
             "cli": snippets.as_cli(spec),
             "python": snippets.as_python(spec),
+            "credentials": credentials.used_by(f"run:{experiment.pk}"),
             "command": _command(experiment.spec),
         }
 

@@ -11,7 +11,7 @@ from apps.access.views import GuardedView
 from apps.core.errors import DomainError, Invalid
 from apps.experiments import services, snippets
 from apps.experiments.forecast import forecast
-from apps.experiments.forms import SubmitForm, initial_from
+from apps.experiments.forms import SubmitForm, chosen_credentials, initial_from
 from apps.experiments.models import CodeUpload, Experiment
 from apps.tracking import services as tracking
 
@@ -120,6 +120,8 @@ def _submit(form: SubmitForm, user: Any) -> Experiment:
 def form_page(view: GuardedView, form: SubmitForm, status: int = HTTPStatus.OK) -> HttpResponse:
     if not form.is_bound and form.initial.get("project") not in form.project_names:
         form.initial["project"] = ""  # of an experiment one may see, in a project one may not submit to
+    if form.source is not None and not form.is_bound:
+        form.initial["credentials"] = chosen_credentials(form.source, form.credential_names)
     context = preview(form, view.user) | {"form": form, "source": form.source, "code": _code(form, view.user)}
     return render(view.request, "experiments/form.html", context, status=status)
 

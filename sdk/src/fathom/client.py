@@ -7,6 +7,7 @@ from fathom.config import Connection, resolve
 from fathom.models import Me, Token, Usage
 from fathom.resources.audit import AuditApi
 from fathom.resources.code import CodeApi
+from fathom.resources.credentials import CredentialsApi
 from fathom.resources.directory import ClustersApi, ProjectsApi, TeamsApi, TokensApi
 from fathom.resources.experiments import ExperimentsApi
 from fathom.resources.paths import path
@@ -38,6 +39,7 @@ class Client:
         self.experiments = ExperimentsApi(self.transport, self.code)
         self.runs = RunsApi(self.transport)
         self.projects = ProjectsApi(self.transport)
+        self.credentials = CredentialsApi(self.transport)
         self.tokens = TokensApi(self.transport)
         self.teams = TeamsApi(self.transport)
         self.clusters = ClustersApi(self.transport)

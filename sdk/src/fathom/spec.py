@@ -27,6 +27,9 @@ class ClusterChoice(TypedDict, total=False):
     labels: dict[str, str]
 
 
+CredentialChoice = TypedDict("CredentialChoice", {"name": str, "as": str}, total=False)
+
+
 class Spec(TypedDict, total=False):
     """What `Client.experiments.create` takes. Only `command` is required; the platform refuses unknown fields."""
 
@@ -36,6 +39,7 @@ class Spec(TypedDict, total=False):
     code: Code
     resources: Resources
     env: dict[str, str]
+    credentials: list[CredentialChoice]
     timeout: str | int | float
     grace: str | int | float
     priority: int

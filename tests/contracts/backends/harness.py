@@ -40,7 +40,7 @@ class Behaviour:
     ignores_stop: bool = False
     starts: bool = True
     log: str = ""
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str | bytes] = field(default_factory=dict)
     timeout: timedelta | None = None
     max_log_bytes: int = 1 << 20
 
@@ -214,7 +214,7 @@ class LocalCluster(Cluster):
         script: str,
         *,
         env: Mapping[str, str] | None = None,
-        secrets: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str | bytes] | None = None,
         timeout: timedelta | None = None,
         max_log_bytes: int = 1 << 20,
         resources: Resources = SMALL,

@@ -4,6 +4,7 @@ import base64
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -263,6 +264,23 @@ def test_secrets_are_masked(cluster: Cluster) -> None:
     assert basic[8:-4] not in log
     assert log.startswith("raw ***; base64 ***")
     assert log.endswith("harmless s3cr3\n")
+
+
+def test_binary_secrets_are_masked_in_every_printable_form(cluster: Cluster) -> None:
+    value = bytes.fromhex("0502000000ff8081fe7f00") + b"KEYTAB" + bytes(range(200, 240))
+    encoded = [
+        base64.b64encode(value),
+        base64.urlsafe_b64encode(value),
+        value.hex().encode(),
+        value.hex().upper().encode(),
+    ]
+    encoded.append(quote(value, safe="").encode())
+    said = " ".join(form.decode() for form in encoded)
+    name = cluster.start(Behaviour(log=f"{said}\n", secrets={"KEYTAB": value}))
+    cluster.wait_final(name)
+    log = cluster.log(name)
+    assert not [form for form in encoded if form.rstrip(b"=") in log]
+    assert log.replace(b"=", b"") == b" ".join([b"***"] * 5) + b"\n"
 
 
 def test_reading_the_log_of_an_unreachable_cluster_fails(cluster: Cluster) -> None:

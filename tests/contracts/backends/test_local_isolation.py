@@ -1,5 +1,6 @@
 """What only the local backend promises about tenants: environment, secrets, users, sandbox."""
 
+import hashlib
 import os
 import re
 import sys
@@ -67,6 +68,15 @@ def test_a_secret_is_a_file_for_the_job_alone_and_goes_with_it(local: LocalClust
     local.backend.stop(name, grace=timedelta(0))
     local.wait_final(name)
     assert not (root / name).exists()
+
+
+def test_a_binary_secret_arrives_byte_for_byte(local: LocalCluster) -> None:
+    value = bytes(range(256)) * 40
+    name = local.new_name()
+    local.backend.submit(name, local.shell('sha256sum < "$KEYTAB_FILE"; cat "$KEYTAB_FILE"', secrets={"KEYTAB": value}))
+    local.wait_final(name)
+    log = local.backend.read_log(name, offset=0, limit=1 << 20).data
+    assert log == f"{hashlib.sha256(value).hexdigest()}  -\n***".encode()
 
 
 def test_secrets_of_a_killed_shim_go_with_its_removal(local: LocalCluster) -> None:

@@ -13,7 +13,7 @@ from apps.compute.backends.local import cgroups, prepared, rundir, sandbox, uids
 from apps.compute.backends.local.sandbox import Isolation
 from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.backends.local.warm import Starter
-from apps.compute.backends.secret_forms import secret_forms
+from apps.compute.backends.secret_forms import as_bytes, secret_forms
 from apps.compute.contract import WorkloadSpec
 
 ACCEPT_SECONDS = 15.0
@@ -131,7 +131,7 @@ class Launcher:
         return {
             "command": list(spec.command),
             "env": {**self._environment(spec, inside, secrets), **marks(name, inside)},
-            "secrets": {key: value.encode("utf-8", "surrogateescape") for key, value in spec.secrets.items()},
+            "secrets": {key: as_bytes(value) for key, value in spec.secrets.items()},
             "secrets_folder": self.secrets_folder(name),
             "masks": secret_forms(spec.secrets.values()),
             "sandboxed": mode == "bwrap",

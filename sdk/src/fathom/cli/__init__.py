@@ -16,6 +16,7 @@ COMMANDS = {
     "clone": "experiments",
     "clusters": "account",
     "completion": "local",
+    "credentials": "credentials",
     "delete": "experiments",
     "events": "experiments",
     "list": "experiments",

@@ -71,6 +71,16 @@ class State:
         named = next((item.id for item in projects if given in {item.id, item.name}), None)
         return named or self._expand(given, "project", projects)
 
+    def credential_id(self, given: str) -> str:
+        """The full id of a credential by id, prefix or name."""
+        if len(given) >= FULL_ID and _HEX.fullmatch(given.lower()):
+            return given
+        named = self.client.credentials.list(name=given).first(2)
+        if len(named) > 1:
+            message = f"Several credentials are called {given}: {', '.join(item.id for item in named)}. Give an id."
+            raise Ambiguous(message)
+        return named[0].id if named else self._expand(given, "credential", self.client.credentials.list())
+
     def _experiments_near(self, given: str) -> Iterable[HasId]:
         window = time_window(given)
         if window is None:

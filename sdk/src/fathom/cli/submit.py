@@ -26,6 +26,9 @@ RESOURCES = ("cpu", "memory", "gpu", "disk")
 @click.option("--gpu", help="How many.")
 @click.option("--disk", help="10Gi, or bytes.")
 @click.option("--env", "env", multiple=True, metavar="K=V", help="An environment variable; repeatable.")
+@click.option(
+    "--credential", "credentials", multiple=True, metavar="NAME[:ALIAS]", help="A credential the job gets; repeatable."
+)
 @click.option("--timeout", help="At most so long: 30m, 1h30m, or seconds.")
 @click.option("--grace", help="Between the polite and the hard stop: 10s.")
 @click.option("--retries", type=int, help="Start again so many times when it fails.")
@@ -95,6 +98,8 @@ def build_spec(base: dict[str, Any], command: Sequence[str], options: dict[str, 
     for field, added in (("resources", resources), ("env", pairs(options["env"])), ("tags", pairs(options["tags"]))):
         if added:
             spec[field] = {**(spec.get(field) or {}), **added}
+    if options.get("credentials"):
+        spec["credentials"] = [*(spec.get("credentials") or []), *map(_credential, options["credentials"])]
     if options.get("cluster"):
         spec["cluster"] = {"name": options["cluster"]}
     if options.get("no_code"):
@@ -102,6 +107,11 @@ def build_spec(base: dict[str, Any], command: Sequence[str], options: dict[str, 
     if options.get("code"):
         spec["code"] = {"upload": str(Path(options["code"]).absolute())}
     return spec
+
+
+def _credential(text: str) -> dict[str, str]:
+    name, _, alias = text.partition(":")
+    return {"name": name, "as": alias} if alias else {"name": name}
 
 
 def pairs(given: Sequence[str]) -> dict[str, str]:

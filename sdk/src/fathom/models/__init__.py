@@ -5,6 +5,7 @@ is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
 from fathom.models.audit import AuditEvent
+from fathom.models.credentials import CREDENTIAL_KINDS, Credential, CredentialField, CredentialUse
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
 from fathom.models.work import (
     ACTIVE_STATES,
@@ -25,6 +26,7 @@ from fathom.models.work import (
 
 __all__ = [
     "ACTIVE_STATES",
+    "CREDENTIAL_KINDS",
     "FINAL_STATES",
     "Amount",
     "Artifact",
@@ -32,6 +34,9 @@ __all__ = [
     "AuditEvent",
     "Cluster",
     "CodeUpload",
+    "Credential",
+    "CredentialField",
+    "CredentialUse",
     "Event",
     "Experiment",
     "LogChunk",
