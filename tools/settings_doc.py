@@ -163,7 +163,9 @@ def _read_in(tree: ast.Module, path: str) -> Iterator[Variable]:
 
 def _default(called: str, node: ast.Call) -> str:
     if called == "env_bool":
-        return "1" if any(word.arg == "default" and ast.unparse(word.value) == "True" for word in node.keywords) else "0"
+        return (
+            "1" if any(word.arg == "default" and ast.unparse(word.value) == "True" for word in node.keywords) else "0"
+        )
     given = node.args[1] if len(node.args) > 1 else None
     if given is None:
         return ""

@@ -16,9 +16,7 @@ class DirectoryRule(models.Model):
 
     source = models.CharField("directory", max_length=5, choices=DIRECTORIES, default=DIRECTORIES[0][0])
     group = models.CharField(max_length=500, help_text="An LDAP group's DN or name, or a value of the groups claim.")
-    team = models.ForeignKey(
-        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="directory_rules"
-    )
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="directory_rules")
     role = models.CharField("role in the team", max_length=10, choices=TeamRole, blank=True)
     platform_role = models.CharField(max_length=8, choices=PlatformRole, default="", blank=True)
     order = models.PositiveIntegerField(default=100, help_text="The lowest comes first.")

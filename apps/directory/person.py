@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
 from apps.accounts.choices import IdentitySource
+
+_LONGEST_NAME, _LONGEST_ID, _LONGEST_MAIL = 150, 500, 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +23,26 @@ class Person:
     last_name: str = ""
     groups: frozenset[str] = field(default_factory=frozenset)
     gave_groups: bool = True  # False: the directory said nothing of groups, so nobody loses any
+
+    @property
+    def problem(self) -> str:
+        """Why nobody can get an account from this, or ""."""
+        if not self.external_id or len(self.external_id) > _LONGEST_ID:
+            return "the directory gave no usable identity"
+        try:
+            UnicodeUsernameValidator()(self.username)
+        except ValidationError:
+            return f"{self.username!r} cannot be a user name here"
+        return "the user name is too long" if len(self.username) > _LONGEST_NAME else ""
+
+
+def mail(value: str) -> str:
+    """Return the address, or nothing for what is none: a wrong one in the directory keeps nobody out."""
+    try:
+        validate_email(value)
+    except ValidationError:
+        return ""
+    return value if len(value) <= _LONGEST_MAIL else ""
 
 
 def group_key(source: str, name: str) -> str:
