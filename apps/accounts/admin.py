@@ -194,8 +194,8 @@ class ApiTokenAdmin(GuardedAdmin):
 class LoginFailureAdmin(RecordAdmin):
     """Failed passwords of the last day: who guesses, and from where."""
 
-    list_display = ("username", "ip", "moment")
+    list_display = ("username", "ip", "moment", "reason")
     search_fields = ("username", "=ip")
     ordering = ("-id",)
-    fields = ("username", "ip", "moment")
+    fields = ("username", "ip", "moment", "reason")
     moment = time_of("at", "when")

@@ -11,14 +11,23 @@ class DirectoryConfig(AppConfig):
     def ready(self) -> None:
         from apps.accounts import providers  # noqa: PLC0415 -- models must be loaded first
         from apps.accounts.choices import IdentitySource  # noqa: PLC0415 -- as above
-        from apps.directory import checks, policies  # noqa: F401, PLC0415 -- as above; importing the checks registers them
-        from apps.directory.config import oidc_config  # noqa: PLC0415 -- as above
+        from apps.directory import checks, policies, registry, services  # noqa: F401, PLC0415 -- as above; the checks register themselves
+        from apps.directory.config import ldap_config, oidc_config  # noqa: PLC0415 -- as above
         from apps.directory.ldap.provider import LdapProvider  # noqa: PLC0415 -- as above
+        from apps.directory.person import Person  # noqa: PLC0415 -- as above
 
         def button() -> providers.Button | None:
             config = oidc_config()
             return providers.Button(config.name, reverse("login-oidc")) if config else None
 
+        def everybody() -> list[Person] | None:
+            if (config := ldap_config()) is None:
+                return None
+            from apps.directory.ldap.reading import read_people  # noqa: PLC0415 -- needs python-ldap
+
+            return read_people(config)
+
         policies.declare()
-        providers.register_passwords(LdapProvider())
+        registry.register_reader(IdentitySource.LDAP, everybody)
+        providers.register_passwords(LdapProvider(services.enter))
         providers.register_redirect(IdentitySource.OIDC, button)

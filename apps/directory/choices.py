@@ -2,7 +2,7 @@ from django.db.models import TextChoices
 
 from apps.accounts.choices import IdentitySource
 
-DIRECTORIES = [(source.value, source.label) for source in (IdentitySource.LDAP, IdentitySource.OIDC)]
+DIRECTORIES = [(source.value, str(source.label)) for source in (IdentitySource.LDAP, IdentitySource.OIDC)]
 
 
 class Outcome(TextChoices):

@@ -31,6 +31,7 @@ class DirectoryRule(models.Model):
                 condition=models.Q(team=None, role="") & ~models.Q(platform_role="")
                 | models.Q(team__isnull=False, platform_role="") & ~models.Q(role=""),
                 name="rule_gives_one_thing",
+                violation_error_message="Name a team with a role, or a platform role; one of them.",
             ),
             models.UniqueConstraint(
                 fields=["source", "group", "team"], nulls_distinct=False, name="one_rule_per_group_and_team"

@@ -9,6 +9,7 @@ import pytest
 from apps.accounts import providers
 from apps.accounts.choices import IdentitySource
 from apps.core.middleware import RequestContext, current_request
+from apps.directory import services
 from apps.directory.ldap.provider import LdapProvider
 from tests.directory.slapd import GROUPS, PEOPLE, READER, READER_PASSWORD, SLAPD, Slapd
 from tests.factories import cast, committed
@@ -57,7 +58,7 @@ def use(settings: Any, server: Slapd, **more: Any) -> None:
 def _fresh_provider() -> Iterator[None]:
     """No test remembers that the server was down in another; nor from where somebody else came."""
     before = providers._passwords[IdentitySource.LDAP]
-    providers.register_passwords(LdapProvider())
+    providers.register_passwords(LdapProvider(services.enter))
     token = current_request.set(RequestContext())
     yield
     current_request.reset(token)

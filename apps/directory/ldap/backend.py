@@ -3,6 +3,7 @@
 It is not among AUTHENTICATION_BACKENDS: sessions are loaded by Django's own backend, which keeps disabled people out.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import ldap
@@ -14,18 +15,19 @@ from typing_extensions import override
 from apps.accounts.models import User
 from apps.accounts.providers import Refused
 from apps.core.errors import Unready
-from apps.directory import services
 from apps.directory.config import LdapConfig
+from apps.directory.ldap.away import AWAY, Away
 from apps.directory.ldap.connection import UNREACHABLE, options, sentence
 from apps.directory.ldap.entries import keys_of, person_of
-from apps.directory.ldap.provider import AWAY, Away
+from apps.directory.person import Person
 
 
 class DirectoryBackend(LDAPBackend):  # type: ignore[misc]  # the library has no types
     """One login. The library never writes a user: `get_or_build_user` returns one that our service has written."""
 
-    def __init__(self, config: LdapConfig) -> None:
+    def __init__(self, config: LdapConfig, enter: Callable[[Person], User]) -> None:
         super().__init__()
+        self._enter = enter
         self.config = config
         self.settings = LDAPSettings("FATHOM_UNUSED_", _library_settings(config))
 
@@ -36,7 +38,7 @@ class DirectoryBackend(LDAPBackend):  # type: ignore[misc]  # the library has no
         if person is None:
             msg = f"the LDAP entry {ldap_user.dn} has no {self.config.user_attribute}"
             raise Refused(msg)
-        return services.enter(person), False
+        return self._enter(person), False
 
     def _groups(self, ldap_user: Any) -> list[str]:
         if not self.config.group_base:

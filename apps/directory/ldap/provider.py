@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -10,15 +11,12 @@ from apps.accounts.choices import IdentitySource
 from apps.accounts.models import User
 from apps.core.errors import Unready
 from apps.directory.config import LdapConfig, ldap_config
+from apps.directory.ldap.away import AWAY, Away
+from apps.directory.person import Person
 
 logger = structlog.get_logger(__name__)
 
-AWAY = "The directory is unavailable at the moment. This was not counted as a failed login; try again soon."
 _PAUSE_SECONDS = 5.0  # after a server did not answer, logins are told so without asking it again
-
-
-class Away(Unready):
-    """The server itself does not answer, whoever asks."""
 
 
 class LdapProvider:
@@ -26,7 +24,8 @@ class LdapProvider:
 
     source = IdentitySource.LDAP
 
-    def __init__(self) -> None:
+    def __init__(self, enter: Callable[[Person], User]) -> None:
+        self._enter = enter
         self._lock = threading.Lock()
         self._backend: Any = None
         self._down_until = 0.0
@@ -56,5 +55,5 @@ class LdapProvider:
 
         with self._lock:
             if self._backend is None or self._backend.config != config:
-                self._backend, self._down_until = DirectoryBackend(config), 0.0
+                self._backend, self._down_until = DirectoryBackend(config, self._enter), 0.0
             return self._backend

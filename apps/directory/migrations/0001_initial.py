@@ -117,6 +117,7 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="rule_gives_one_thing",
+                        violation_error_message="Name a team with a role, or a platform role; one of them.",
                     ),
                     models.UniqueConstraint(
                         fields=("source", "group", "team"), name="one_rule_per_group_and_team", nulls_distinct=False

@@ -2,7 +2,7 @@
 
 from apps.directory.services.accounts import enter, enter_by_redirect, forget_identity
 from apps.directory.services.rules import delete_rule, save_rule
-from apps.directory.services.syncing import preview, sync, sync_if_due
+from apps.directory.services.syncing import preview, require_reader, sync, sync_if_due
 
 __all__ = [
     "delete_rule",
@@ -10,6 +10,7 @@ __all__ = [
     "enter_by_redirect",
     "forget_identity",
     "preview",
+    "require_reader",
     "save_rule",
     "sync",
     "sync_if_due",

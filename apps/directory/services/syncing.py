@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from apps.access.policy import require_admin
 from apps.access.principal import SYSTEM
-from apps.accounts.choices import IdentitySource
 from apps.audit import services as audit
 from apps.core.errors import Conflict, DomainError, NotAllowed, Stale
 from apps.core.locks import advisory
+from apps.directory import registry
 from apps.directory.choices import Outcome
 from apps.directory.config import ldap_config
 from apps.directory.models import DirectorySync
@@ -92,13 +92,9 @@ def require_reader(by: Any) -> None:
 
 def _read() -> tuple[list[Person], frozenset[str]]:
     """Ask the directories; outside of any lock, for it is a network call. Raises: Unready."""
-    config = ldap_config()
-    if config is None:
-        return remembered_people(), frozenset()
-    from apps.directory.ldap.reading import read_people  # noqa: PLC0415 -- needs python-ldap
-
-    people = read_people(config)
-    return [*people, *remembered_people()], frozenset({IdentitySource.LDAP.value})
+    asked = registry.read_all()
+    people = [person for everybody in asked.values() for person in everybody]
+    return [*people, *remembered_people()], frozenset(source.value for source in asked)
 
 
 def _plan(people: list[Person], whole: frozenset[str]) -> Plan:
