@@ -78,7 +78,7 @@ def oidc_config() -> OidcConfig | None:
         client_id=settings.FATHOM_OIDC_CLIENT_ID,
         client_secret=settings.FATHOM_OIDC_CLIENT_SECRET,
         name=settings.FATHOM_OIDC_NAME,
-        scopes=settings.FATHOM_OIDC_SCOPES,
+        scopes=" ".join(dict.fromkeys(["openid", *settings.FATHOM_OIDC_SCOPES.split()])),
         username_claim=settings.FATHOM_OIDC_USERNAME_CLAIM,
         groups_claim=settings.FATHOM_OIDC_GROUPS_CLAIM,
         ca_file=settings.FATHOM_OIDC_CA_FILE,

@@ -160,7 +160,7 @@ def _word(text: str) -> str:
 def _wrong(why: str) -> NotAuthenticated:
     logger.warning("oidc_refused", reason=why)
     return NotAuthenticated(
-        "The provider's answer was not accepted. Begin again; if this happens again, tell an operator."
+        "The answer of the provider was not accepted. Begin again; if this happens again, tell an operator."
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
+from apps.accounts.choices import IdentitySource
 from apps.directory.person import Person
 
 Identity = tuple[str, str]  # source, external id
@@ -149,7 +150,7 @@ def compute_plan(people: Iterable[Person], world: World) -> Plan:
     changes: list[Change] = []
     present: set[str] = set()
     taken = dict(world.taken)
-    for identity in sorted(found):
+    for identity in sorted(found, key=lambda one: (found[one].username, one)):
         person = found[identity]
         account = known.get(identity) or forgotten.get((person.source.value, person.username))
         if account is not None:
@@ -204,7 +205,7 @@ def _newcomer(person: Person, wanted: Mapping[str, str], world: World, taken: di
 
 def _taken_by(owner: Identity) -> str:
     source, external_id = owner
-    if source == "local":
+    if source == IdentitySource.LOCAL:
         return "a local account has this name, and a directory never opens a local account"
     return f"the name belongs to another identity ({source}: {external_id or 'unknown'})"
 
@@ -212,7 +213,7 @@ def _taken_by(owner: Identity) -> str:
 def _fields(person: Person, account: Account, taken: dict[str, Identity]) -> Iterator[Change]:
     identity = person.source.value, person.external_id
     # A provider of the web lets people choose their name; LDAP's operators give it.
-    if person.source == "ldap" and person.username != account.username and not person.problem:
+    if person.source == IdentitySource.LDAP and person.username != account.username and not person.problem:
         owner = taken.get(person.username)
         if owner is None or owner == identity or person.username == account.username.lower():
             taken[person.username] = identity

@@ -12,6 +12,8 @@ from apps.accounts.models import ApiToken, LoginFailure, User
 from apps.compute import services as compute
 from apps.compute.lifecycle import transition
 from apps.compute.models import Attempt, Cluster, Loop, Workload
+from apps.directory import services as directory
+from apps.directory.models import DirectoryRule
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
@@ -36,6 +38,8 @@ def make_row(no: int) -> Experiment:
     MetricSeries.objects.create(run=run, key="loss", count=3)
     CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
+    directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
+    directory.sync(by=SYSTEM)
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment
 

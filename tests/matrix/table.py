@@ -39,6 +39,7 @@ class Row:
     public: bool = False
     inside: int = 0  # what a public page answers to those who are logged in, if it differs
     token_only: bool = False  # a session is nobody here
+    operators: bool = False  # without an object: for admins, and for auditors what only reads
     query: str = ""
 
     @property
@@ -77,6 +78,7 @@ def _role(names: Names) -> str:
 PAGES = [
     Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
+    Row("GET", "login-oidc", 404, public=True),  # no provider is named in the settings
     Row("GET", "setup", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "setup", 400, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "logout", 302),
@@ -121,6 +123,18 @@ def _operation(method: str, name: str, ok: int, action: str, on: Names = _ended)
     return Row(method, f"api-experiment-{name}", ok, Experiment, action, _role(on), _by_id(on))
 
 
+def _operators(method: str, name: str, ok: int = 200, **more: Any) -> Row:
+    return Row(method, f"api-directory-{name}", ok, operators=True, **more)
+
+
+def _rule(world: World) -> dict[str, Any]:
+    return {"pk": world.rule.pk}
+
+
+def _a_rule(world: World) -> dict[str, Any]:
+    return {"source": "oidc", "group": "cooks", "team": world.cast.team.slug, "role": "member"}
+
+
 def _code(world: World) -> dict[str, Any]:
     return {"ref": f"sha256:{world.upload.sha256}"}
 
@@ -145,6 +159,15 @@ API = [
     Row("DELETE", "api-token-detail", 204, ApiToken, "revoke", "own", lambda world: {"pk": world.token.pk}),
     Row("GET", "api-team-list"),
     Row("GET", "api-team-detail", 200, Team, "view", "team", _team),
+    _operators("GET", "rule-list"),
+    _operators("POST", "rule-list", 201, data=_a_rule),
+    _operators("GET", "rule-detail", names=_rule),
+    _operators("PATCH", "rule-detail", names=_rule, data=lambda _world: {"role": "viewer"}),
+    _operators("DELETE", "rule-detail", 204, names=_rule),
+    _operators("GET", "preview"),
+    _operators("GET", "sync-list"),
+    _operators("POST", "sync-list", 201),
+    _operators("GET", "sync-detail", names=lambda world: {"pk": world.sync.pk}),
     Row("GET", "api-cluster-list"),
     Row("GET", "api-cluster-detail", 200, Cluster, "view", "cluster", lambda world: {"name": world.cluster.name}),
     Row("GET", "api-code", 200, CodeUpload, "view", "own", _code),

@@ -18,6 +18,8 @@ from apps.accounts.models import ApiToken, LoginFailure, User
 from apps.compute import logs
 from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
+from apps.directory import services as directory
+from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.quotas.models import QuotaNode, Reservation
@@ -62,6 +64,8 @@ class World:
     token: ApiToken
     membership: Membership
     artifact: Artifact
+    rule: DirectoryRule
+    sync: DirectorySync
     bearers: dict[str, str]
     sessions: dict[str, str]
 
@@ -89,11 +93,12 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
+    rule, sync = _directory(cast)
     _records()
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        artifact=artifact, bearers=bearers, sessions=_sessions(cast),
+        artifact=artifact, rule=rule, sync=sync, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 
@@ -119,6 +124,12 @@ def _record(experiment: Experiment) -> Artifact:
     return Artifact.objects.create(
         run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
     )
+
+
+def _directory(cast: people.Cast) -> tuple[DirectoryRule, DirectorySync]:
+    made = DirectoryRule(source="ldap", group=f"cn={SECRET}", team=cast.team, role="member")
+    rule = directory.save_rule(made, by=SYSTEM)
+    return rule, directory.sync(by=SYSTEM)
 
 
 def _records() -> None:
