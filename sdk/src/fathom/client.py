@@ -8,6 +8,7 @@ from fathom.models import Me, Token, Usage
 from fathom.resources.code import CodeApi
 from fathom.resources.directory import ClustersApi, ProjectsApi, TeamsApi, TokensApi
 from fathom.resources.experiments import ExperimentsApi
+from fathom.resources.identities import DirectoryApi
 from fathom.resources.paths import path
 from fathom.resources.runs import RunsApi
 from fathom.transport import Transport
@@ -40,6 +41,7 @@ class Client:
         self.tokens = TokensApi(self.transport)
         self.teams = TeamsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
+        self.directory = DirectoryApi(self.transport)
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ COMMANDS = {
     "clusters": "account",
     "completion": "local",
     "delete": "experiments",
+    "directory": "directory",
     "events": "experiments",
     "list": "experiments",
     "login": "login",

@@ -5,6 +5,7 @@ is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
+from fathom.models.identities import DirectoryChange, DirectoryPlan, DirectoryRule, DirectorySync
 from fathom.models.work import (
     ACTIVE_STATES,
     FINAL_STATES,
@@ -30,6 +31,10 @@ __all__ = [
     "Attempt",
     "Cluster",
     "CodeUpload",
+    "DirectoryChange",
+    "DirectoryPlan",
+    "DirectoryRule",
+    "DirectorySync",
     "Event",
     "Experiment",
     "LogChunk",
