@@ -20,12 +20,16 @@ PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label_lower)
 LABELS = [page.opts.label_lower for page in PAGES]
 EXPECTED = [
     "accounts.apitoken", "accounts.loginfailure", "accounts.user", "audit.auditevent", "compute.attempt",
-    "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent", "experiments.codeupload",
+    "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent", "directory.directoryrule",
+    "directory.directorysync", "experiments.codeupload",
     "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.organization", "teams.team",
     "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
-CAN_ADD = {"accounts.user", "compute.cluster", "teams.organization", "teams.team"}
-CAN_CHANGE = {"compute.cluster", "quotas.quotanode", "teams.team"}
+CAN_ADD = {
+    "accounts.user", "compute.cluster", "directory.directoryrule", "directory.directorysync", "teams.organization",
+    "teams.team",
+}  # fmt: skip
+CAN_CHANGE = {"compute.cluster", "directory.directoryrule", "quotas.quotanode", "teams.team"}
 MODELS = {page.opts.label_lower: page.model for page in PAGES}
 
 

@@ -52,6 +52,7 @@ def test_these_actions_exist() -> None:
         ("compute.cluster", "undrain"),
         ("compute.workload", "force_stop"),
         ("compute.workload", "requeue"),
+        ("directory.directoryrule", "remove"),
     }
 
 
