@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 HOME_OPTIONS ?=
 BACKEND ?=
 .DEFAULT_GOAL := help
-.PHONY: help venv install install-dev run up test check bench contract kill fmt schema docs requirements system clean
+.PHONY: help venv install install-dev ldap run up test check bench contract kill fmt schema docs requirements system clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(INSTALL) -r requirements-dev.txt; else $(BIN)/python -m pip install --quiet -r requirements-dev.txt; fi
 	@touch $@
 
+# python-ldap is built here; without its headers LDAP is not to be had, and its tests say so.
+ldap: install-dev system
+	@if [ -f /usr/include/ldap.h ] && [ -f /usr/include/sasl/sasl.h ]; then \
+	  $(INSTALL) -r requirements-ldap.txt; else $(BIN)/python -m pip install --quiet -r requirements-ldap.txt; fi || echo "python-ldap could not be built."; \
+	else echo "No LDAP: the headers are missing (apt-get install libldap2-dev libsasl2-dev gcc)."; fi
+
 # Only tests need these; where they cannot be had the tests that use them say so and are skipped.
 system:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
@@ -51,6 +57,11 @@ system:
 	  command -v chromium >/dev/null 2>&1 || missing="$$missing chromium"; \
 	  command -v bwrap >/dev/null 2>&1 || missing="$$missing bubblewrap"; \
 	  { command -v kinit && test -x /usr/sbin/krb5kdc; } >/dev/null 2>&1 || missing="$$missing krb5-kdc krb5-admin-server krb5-user"; \
+	  [ -x /usr/sbin/slapd ] || missing="$$missing slapd ldap-utils"; \
+	  [ -f /usr/include/ldap.h ] || missing="$$missing libldap2-dev"; \
+	  [ -f /usr/include/sasl/sasl.h ] || missing="$$missing libsasl2-dev"; \
+	  command -v gcc >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
+	  command -v npm >/dev/null 2>&1 || missing="$$missing npm"; \
 	  if [ -n "$$missing" ]; then \
 	    echo "Installing for the tests:$$missing"; \
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) >/dev/null </dev/null 2>&1 \
@@ -62,7 +73,7 @@ system:
 APART = tests/contracts tests/up tests/e2e tests/kill tests/fuzz
 
 # The tests run even when a check has failed: one round says everything.
-test: install-dev system ## everything: the checks, then the tests
+test: install-dev system ldap ## everything: the checks, then the tests
 	@$(BIN)/python -m config.checks; checked=$$?; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(APART:%=--ignore=%); tested=$$?; \
 	$(BIN)/python -m pytest $(APART); apart=$$?; \
@@ -94,6 +105,7 @@ requirements: install-dev ## compile requirements/*.in into the pinned files
 	@$(BIN)/uv pip compile $(COMPILE) requirements/base.in -o requirements.txt
 	@sed '/^-e/d' requirements.txt > build/constraints.txt
 	@$(BIN)/uv pip compile $(COMPILE) -c build/constraints.txt requirements/dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile $(filter-out --only-binary :all:,$(COMPILE)) -c build/constraints.txt requirements/ldap.in -o requirements-ldap.txt
 
 COMPILE = --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--only-binary :all: --no-binary fathom --custom-compile-command "make requirements"

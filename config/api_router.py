@@ -8,6 +8,7 @@ urlpatterns = [
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.teams.api.urls")),
     path("", include("apps.credentials.api.urls")),
+    path("", include("apps.directory.api.urls")),
     path("", include("apps.compute.api.urls")),
     path("", include("apps.tracking.api.urls")),
     path("", include("apps.experiments.api.urls")),

@@ -21,3 +21,4 @@ app.conf.beat_schedule = {"reconcile": {"task": "compute.reconcile", "schedule":
 
 # By name: the worker loads it when Django is up; the web process, which only sends hints, never does.
 app.steps["worker"].add("apps.compute.bootstep:ReconcileStep")
+app.steps["worker"].add("apps.directory.bootstep:SyncStep")

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("apps.accounts.urls")),
     path("", include("apps.teams.urls")),
     path("", include("apps.credentials.urls")),
+    path("", include("apps.directory.urls")),
     path("", include("apps.experiments.urls")),
 ]
 

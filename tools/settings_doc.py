@@ -60,6 +60,40 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_CREDENTIAL_KEYS": "The key ring of stored secrets: `id:key` entries with 64 hexadecimal digits each, separated by commas, the primary first.",
         "FATHOM_CREDENTIAL_KEYS_FILE": "A file with the key ring, an entry per line; read anew when it changes.",
     },
+    "LDAP": {
+        "FATHOM_LDAP_URL": "`ldap://` or `ldaps://` addresses, tried in turn. Empty: no LDAP. Everything about it: directory.md.",
+        "FATHOM_LDAP_STARTTLS": "Encrypt `ldap://` with StartTLS, or do not speak at all. 0 sends passwords in the clear.",
+        "FATHOM_LDAP_CA_FILE": "Certificates that vouch for the server; empty: the system's.",
+        "FATHOM_LDAP_BIND_DN": "The account that searches; empty: anonymous.",
+        "FATHOM_LDAP_BIND_PASSWORD": "Its password.",
+        "FATHOM_LDAP_USER_BASE": "Below this people are searched.",
+        "FATHOM_LDAP_USER_FILTER": "Who may come in.",
+        "FATHOM_LDAP_USER_ATTRIBUTE": "The user name; `sAMAccountName` in Active Directory.",
+        "FATHOM_LDAP_ID_ATTRIBUTE": "What names a person for ever; `objectGUID` in Active Directory.",
+        "FATHOM_LDAP_ATTRIBUTES": "Fields that follow the directory at each login and sync.",
+        "FATHOM_LDAP_GROUP_BASE": "Below this groups are searched; empty: no groups.",
+        "FATHOM_LDAP_GROUP_FILTER": "What is a group; `(objectClass=group)` in Active Directory.",
+        "FATHOM_LDAP_MEMBER_ATTRIBUTE": "Where a group lists the names (DN) of people and groups in it.",
+        "FATHOM_LDAP_TIMEOUT_SECONDS": "How long an address may take to answer.",
+    },
+    "OpenID Connect": {
+        "FATHOM_OIDC_ISSUER": "The provider, as it calls itself. Empty: no button.",
+        "FATHOM_OIDC_CLIENT_ID": "What the provider calls this platform.",
+        "FATHOM_OIDC_CLIENT_SECRET": "The secret it shares with this platform; empty for a public client.",
+        "FATHOM_OIDC_NAME": "What the button on the login page says after `Log in with`.",
+        "FATHOM_OIDC_SCOPES": "What is asked for, separated by spaces.",
+        "FATHOM_OIDC_USERNAME_CLAIM": "The user name of a new account.",
+        "FATHOM_OIDC_GROUPS_CLAIM": "The groups, for the directory rules.",
+        "FATHOM_OIDC_CA_FILE": "Certificates that vouch for the provider; empty: those of the `requests` library.",
+    },
+    "Directory rules": {
+        "FATHOM_DIRECTORY_CREATE_ACCOUNTS": "A person's first login makes the account.",
+        "FATHOM_DIRECTORY_SYNC_CREATES": "A sync makes accounts for those to whom a rule gives something.",
+        "FATHOM_DIRECTORY_SYNC_MINUTES": "Between two syncs; 0: only when asked.",
+        "FATHOM_DIRECTORY_MOST_LEAVERS": "A sync that would shut out more people than this, and a larger share than the next, does nothing and says so.",
+        "FATHOM_DIRECTORY_MOST_LEAVERS_PERCENT": "The share, in percent of the active accounts of the directory.",
+        "FATHOM_DIRECTORY_PLATFORM_ROLES": "Rules may also make admins and auditors of the platform. Whoever administers the directory can then become one.",
+    },
     "Limits": {
         "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",
         "FATHOM_CODE_LIMIT_BYTES": "Largest archive of code.",
@@ -134,7 +168,9 @@ def _read_in(tree: ast.Module, path: str) -> Iterator[Variable]:
 
 def _default(called: str, node: ast.Call) -> str:
     if called == "env_bool":
-        return "0"
+        return (
+            "1" if any(word.arg == "default" and ast.unparse(word.value) == "True" for word in node.keywords) else "0"
+        )
     given = node.args[1] if len(node.args) > 1 else None
     if given is None:
         return ""

@@ -7,7 +7,8 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from typing_extensions import override
 
@@ -50,3 +51,11 @@ class GuardedView(LoginRequiredMixin, View):
 def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
     """Show what was refused, why, and the request id."""
     return render(request, "error.html", {"error": error}, status=error.status)
+
+
+def page_after_login(request: HttpRequest, wanted: str) -> str:
+    """Return the page that was asked for before the login. SECURITY: never one of another host."""
+    mine = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if mine else resolve_url("home")

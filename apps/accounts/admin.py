@@ -15,7 +15,7 @@ from typing_extensions import override
 from apps.access.admin import GuardedAdmin, Reasoned, RecordAdmin
 from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
 from apps.accounts import services
-from apps.accounts.choices import TokenKind
+from apps.accounts.choices import IdentitySource, TokenKind
 from apps.accounts.models import ApiToken, LoginFailure, User
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class UserAdmin(GuardedAdmin):
 
     can_add = True
     list_display = ("username", "email", "state", "groups_shown", "tokens", "last_login_shown", "joined")
-    list_filter = ("is_active", "platform_role")
+    list_filter = ("is_active", "platform_role", "identity_source")
     search_fields = ("username", "email", "first_name", "last_name")
     ordering = ("username",)
     joined = time_of("date_joined", "joined")
@@ -92,7 +92,18 @@ class UserAdmin(GuardedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj is None:
             return [(None, {"fields": ["username", "email", "password", "is_admin"]})]
-        shown = ["username", "email", "state", "password_kind", "groups_shown", "tokens", "last_login_shown", "joined"]
+        shown = [
+            "username",
+            "email",
+            "state",
+            "identity_source",
+            "external_id",
+            "password_kind",
+            "groups_shown",
+            "tokens",
+            "last_login_shown",
+            "joined",
+        ]
         return [(None, {"fields": shown})]
 
     @override
@@ -123,6 +134,8 @@ class UserAdmin(GuardedAdmin):
 
     @display(description="password")
     def password_kind(self, user: User) -> str:
+        if user.identity_source != IdentitySource.LOCAL:
+            return "the directory's"
         return "set" if user.has_usable_password() else "none: only tokens"
 
 
@@ -194,8 +207,8 @@ class ApiTokenAdmin(GuardedAdmin):
 class LoginFailureAdmin(RecordAdmin):
     """Failed passwords of the last day: who guesses, and from where."""
 
-    list_display = ("username", "ip", "moment")
+    list_display = ("username", "ip", "moment", "reason")
     search_fields = ("username", "=ip")
     ordering = ("-id",)
-    fields = ("username", "ip", "moment")
+    fields = ("username", "ip", "moment", "reason")
     moment = time_of("at", "when")

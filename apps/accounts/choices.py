@@ -13,3 +13,11 @@ class TokenKind(TextChoices):
     PERSONAL = "pat", "Personal"
     SERVICE = "svc", "Service account"
     RUN = "run", "Run"
+
+
+class IdentitySource(TextChoices):
+    """Who vouches for a person. An account has one source for ever."""
+
+    LOCAL = "local", "Fathom"
+    LDAP = "ldap", "LDAP"
+    OIDC = "oidc", "OpenID Connect"

@@ -4,12 +4,13 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
+from django.db.models.functions import Upper
 from django.utils import timezone
 from typing_extensions import override
 
 from apps.access.choices import ADMIN_SCOPE
 from apps.access.querysets import GuardedQuerySet
-from apps.accounts.choices import PlatformRole, TokenKind
+from apps.accounts.choices import IdentitySource, PlatformRole, TokenKind
 from apps.accounts.querysets import ApiTokenQuerySet
 from apps.core.ids import new_id
 
@@ -32,6 +33,16 @@ class User(AbstractUser):
         "teams.Team", on_delete=models.PROTECT, null=True, editable=False, related_name="service_accounts"
     )
 
+    identity_source = models.CharField(
+        max_length=5, choices=IdentitySource, default=IdentitySource.LOCAL, editable=False
+    )
+    external_id = models.CharField(
+        max_length=500, blank=True, editable=False, help_text="What the source calls the person: never given anew."
+    )
+    left_directory_at = models.DateTimeField(
+        null=True, editable=False, help_text="Set while the account is disabled because the directory lost the person."
+    )
+
     token: "ApiToken | None" = None
     elevated_until: datetime | None = None
     seen_by: "User | None" = None
@@ -40,6 +51,19 @@ class User(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         swappable = "AUTH_USER_MODEL"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["identity_source", "external_id"],
+                condition=~models.Q(external_id=""),
+                name="one_account_per_identity",
+            ),
+            # SECURITY: no local password may ever open an account that a directory vouches for.
+            models.CheckConstraint(
+                condition=models.Q(identity_source=IdentitySource.LOCAL) | models.Q(password__startswith="!"),  # noqa: S106 -- marks "none"
+                name="outside_accounts_have_no_password",
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(Upper("username"), name="user_by_name_in_any_case")]
 
     @override
     def __str__(self) -> str:
@@ -129,6 +153,7 @@ class LoginFailure(models.Model):
     id = models.BigAutoField(primary_key=True)
     username = models.CharField(max_length=150)
     ip = models.GenericIPAddressField(null=True)
+    reason = models.CharField(max_length=300, blank=True)
     at = models.DateTimeField(db_default=models.functions.Now())
 
     class Meta:

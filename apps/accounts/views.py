@@ -7,32 +7,26 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render, resolve_url
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from apps.access.views import GuardedView, error_page
-from apps.accounts import services
+from apps.access.views import GuardedView, error_page, page_after_login
+from apps.accounts import providers, services
 from apps.accounts.acting import keep_elevation
 from apps.accounts.choices import TokenKind
 from apps.accounts.forms import LoginForm, SetupForm, TokenForm, take_over
 from apps.accounts.models import ApiToken
-from apps.core.errors import Invalid, NotAuthenticated, NotFound, Throttled
+from apps.core.errors import Invalid, NotAuthenticated, NotFound, Throttled, Unready
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def _next(request: HttpRequest) -> str:
-    """Return the page that was asked for before the login. SECURITY: never one of another host."""
-    wanted = request.POST.get("next") or request.GET.get("next") or ""
-    mine = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if mine else resolve_url("home")
+    return page_after_login(request, request.POST.get("next") or request.GET.get("next") or "")
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
@@ -50,14 +44,15 @@ class LoginView(View):
             return self._page(request, form, status=400)
         try:
             user = services.log_in(form.cleaned_data["username"], form.cleaned_data["password"])
-        except (NotAuthenticated, Throttled) as refusal:
+        except (NotAuthenticated, Throttled, Unready) as refusal:
             form.add_error(None, refusal.detail)
             return self._page(request, form, status=refusal.status)
         login(request, user, backend=_BACKEND)
         return redirect(_next(request))
 
     def _page(self, request: HttpRequest, form: LoginForm, status: int = 200) -> HttpResponse:
-        return render(request, "accounts/login.html", {"form": form, "next": _next(request)}, status=status)
+        context = {"form": form, "next": _next(request), "buttons": providers.buttons()}
+        return render(request, "accounts/login.html", context, status=status)
 
 
 class LogoutView(GuardedView):

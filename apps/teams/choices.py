@@ -11,6 +11,13 @@ class TeamRole(TextChoices):
     MAINTAINER = "maintainer", "Maintainer"
 
 
+class MembershipSource(TextChoices):
+    """Who made a membership: the directory changes and ends only its own."""
+
+    HAND = "hand", "By hand"
+    DIRECTORY = "directory", "By the directory"
+
+
 ROLE_ON_ASSETS = {
     TeamRole.VIEWER: Role.VIEWER,
     TeamRole.MEMBER: Role.EDITOR,

@@ -6,7 +6,7 @@ from django.db import models
 from typing_extensions import override
 
 from apps.access.querysets import GuardedQuerySet
-from apps.teams.choices import TeamRole
+from apps.teams.choices import MembershipSource, TeamRole
 
 
 class Organization(models.Model):
@@ -49,6 +49,7 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=TeamRole, default=TeamRole.MEMBER)
+    source = models.CharField(max_length=9, choices=MembershipSource, default=MembershipSource.HAND, editable=False)
     created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
 
     objects = GuardedQuerySet[Any].as_manager()

@@ -11,7 +11,7 @@ from apps.access.memberships import Memberships
 from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.core.errors import Invalid
-from apps.teams.choices import ROLE_ON_ASSETS, TeamRole
+from apps.teams.choices import ROLE_ON_ASSETS, MembershipSource, TeamRole
 from apps.teams.models import Membership, Organization, Team
 
 
@@ -38,17 +38,24 @@ def create_team(organization: Organization, *, slug: str, name: str, by: Any) ->
 
 
 @transaction.atomic
-def set_member(team: Team, user: User, *, role: TeamRole | str, by: Any) -> Membership:
-    """Add `user` to the team, or change his role. Idempotent. Audited.
+def set_member(
+    team: Team,
+    user: User,
+    *,
+    role: TeamRole | str,
+    by: Any,
+    source: MembershipSource = MembershipSource.HAND,
+) -> Membership:
+    """Add `user` to the team, or change his role. Idempotent. Audited. What a hand has set the directory leaves alone.
 
     Raises: NotAllowed unless `by` maintains the team or is an admin, Invalid for an unknown role.
     """
     policy.require(by, "manage", team)
     if role not in TeamRole.values:
         raise Invalid(errors={"role": [f"One of {', '.join(TeamRole.values)}."]})
-    membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
+    membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role, "source": source})
     user.groups.add(team.group, team.organization.group)
-    audit.record("set_member", team, by=by, user=user.username, role=str(role))
+    audit.record("set_member", team, by=by, user=user.username, role=str(role), source=str(source))
     return membership
 
 

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "apps.accounts.apps.AccountsConfig",
     "apps.teams.apps.TeamsConfig",
     "apps.credentials.apps.CredentialsConfig",
+    "apps.directory.apps.DirectoryConfig",
     "apps.quotas.apps.QuotasConfig",
     "apps.compute.apps.ComputeConfig",
     "apps.tracking.apps.TrackingConfig",
@@ -208,6 +209,36 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"
+
+# Directories: docs/operate/directory.md. Each is off until its first setting is given.
+FATHOM_LDAP_URL = env_list("FATHOM_LDAP_URL")
+FATHOM_LDAP_STARTTLS = env_bool("FATHOM_LDAP_STARTTLS", default=True)
+FATHOM_LDAP_CA_FILE = env_str("FATHOM_LDAP_CA_FILE")
+FATHOM_LDAP_BIND_DN = env_str("FATHOM_LDAP_BIND_DN")
+FATHOM_LDAP_BIND_PASSWORD = env_secret("FATHOM_LDAP_BIND_PASSWORD") or ""
+FATHOM_LDAP_USER_BASE = env_str("FATHOM_LDAP_USER_BASE")
+FATHOM_LDAP_USER_FILTER = env_str("FATHOM_LDAP_USER_FILTER", "(objectClass=person)")
+FATHOM_LDAP_USER_ATTRIBUTE = env_str("FATHOM_LDAP_USER_ATTRIBUTE", "uid")
+FATHOM_LDAP_ID_ATTRIBUTE = env_str("FATHOM_LDAP_ID_ATTRIBUTE", "entryUUID")
+FATHOM_LDAP_ATTRIBUTES = env_list("FATHOM_LDAP_ATTRIBUTES", "email=mail,first_name=givenName,last_name=sn")
+FATHOM_LDAP_GROUP_BASE = env_str("FATHOM_LDAP_GROUP_BASE")
+FATHOM_LDAP_GROUP_FILTER = env_str("FATHOM_LDAP_GROUP_FILTER", "(objectClass=groupOfNames)")
+FATHOM_LDAP_MEMBER_ATTRIBUTE = env_str("FATHOM_LDAP_MEMBER_ATTRIBUTE", "member")
+FATHOM_LDAP_TIMEOUT_SECONDS = env_int("FATHOM_LDAP_TIMEOUT_SECONDS", 3, low=1, high=60)
+FATHOM_OIDC_ISSUER = env_str("FATHOM_OIDC_ISSUER")
+FATHOM_OIDC_CLIENT_ID = env_str("FATHOM_OIDC_CLIENT_ID")
+FATHOM_OIDC_CLIENT_SECRET = env_secret("FATHOM_OIDC_CLIENT_SECRET") or ""
+FATHOM_OIDC_NAME = env_str("FATHOM_OIDC_NAME", "single sign-on")
+FATHOM_OIDC_SCOPES = env_str("FATHOM_OIDC_SCOPES", "openid profile email")
+FATHOM_OIDC_USERNAME_CLAIM = env_str("FATHOM_OIDC_USERNAME_CLAIM", "preferred_username")
+FATHOM_OIDC_GROUPS_CLAIM = env_str("FATHOM_OIDC_GROUPS_CLAIM", "groups")
+FATHOM_OIDC_CA_FILE = env_str("FATHOM_OIDC_CA_FILE")
+FATHOM_DIRECTORY_CREATE_ACCOUNTS = env_bool("FATHOM_DIRECTORY_CREATE_ACCOUNTS", default=True)
+FATHOM_DIRECTORY_SYNC_CREATES = env_bool("FATHOM_DIRECTORY_SYNC_CREATES")
+FATHOM_DIRECTORY_SYNC_MINUTES = env_int("FATHOM_DIRECTORY_SYNC_MINUTES", 60)
+FATHOM_DIRECTORY_MOST_LEAVERS = env_int("FATHOM_DIRECTORY_MOST_LEAVERS", 5)
+FATHOM_DIRECTORY_MOST_LEAVERS_PERCENT = env_int("FATHOM_DIRECTORY_MOST_LEAVERS_PERCENT", 20, high=100)
+FATHOM_DIRECTORY_PLATFORM_ROLES = env_bool("FATHOM_DIRECTORY_PLATFORM_ROLES")
 
 # --- The browser ------------------------------------------------------------------------------------------------------
 

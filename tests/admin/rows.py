@@ -14,6 +14,8 @@ from apps.compute.lifecycle import transition
 from apps.compute.models import Attempt, Cluster, Loop, Workload
 from apps.credentials import services as credentials
 from apps.credentials.models import CredentialUse
+from apps.directory import services as directory
+from apps.directory.models import DirectoryRule
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
@@ -42,6 +44,8 @@ def make_row(no: int) -> Experiment:
     facts = {"alias": "A", "attempt": run.pk, "attempt_no": 1, "user": user}
     CredentialUse.objects.create(credential=stored, version=1, subject=f"run:{run.pk}", **facts)
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
+    directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
+    directory.sync(by=SYSTEM)
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment
 

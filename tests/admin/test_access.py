@@ -21,12 +21,17 @@ LABELS = [page.opts.label_lower for page in PAGES]
 EXPECTED = [
     "accounts.apitoken", "accounts.loginfailure", "accounts.user", "audit.auditevent", "compute.attempt",
     "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent", "credentials.credential",
-    "experiments.codeupload",
+    "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
     "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.organization", "teams.team",
     "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
-CAN_ADD = {"accounts.user", "compute.cluster", "credentials.credential", "teams.organization", "teams.team"}
-CAN_CHANGE = {"compute.cluster", "credentials.credential", "quotas.quotanode", "teams.team"}
+CAN_ADD = {
+    "accounts.user", "compute.cluster", "credentials.credential", "directory.directoryrule",
+    "directory.directorysync", "teams.organization", "teams.team",
+}  # fmt: skip
+CAN_CHANGE = {
+    "compute.cluster", "credentials.credential", "directory.directoryrule", "quotas.quotanode", "teams.team",
+}  # fmt: skip
 MODELS = {page.opts.label_lower: page.model for page in PAGES}
 
 

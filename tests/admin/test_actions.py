@@ -53,6 +53,7 @@ def test_these_actions_exist() -> None:
         ("compute.workload", "force_stop"),
         ("compute.workload", "requeue"),
         ("credentials.credential", "revoke"),
+        ("directory.directoryrule", "remove"),
     }
 
 

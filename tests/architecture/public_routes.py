@@ -2,6 +2,7 @@
 
 PUBLIC_ROUTES: dict[str, str] = {
     "/login/": "one comes in here",
+    "/login/oidc/": "one comes in here from another site, which has signed who one is",
     "/setup/<str:token>/": "the first admin holds a one-time link and nothing else",
     "/admin/login/": "operators come in here",
     "/api/v2/auth/login/": "scripts come in here",

@@ -40,8 +40,8 @@ class Row:
     public: bool = False
     inside: int = 0  # what a public page answers to those who are logged in, if it differs
     token_only: bool = False  # a session is nobody here
+    operators: bool = False  # without an object: for admins, and for auditors what only reads
     query: str = ""
-    for_auditors: bool = False  # whoever else is logged in is told that it is there, and not for him
 
     @property
     def key(self) -> str:
@@ -85,6 +85,7 @@ _NEW_CREDENTIAL = {"name": "new", "kind": "generic", "values": {"value": "anothe
 PAGES = [
     Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
+    Row("GET", "login-oidc", 404, public=True),  # no provider is named in the settings
     Row("GET", "setup", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "setup", 400, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "logout", 302),
@@ -140,6 +141,18 @@ def _operation(method: str, name: str, ok: int, action: str, on: Names = _ended)
     return Row(method, f"api-experiment-{name}", ok, Experiment, action, _role(on), _by_id(on))
 
 
+def _operators(method: str, name: str, ok: int = 200, **more: Any) -> Row:
+    return Row(method, f"api-directory-{name}", ok, operators=True, **more)
+
+
+def _rule(world: World) -> dict[str, Any]:
+    return {"pk": world.rule.pk}
+
+
+def _a_rule(world: World) -> dict[str, Any]:
+    return {"source": "oidc", "group": "cooks", "team": world.cast.team.slug, "role": "member"}
+
+
 def _code(world: World) -> dict[str, Any]:
     return {"ref": f"sha256:{world.upload.sha256}"}
 
@@ -172,8 +185,17 @@ API = [
     Row("GET", "api-team-history", 200, Team, "view", "team", _team),
     Row("GET", "api-token-history", 200, ApiToken, "view", "own", lambda world: {"pk": world.token.pk}),
     Row("GET", "api-project-history", 200, Project, "view", "project", lambda world: {"id": world.project.pk}),
-    Row("GET", "api-audit", for_auditors=True),
-    Row("GET", "api-audit-export", for_auditors=True),
+    Row("GET", "api-audit", operators=True),
+    Row("GET", "api-audit-export", operators=True),
+    _operators("GET", "rule-list"),
+    _operators("POST", "rule-list", 201, data=_a_rule),
+    _operators("GET", "rule-detail", names=_rule),
+    _operators("PATCH", "rule-detail", names=_rule, data=lambda _world: {"role": "viewer"}),
+    _operators("DELETE", "rule-detail", 204, names=_rule),
+    _operators("GET", "preview"),
+    _operators("GET", "sync-list"),
+    _operators("POST", "sync-list", 201),
+    _operators("GET", "sync-detail", names=lambda world: {"pk": world.sync.pk}),
     Row("GET", "api-cluster-list"),
     Row("GET", "api-cluster-detail", 200, Cluster, "view", "cluster", lambda world: {"name": world.cluster.name}),
     Row("GET", "api-code", 200, CodeUpload, "view", "own", _code),

@@ -20,6 +20,8 @@ from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
 from apps.credentials import services as credentials
 from apps.credentials.models import Credential
+from apps.directory import services as directory
+from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.quotas.models import QuotaNode, Reservation
@@ -66,6 +68,8 @@ class World:
     membership: Membership
     artifact: Artifact
     credential: Credential
+    rule: DirectoryRule
+    sync: DirectorySync
     bearers: dict[str, str]
     sessions: dict[str, str]
 
@@ -94,11 +98,12 @@ def make_world() -> World:
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
     credential = _credential(alice, cast)
+    rule, sync = _directory(cast)
     _records()
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        artifact=artifact, credential=credential, bearers=bearers, sessions=_sessions(cast),
+        artifact=artifact, credential=credential, rule=rule, sync=sync, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 
@@ -124,6 +129,12 @@ def _record(experiment: Experiment) -> Artifact:
     return Artifact.objects.create(
         run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
     )
+
+
+def _directory(cast: people.Cast) -> tuple[DirectoryRule, DirectorySync]:
+    made = DirectoryRule(source="ldap", group=f"cn={SECRET}", team=cast.team, role="member")
+    rule = directory.save_rule(made, by=SYSTEM)
+    return rule, directory.sync(by=SYSTEM)
 
 
 def _credential(alice: User, cast: people.Cast) -> Credential:

@@ -336,6 +336,28 @@ class StubPlatform:
     def _audit(self, request: Recorded, verb: str = "") -> Answer:
         return Answer(200, page([EVENT]) if not verb else f"exported as {request.query['format'][0]}".encode())
 
+    def _directory(self, request: Recorded, kind: str, id_: str = "") -> Answer:
+        change = {"kind": "join", "username": "ana", "team": "vision", "before": "", "after": "member"}
+        change["text"] = "ana joins vision as member"
+        if kind == "preview":
+            plan = {"digest": "ab" * 32, "seen": 4, "held": "", "changes": [change], "refusals": []}
+            return Answer(200, plan)
+        rule = {"id": 1, "source": "ldap", "group": "research", "team": "vision", "role": "member", "order": 100}
+        rule |= {"platform_role": "", "enabled": True}
+        done = {"id": 1, "outcome": "done", "started_at": NOW, "ended_at": NOW, "asked_by": "sre", "message": ""}
+        done |= {"counts": {"seen": 4, "join": 1}, "changes": [change["text"]]}
+        if kind == "sync" and request.method == "POST" and request.json()["digest"] == "held":
+            done |= {"outcome": "held", "message": "8 of 8 people would be shut out.", "changes": []}
+        one = rule if kind == "rules" else done
+        match request.method:
+            case "GET":
+                return Answer(200, one if id_ else page([one]))
+            case "DELETE":
+                return Answer(204)
+            case "PATCH":
+                return Answer(200, {**one, **request.json()})
+        return Answer(201, {**one, **(request.json() if kind == "rules" else {})})
+
     def _usage(self, _request: Recorded) -> Answer:
         resources = {"cpu": {"used": 2500, "limit": 8000}, "memory": {"used": 1 << 30, "limit": None}}
         queue = [{"id": new_id(), "name": "big", "position": 1, "reason": "user alice uses 8 of 8 CPU"}]

@@ -323,6 +323,23 @@ def test_token_secret_is_alone_on_standard_output(fathom: Fathom) -> None:
     assert fathom("token", "create", "ci").stdout == "fth_pat_secret\n"
 
 
+def test_directory(fathom: Fathom) -> None:
+    assert "research  member of vision  yes" in fathom("directory", "rules", "list").stdout
+    created = fathom("directory", "rules", "create", "cooks", "--team", "kitchen", "--role", "viewer", "-o", "json")
+    assert json.loads(created.stdout)["group"] == "cooks"
+    assert fathom("directory", "rules", "update", "1").returncode == 2
+    assert fathom("directory", "rules", "delete", "1").stdout == "Deleted 1.\n"
+    shown = fathom("directory", "preview").stdout.splitlines()
+    digest = "ab" * 32
+    assert shown == [
+        "ana joins vision as member", "4 people read, 1 changes. Nothing was changed.", f"digest {digest}",
+    ]  # fmt: skip
+    assert fathom("directory", "sync", "--digest", digest).stdout == "ana joins vision as member\ndone\n"
+    held = fathom("directory", "sync", "--digest", "held")
+    assert (held.returncode, held.stdout) == (1, "held 8 of 8 people would be shut out.\n")
+    assert "done" in fathom("directory", "syncs").stdout
+
+
 def test_sync_reports_what_it_sent(platform: StubPlatform, fathom: Fathom) -> None:
     code = "import fathom; fathom.log_metric('x', 1)"
     offline = {**os.environ, "FATHOM_OFFLINE": "1"}

@@ -89,7 +89,7 @@ class Reasoned:
 
 def _back(page: Any, request: HttpRequest, rows: list[Any]) -> str:
     """Return where the operator came from: the object's page, or the list as it was filtered."""
-    if "_from_page" in request.POST and len(rows) == 1:
+    if "_from_page" in request.POST and len(rows) == 1 and rows[0].pk is not None:  # a deleted row has no page
         name = f"{page.admin_site.name}:{page.opts.app_label}_{page.opts.model_name}_change"
         return reverse(name, args=[rows[0].pk])
     return request.get_full_path()

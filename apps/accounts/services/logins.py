@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from django.contrib.auth import authenticate
 from django.db.models.functions import Now
 
+from apps.accounts import providers
 from apps.accounts.models import LoginFailure, User
 from apps.audit import services as audit
 from apps.core.errors import DomainError, NotAuthenticated, Throttled
@@ -17,7 +17,8 @@ _FAILURES_PER_ACCOUNT, _FAILURES_PER_ADDRESS = 10, 50
 def log_in(username: str, password: str) -> User:
     """Check a password. Slowed down per account and per address.
 
-    Raises: NotAuthenticated (never saying which part was wrong), Throttled.
+    Raises: NotAuthenticated (never saying which part was wrong), Throttled, Unready when the directory that would know
+    does not answer, which is no failure of the person.
     """
     ip = current_request.get().ip
     name = username.replace("\x00", "")[:150]
@@ -29,9 +30,9 @@ def log_in(username: str, password: str) -> User:
     if too_many:
         msg = "Too many failed logins. Wait five minutes."
         raise _login_refused(name, Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds())))
-    user = None if "\x00" in username + password else authenticate(username=username, password=password)
-    if not isinstance(user, User) or not user.is_active:
-        LoginFailure.objects.create(username=name, ip=ip)
+    user, reason = providers.judge(username, password)
+    if user is None:
+        LoginFailure.objects.create(username=name, ip=ip, reason=reason)
         msg = "The name or the password is wrong."
         raise _login_refused(name, NotAuthenticated(msg))
     return user

@@ -61,6 +61,7 @@ def disable_user(user: User, *, by: Any, reason: str) -> None:
     if by.pk == user.pk:
         msg = "You cannot disable yourself. Ask another admin."
         raise Conflict(msg)
+    User.objects.filter(pk=user.pk).exclude(left_directory_at=None).update(left_directory_at=None)
     if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
         ended = ApiToken.objects.filter(user=user, kind=TokenKind.PERSONAL, revoked_at=None).update(revoked_at=Now())
         recent.forget()
@@ -74,7 +75,7 @@ def enable_user(user: User, *, by: Any, reason: str) -> None:
     Raises: NotAllowed unless `by` is an admin.
     """
     require_admin(by)
-    if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+    if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True, left_directory_at=None):
         audit.record("enable", user, by=by, reason=reason)
 
 

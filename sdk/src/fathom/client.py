@@ -10,6 +10,7 @@ from fathom.resources.code import CodeApi
 from fathom.resources.credentials import CredentialsApi
 from fathom.resources.directory import ClustersApi, ProjectsApi, TeamsApi, TokensApi
 from fathom.resources.experiments import ExperimentsApi
+from fathom.resources.identities import DirectoryApi
 from fathom.resources.paths import path
 from fathom.resources.runs import RunsApi
 from fathom.transport import Transport
@@ -44,6 +45,7 @@ class Client:
         self.teams = TeamsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
         self.audit = AuditApi(self.transport)
+        self.directory = DirectoryApi(self.transport)
 
     @property
     def url(self) -> str:

@@ -18,6 +18,7 @@ COMMANDS = {
     "completion": "local",
     "credentials": "credentials",
     "delete": "experiments",
+    "directory": "directory",
     "events": "experiments",
     "list": "experiments",
     "login": "login",

@@ -7,6 +7,7 @@ is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 from fathom.models.audit import AuditEvent
 from fathom.models.credentials import CREDENTIAL_KINDS, Credential, CredentialField, CredentialUse
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
+from fathom.models.identities import DirectoryChange, DirectoryPlan, DirectoryRule, DirectorySync
 from fathom.models.work import (
     ACTIVE_STATES,
     FINAL_STATES,
@@ -37,6 +38,10 @@ __all__ = [
     "Credential",
     "CredentialField",
     "CredentialUse",
+    "DirectoryChange",
+    "DirectoryPlan",
+    "DirectoryRule",
+    "DirectorySync",
     "Event",
     "Experiment",
     "LogChunk",
