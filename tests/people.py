@@ -1,16 +1,23 @@
 """The cast of every permission test.
 
 alice owns; bob is in her team as a viewer; charlie is an outsider; dana was given the role editor by a grant; mia
-maintains the team; olaf is in another team of the same organization; sre is the operator; ivan was disabled.
+maintains the team; olaf is in another team of the same organization; sre is the operator, and acts as one; aud audits;
+ivan was disabled.
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
+
+from django.test import Client
+from django.utils import timezone
 
 from apps.access import grants
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
+from apps.accounts.acting import keep_elevation
+from apps.accounts.choices import PlatformRole
 from apps.accounts.models import User
 from apps.compute import services as compute
 from apps.compute.models import Cluster
@@ -37,10 +44,29 @@ class Cast:
 
     def again(self, name: str) -> User:
         """Load a person anew: without what an earlier judgement remembered on the object."""
-        return User.objects.get(pk=self.people[name].pk)
+        person = User.objects.get(pk=self.people[name].pk)
+        return as_admin(person) if name == "sre" else person
 
 
-NAMES = ("alice", "bob", "charlie", "dana", "mia", "olaf", "sre", "ivan")
+NAMES = ("alice", "bob", "charlie", "dana", "mia", "olaf", "sre", "aud", "ivan")
+
+
+def as_admin(user: User) -> User:
+    """Let an admin act as one."""
+    user.elevated_until = timezone.now() + timedelta(hours=1)
+    return user
+
+
+def browser_of(user: User | None, **headers: str) -> Client:
+    """A browser in which `user` is logged in; an admin has taken up his rights."""
+    client = Client(**headers)  # type: ignore[arg-type]
+    if user is not None:
+        client.force_login(user)
+        if user.platform_role == PlatformRole.ADMIN:
+            session = client.session
+            keep_elevation(session, timezone.now() + timedelta(hours=1))
+            session.save()
+    return client
 
 
 def make_cast() -> Cast:
@@ -53,6 +79,8 @@ def make_cast() -> Cast:
     for name, role in (("alice", "member"), ("bob", "viewer"), ("mia", "maintainer"), ("ivan", "maintainer")):
         teams.set_member(team, cast.people[name], role=role, by=SYSTEM)
     teams.set_member(other, cast.people["olaf"], role="member", by=SYSTEM)
+    as_admin(cast.sre)
+    accounts.set_platform_role(cast.aud, "auditor", by=SYSTEM)
     User.objects.filter(username="ivan").update(is_active=False)
     cast.people["ivan"].refresh_from_db()
     return cast

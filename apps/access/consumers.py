@@ -101,6 +101,7 @@ class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         if fresh is None or not fresh.is_active or (token is not None and not self._is_live(token)):
             return UNAUTHENTICATED
         fresh.token = token
+        fresh.elevated_until = user.elevated_until
         self.scope["user"] = fresh
         return self._judge()
 

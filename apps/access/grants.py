@@ -3,11 +3,13 @@
 django-guardian's direct-foreign-key tables hold them, so that deleting a subject or an object removes its grants.
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q
+from django.db.models.functions import Now
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
 from apps.access.decision import Role
@@ -25,13 +27,14 @@ def permissions() -> list[tuple[str, str]]:
     return [(codename(role), f"Hold the role {role.word}") for role in Role if role is not Role.NONE]
 
 
-def grant(subject: Any, obj: Model, role: Role) -> None:
-    """Give `subject` (a user or a group) `role` on `obj`, replacing what it held."""
+def grant(subject: Any, obj: Model, role: Role, *, expires_at: datetime | None = None, by: Any = None) -> Any:
+    """Give `subject` (a user or a group) `role` on `obj` until `expires_at`, replacing what it held; return the row."""
     rows, key = _rows(type(obj), subject)
     content_type = ContentType.objects.get_for_model(type(obj))
     permission = Permission.objects.get(content_type=content_type, codename=codename(role))
-    rows.filter(content_object=obj, **{key: subject}).exclude(permission=permission).delete()
-    rows.get_or_create(content_object=obj, permission=permission, **{key: subject})
+    facts = {"permission": permission, "expires_at": expires_at, "granted_by_id": getattr(by, "pk", None)}
+    row, _ = rows.update_or_create(content_object=obj, **{key: subject}, defaults=facts)
+    return row
 
 
 def revoke(subject: Any, obj: Model) -> None:
@@ -39,14 +42,19 @@ def revoke(subject: Any, obj: Model) -> None:
     rows.filter(content_object=obj, **{key: subject}).delete()
 
 
+def live() -> Q:
+    """Keep grants that have not expired, by the database's clock."""
+    return Q(expires_at=None) | Q(expires_at__gt=Now())
+
+
 def condition(model: type[Model], principal: "Principal", role: Role, prefix: str) -> Q:
     """Return the condition that a grant of at least `role` exists, as `pk IN (…)`, which stays fast in long lists."""
     names = [codename(held) for held in Role if held >= max(role, Role.VIEWER)]
     users = _users(model)
     groups = _groups(model)
-    chosen = {"permission__codename__in": names}
-    by_user = users.filter(user_id=principal.pk, **chosen).values("content_object")
-    by_group = groups.filter(group__user=principal.pk, **chosen).values("content_object")
+    chosen = Q(permission__codename__in=names) & live()
+    by_user = users.filter(chosen, user_id=principal.pk).values("content_object")
+    by_group = groups.filter(chosen, group__user=principal.pk).values("content_object")
     return Q(**{f"{prefix}pk__in": by_user}) | Q(**{f"{prefix}pk__in": by_group})
 
 
@@ -54,8 +62,8 @@ def role_by_grant(obj: Model, principal: "Principal") -> Role:
     """Return the highest role that a grant gives `principal` on `obj`."""
     users = _users(type(obj))
     groups = _groups(type(obj))
-    by_user = users.filter(user_id=principal.pk, content_object_id=obj.pk)
-    by_group = groups.filter(group__user=principal.pk, content_object_id=obj.pk)
+    by_user = users.filter(live(), user_id=principal.pk, content_object_id=obj.pk)
+    by_group = groups.filter(live(), group__user=principal.pk, content_object_id=obj.pk)
     held = by_user.values_list("permission__codename").union(by_group.values_list("permission__codename"))
     names = {name for (name,) in held}
     return max((role for role in Role if codename(role) in names), default=Role.NONE)

@@ -27,18 +27,33 @@ class Owned(models.Model):
         permissions: ClassVar[Any] = permissions()
 
 
-class UserGrant(UserObjectPermissionBase):
-    """Base of an asset's grants to users; the concrete class adds `content_object`."""
+class Grant(models.Model):
+    """What every grant tells beside its subject, object and role."""
+
+    granted_by: "models.ForeignKey[AbstractBaseUser | None, AbstractBaseUser | None]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class UserGrant(UserObjectPermissionBase, Grant):
+    """Base of an asset's grants to users; the concrete class adds `content_object`. One row per user and object."""
 
     class Meta(UserObjectPermissionBase.Meta):
         abstract = True
+        unique_together: ClassVar[Any] = ("user", "content_object")
 
 
-class GroupGrant(GroupObjectPermissionBase):
-    """Base of an asset's grants to groups (a team has one); the concrete class adds `content_object`."""
+class GroupGrant(GroupObjectPermissionBase, Grant):
+    """Base of an asset's grants to groups (a team or an organization has one); as `UserGrant`."""
 
     class Meta(GroupObjectPermissionBase.Meta):
         abstract = True
+        unique_together: ClassVar[Any] = ("group", "content_object")
 
 
 class IdempotencyRecord(models.Model):

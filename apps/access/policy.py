@@ -3,12 +3,13 @@
 A policy is declared once per model in its app's `policies.py`. Lists and single objects are judged by the same
 conditions, so they cannot disagree:
 
-- the owner, and a platform admin, hold every role;
+- the owner, and a platform admin who acts as one, hold every role; an auditor may read;
 - a member of the object's team holds the role of the membership, unless the object is private;
 - visibility "organization" and "public" let others view;
 - a grant (one row per subject and object) gives its role.
 
 A token narrows its user: the action must be in its scopes, and a token bound to one object reaches that object only.
+Auditors, and an admin who sees the platform as somebody else, change nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db.models import Case, Model, Q, QuerySet, Value, When
 
 from apps.access import grants
-from apps.access.choices import Visibility
+from apps.access.choices import ADMIN_SCOPE, Visibility
 from apps.access.decision import Decision, Role
 from apps.access.memberships import memberships_of
 from apps.audit.services import refused
@@ -43,6 +44,8 @@ class Policy:
     via: str = ""
     rule: Any = None  # Callable[[Principal, Role], Q] | None
     scope: str = ""  # name in token scopes; default: the model's name
+    writes: frozenset[str] = frozenset()  # actions that a viewer may do and that are more than reading
+    is_personal: bool = False  # part of one's own account, which also who changes nothing else keeps in order
 
     @property
     def name(self) -> str:
@@ -55,6 +58,9 @@ class Policy:
         except KeyError:
             msg = f"{self.model.__name__} declares no action {action!r}"
             raise LookupError(msg) from None
+
+    def is_read(self, action: str) -> bool:
+        return self.minimum(action) is Role.VIEWER and action not in self.writes
 
     def scope_of(self, action: str) -> str:
         return f"{self.name}:{action}"
@@ -84,7 +90,12 @@ def policy_for(model: type[Model]) -> Policy:
 
 def all_scopes() -> list[str]:
     """List every scope a token can carry, generated from the declared policies."""
-    return ["all", "read", *sorted({p.scope_of(action) for p in _policies.values() for action in p.actions})]
+    return [
+        "all",
+        "read",
+        ADMIN_SCOPE,
+        *sorted({p.scope_of(action) for p in _policies.values() for action in p.actions}),
+    ]
 
 
 def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> QuerySet[M]:
@@ -93,11 +104,13 @@ def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> Query
     role = policy.minimum(action)
     if not _is_active(principal):
         return queryset.none()
-    if not _scope_allows(principal, policy, action):
+    if not _scope_allows(principal, policy, action) or _refused_as_write(principal, policy, action):
         return queryset.none()
     if (bound := _bound_condition(principal, policy)) is not None:
         queryset = queryset.filter(bound)
     if principal.is_superuser or getattr(principal, "is_system", False):
+        return queryset
+    if _is_auditor(principal) and role is Role.VIEWER:
         return queryset
     return queryset.filter(_condition(policy, principal, role))
 
@@ -116,11 +129,10 @@ def decide(principal: "Principal", action: str, obj: Model) -> Decision:
     if not _scope_allows(principal, policy, action):
         scope = policy.scope_of(action)
         return Decision(allowed=False, reason=f"The token lacks the scope {scope}.", missing_scope=scope)
-    noun = policy.model._meta.verbose_name  # noqa: SLF001 -- documented Django API
-    if held < needed:
-        reason = f"You are {held.word} of this {noun}; {action.replace('_', ' ')} needs {needed.word}."
-        return Decision(allowed=False, reason=reason)
-    return Decision(allowed=True, reason=f"You are {held.word} of this {noun}.")
+    reason = f"You are {held.word} of this {policy.model._meta.verbose_name}"  # noqa: SLF001 -- documented Django API
+    too_low = f"{reason}; {action.replace('_', ' ')} needs {needed.word}." if held < needed else ""
+    refusal = _refused_as_write(principal, policy, action) or too_low
+    return Decision(allowed=not refusal, reason=refusal or f"{reason}.")
 
 
 def can(principal: "Principal", action: str, obj: Model) -> bool:
@@ -151,6 +163,20 @@ def require_active(principal: "Principal", scope: str = "") -> None:
     if scope and token is not None and (token.bound_to or not _carries(token.scopes, scope, is_read=False)):
         msg = f"The token lacks the scope {scope}."
         raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
+    if (
+        scope
+        and principal.changes_nothing
+        and (_is_seen(principal) or scope.partition(":")[0] not in _personal_scopes())
+    ):
+        raise refused(principal, scope, "", NotAllowed(principal.changes_nothing))
+
+
+def require_admin(principal: "Principal") -> None:
+    """Let pass the platform itself and an admin who acts as one. Raises: NotAllowed."""
+    if getattr(principal, "is_system", False) or (_is_active(principal) and principal.is_superuser):
+        return
+    msg = "Only an admin may do this, and only while he acts as one."
+    raise refused(principal, "act_as_admin", "", NotAllowed(msg))
 
 
 def require_scope(principal: "Principal", model: type[Model], action: str) -> None:
@@ -174,11 +200,12 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) ->
         return Role.NONE
     if principal.is_superuser:
         return Role.MANAGER
+    least = Role.VIEWER if _is_auditor(principal) else Role.NONE
     if policy.rule is None:
-        return _role_by_columns(principal, _owned(obj, policy))
+        return max(least, _role_by_columns(principal, _owned(obj, policy)))
     ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
     held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
-    return Role(held or 0)
+    return max(least, Role(held or 0))
 
 
 def _owned(obj: Model, policy: Policy) -> Any:
@@ -231,13 +258,31 @@ def _owned_model(policy: Policy) -> type[Model]:
 
 def _scope_allows(principal: "Principal", policy: Policy, action: str) -> bool:
     token = getattr(principal, "token", None)
-    is_read = policy.minimum(action) is Role.VIEWER
-    return token is None or _carries(token.scopes, policy.scope_of(action), is_read=is_read)
+    return token is None or _carries(token.scopes, policy.scope_of(action), is_read=policy.is_read(action))
+
+
+def _refused_as_write(principal: "Principal", policy: Policy, action: str) -> str:
+    """Say why one who changes nothing may not do `action`, or ""."""
+    if not principal.changes_nothing or policy.is_read(action):
+        return ""
+    return "" if policy.is_personal and not _is_seen(principal) else str(principal.changes_nothing)
+
+
+def _is_auditor(principal: "Principal") -> bool:
+    return getattr(principal, "is_auditor", False)
+
+
+def _is_seen(principal: "Principal") -> bool:
+    return getattr(principal, "seen_by", None) is not None
+
+
+def _personal_scopes() -> set[str]:
+    return {policy.name for policy in _policies.values() if policy.is_personal}
 
 
 def _carries(scopes: Iterable[str], scope: str, *, is_read: bool) -> bool:
     held = set(scopes)
-    return "all" in held or scope in held or (is_read and "read" in held)
+    return not held.isdisjoint({"all", ADMIN_SCOPE, scope}) or (is_read and "read" in held)
 
 
 def _bound_condition(principal: "Principal", policy: Policy) -> Q | None:

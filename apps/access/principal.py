@@ -23,7 +23,11 @@ class Principal(Protocol):
     @property
     def is_superuser(self) -> Any: ...
     @property
+    def is_auditor(self) -> Any: ...
+    @property
     def is_authenticated(self) -> Any: ...
+    @property
+    def changes_nothing(self) -> Any: ...
 
 
 class _System:
@@ -32,6 +36,9 @@ class _System:
     pk = None
     is_active = True
     is_superuser = False
+    is_auditor = False
+    changes_nothing = ""
+    seen_by = None
     is_authenticated = True
     is_system = True
     token = None

@@ -51,7 +51,7 @@ class UserAdmin(GuardedAdmin):
 
     can_add = True
     list_display = ("username", "email", "state", "groups_shown", "tokens", "last_login_shown", "joined")
-    list_filter = ("is_active", "is_superuser")
+    list_filter = ("is_active", "platform_role")
     search_fields = ("username", "email", "first_name", "last_name")
     ordering = ("username",)
     joined = time_of("date_joined", "joined")
@@ -111,7 +111,7 @@ class UserAdmin(GuardedAdmin):
     def state(self, user: User) -> SafeString:
         if not user.is_active:
             return chip("disabled")
-        return chip("admin", "operator") if user.is_superuser else chip("active")
+        return chip("admin", user.platform_role) if user.platform_role else chip("active")
 
     @display(description="teams")
     def groups_shown(self, user: User) -> str | SafeString:

@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -6,8 +7,9 @@ from django.db import models
 from django.utils import timezone
 from typing_extensions import override
 
+from apps.access.choices import ADMIN_SCOPE
 from apps.access.querysets import GuardedQuerySet
-from apps.accounts.choices import TokenKind
+from apps.accounts.choices import PlatformRole, TokenKind
 from apps.accounts.querysets import ApiTokenQuerySet
 from apps.core.ids import new_id
 
@@ -19,9 +21,20 @@ class PeopleManager(_Manager):  # type: ignore[misc, type-arg]  # made by Django
 
 
 class User(AbstractUser):
-    """A person. `token` is set, for one request, when he acts through an API token, and narrows what he may do."""
+    """A person, or a team's service account.
+
+    What he acts through is set for one request: `token` narrows what he may do; `elevated_until` says how long an
+    admin acts as one; `seen_by` is the admin who looks at the platform through his eyes.
+    """
+
+    platform_role = models.CharField(max_length=8, choices=PlatformRole, default=PlatformRole.NONE, blank=True)
+    service_of = models.ForeignKey(
+        "teams.Team", on_delete=models.PROTECT, null=True, editable=False, related_name="service_accounts"
+    )
 
     token: "ApiToken | None" = None
+    elevated_until: datetime | None = None
+    seen_by: "User | None" = None
 
     objects: ClassVar[Any] = PeopleManager()
 
@@ -31,6 +44,33 @@ class User(AbstractUser):
     @override
     def __str__(self) -> str:
         return self.username
+
+    @property
+    def is_superuser(self) -> bool:  # type: ignore[override]  # a column in Django
+        """Whether he acts as an admin now. SECURITY: the role alone is not enough, it has to be taken up."""
+        return self.platform_role == PlatformRole.ADMIN and self._is_elevated and self.seen_by is None
+
+    @property
+    def is_auditor(self) -> bool:
+        return self.platform_role == PlatformRole.AUDITOR
+
+    @property
+    def is_staff(self) -> bool:  # type: ignore[override]  # a column in Django
+        """Whether the operators' admin opens: to change or, for auditors, to read."""
+        return self.is_superuser or self.is_auditor
+
+    @property
+    def changes_nothing(self) -> str:
+        """Why nothing may be changed, in a sentence, or ""."""
+        if self.seen_by is not None:
+            return f"You see the platform as {self.username} does; nothing can be changed."
+        return "Auditors change nothing." if self.is_auditor else ""
+
+    @property
+    def _is_elevated(self) -> bool:
+        if self.token is not None:
+            return ADMIN_SCOPE in self.token.scopes and not self.token.bound_to
+        return self.elevated_until is not None and self.elevated_until > timezone.now()
 
 
 class ApiToken(models.Model):

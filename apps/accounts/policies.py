@@ -17,6 +17,7 @@ def declare() -> None:
             ApiToken,
             {"view": Role.VIEWER, "create": Role.MANAGER, "revoke": Role.MANAGER, "edit": Role.MANAGER},
             rule=_own("user_id"),
+            is_personal=True,
         )
     )
-    register(Policy(User, {"view": Role.VIEWER, "edit": Role.MANAGER}, rule=_own("pk")))
+    register(Policy(User, {"view": Role.VIEWER, "edit": Role.MANAGER}, rule=_own("pk"), is_personal=True))

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 
 from apps.accounts import services
+from apps.accounts.acting import acting
 from apps.accounts.authentication import bearer
 from apps.core.errors import NotAuthenticated
 from apps.core.ids import new_id
@@ -45,7 +46,7 @@ async def _user(scope: dict[str, Any], headers: dict[bytes, bytes]) -> Any:
             return AnonymousUser()
     if not _is_own_origin(headers):
         return AnonymousUser()
-    return await get_user(scope)
+    return acting(await get_user(scope), scope["session"])
 
 
 def _is_own_origin(headers: dict[bytes, bytes]) -> bool:

@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.access.views import GuardedView, error_page
 from apps.accounts import services
+from apps.accounts.acting import keep_elevation
 from apps.accounts.choices import TokenKind
 from apps.accounts.forms import LoginForm, SetupForm, TokenForm, take_over
 from apps.accounts.models import ApiToken
@@ -88,6 +89,7 @@ class SetupView(View):
                 return self._gone(request)
             else:
                 login(request, user, backend=_BACKEND)
+                keep_elevation(request.session, services.elevated_until())
                 messages.success(request, f"Welcome, {user}. You are the admin of this platform.")
                 return redirect("home")
         return render(request, "accounts/setup.html", {"form": form}, status=400)

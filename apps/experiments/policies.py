@@ -25,6 +25,7 @@ def declare() -> None:
                 "delete": Role.MANAGER,
             },
             via="run",
+            writes=frozenset({"clone"}),
         )
     )
     register(Policy(CodeUpload, {"view": Role.VIEWER, "create": Role.MANAGER}, rule=_own, scope="code"))

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 from typing_extensions import override
@@ -13,6 +13,7 @@ from typing_extensions import override
 from apps.access.admin.display import EMPTY
 from apps.access.admin.guarded import is_operator
 from apps.accounts import services as accounts
+from apps.accounts.acting import keep_elevation
 from apps.audit import services as audit
 from apps.core.errors import DomainError, NotAllowed
 from apps.portal import operations
@@ -33,7 +34,7 @@ class OperatorLoginForm(AdminAuthenticationForm):
                 user = accounts.log_in(username, password)
             except DomainError as error:
                 raise forms.ValidationError(error.detail, code=error.code) from error
-            if not (user.is_staff and user.is_superuser):
+            if not user.platform_role:
                 msg = "This account may not operate the platform."
                 audit.refused(user, "enter_admin", user, NotAllowed(msg))
                 raise forms.ValidationError(msg, code="not_operator")
@@ -53,6 +54,14 @@ class OperatorAdminSite(AdminSite):
     @override
     def has_permission(self, request: HttpRequest) -> bool:
         return is_operator(request)
+
+    @override
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Let in, and let an admin act as one: the password was given just now."""
+        response = super().login(request, extra_context)
+        if request.method == "POST" and request.user.is_authenticated:
+            keep_elevation(request.session, accounts.elevated_until())
+        return response
 
     @override
     def get_urls(self) -> list[URLResolver | URLPattern]:

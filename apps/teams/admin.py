@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin
 from apps.access.admin.display import link, list_url, related, time_of
-from apps.access.admin.guarded import is_operator
+from apps.access.admin.guarded import is_operator, may_operate
 from apps.teams import services
 from apps.teams.models import Membership, Organization, Team
 
@@ -92,15 +92,15 @@ class MembershipInline(Inline):
     @override
     # Django gives inlines the parent as well.
     def has_add_permission(self, request: HttpRequest, obj: Model | None) -> bool:  # type: ignore[override]
-        return is_operator(request)
+        return may_operate(request)
 
     @override
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return is_operator(request)
+        return may_operate(request)
 
     @override
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return is_operator(request)
+        return may_operate(request)
 
 
 @admin.register(Team)

@@ -10,10 +10,14 @@ from apps.teams.choices import TeamRole
 
 
 class Organization(models.Model):
-    """The top of the tenancy tree: teams that may see each other's organization-wide assets."""
+    """The top of the tenancy tree: teams that may see each other's organization-wide assets.
+
+    `group` mirrors everybody who is in one of its teams, for grants.
+    """
 
     slug = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=120)
+    group = models.OneToOneField(Group, on_delete=models.PROTECT, related_name="organization", editable=False)
     created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
 
     objects = GuardedQuerySet[Any].as_manager()

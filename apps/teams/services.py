@@ -8,10 +8,9 @@ from django.db import transaction
 
 from apps.access import policy
 from apps.access.memberships import Memberships
-from apps.access.principal import SYSTEM
 from apps.accounts.models import User
 from apps.audit import services as audit
-from apps.core.errors import Invalid, NotAllowed
+from apps.core.errors import Invalid
 from apps.teams.choices import ROLE_ON_ASSETS, TeamRole
 from apps.teams.models import Membership, Organization, Team
 
@@ -19,8 +18,9 @@ from apps.teams.models import Membership, Organization, Team
 @transaction.atomic
 def create_organization(*, slug: str, name: str, by: Any) -> Organization:
     """Create an organization. Admins only. Audited. Raises: NotAllowed, Invalid."""
-    _require_admin(by)
+    policy.require_admin(by)
     organization = Organization(slug=slug, name=name)
+    organization.group, _ = Group.objects.get_or_create(name=f"org:{slug}")
     _save(organization)
     audit.record("create", organization, by=by)
     return organization
@@ -29,7 +29,7 @@ def create_organization(*, slug: str, name: str, by: Any) -> Organization:
 @transaction.atomic
 def create_team(organization: Organization, *, slug: str, name: str, by: Any) -> Team:
     """Create a team and the group that mirrors it. Admins only. Audited. Raises: NotAllowed, Invalid."""
-    _require_admin(by)
+    policy.require_admin(by)
     team = Team(organization=organization, slug=slug, name=name)
     team.group, _ = Group.objects.get_or_create(name=f"team:{slug}")
     _save(team)
@@ -47,7 +47,7 @@ def set_member(team: Team, user: User, *, role: TeamRole | str, by: Any) -> Memb
     if role not in TeamRole.values:
         raise Invalid(errors={"role": [f"One of {', '.join(TeamRole.values)}."]})
     membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role})
-    user.groups.add(team.group)
+    user.groups.add(team.group, team.organization.group)
     audit.record("set_member", team, by=by, user=user.username, role=str(role))
     return membership
 
@@ -71,6 +71,8 @@ def remove_member(team: Team, user: User, *, by: Any) -> None:
     policy.require(by, "manage", team)
     deleted, _ = Membership.objects.filter(team=team, user=user).delete()
     user.groups.remove(team.group)
+    if not Membership.objects.filter(team__organization=team.organization_id, user=user).exists():
+        user.groups.remove(team.organization.group)
     if deleted:
         audit.record("remove_member", team, by=by, user=user.username)
 
@@ -82,12 +84,6 @@ def memberships_of(user: Any) -> Memberships:
     siblings = Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True) if rows else []
     roles = {team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows}
     return Memberships(roles=roles, organization_teams=frozenset(siblings))
-
-
-def _require_admin(by: Any) -> None:
-    if by is not SYSTEM and not by.is_superuser:
-        msg = "Only an admin may do this."
-        raise NotAllowed(msg)
 
 
 def _save(row: Organization | Team) -> None:

@@ -5,6 +5,7 @@ import contextvars
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
@@ -77,6 +78,8 @@ def _user_of(ticket: Ticket) -> User:
     if user is None or not user.is_active:
         raise _ended(user, ticket)
     found: User = user
+    if ticket.as_admin:
+        found.elevated_until = datetime.fromtimestamp(ticket.expires_at, UTC)
     if ticket.token is not None:
         found.token = ApiToken.objects.live().filter(pk=ticket.token, user=found).first()
         if found.token is None:

@@ -1,5 +1,7 @@
 """Signed links to user content: `/artifacts/<run>/<path>?ticket=<expiry>.<user>.<token>.<signature>`.
 
+The user's number is followed by "a" when he asked as an admin who acts as one.
+
 A ticket says who asked, for what and until when. It gives no right of its own: who serves it judges again.
 """
 
@@ -30,13 +32,15 @@ class Ticket:
     user: int
     token: UUID | None
     expires_at: int
+    as_admin: bool = False
 
 
 def link(run: UUID, path: str, *, by: Any, now: float | None = None) -> str:
     """Return a link to one file on the content origin, for `by`, good for five minutes."""
     token = getattr(by, "token", None)
     expires_at = int(time.time() if now is None else now) + LIFETIME_SECONDS
-    ticket = Ticket(run, path, by.pk, None if token is None else token.pk, expires_at)
+    as_admin = token is None and bool(by.is_superuser)
+    ticket = Ticket(run, path, by.pk, None if token is None else token.pk, expires_at, as_admin)
     claims = _claims(ticket)
     return f"{settings.FATHOM_CONTENT_URL}/artifacts/{run}/{quote(path, safe='/')}?ticket={claims}.{_signature(ticket)}"
 
@@ -49,7 +53,8 @@ def read(text: str, *, run: UUID, path: str, now: float | None = None) -> Ticket
         raise refusal
     expiry, user, token, signature = parts
     try:
-        ticket = Ticket(run, path, int(user), UUID(token) if token != "-" else None, int(expiry))  # noqa: S105 -- not a password
+        number, as_admin = user.removesuffix("a"), user.endswith("a")
+        ticket = Ticket(run, path, int(number), UUID(token) if token != "-" else None, int(expiry), as_admin)  # noqa: S105 -- not a password
     except ValueError:
         raise refusal from None
     # The claims are compared in their one spelling: int() and UUID() read several.
@@ -60,7 +65,7 @@ def read(text: str, *, run: UUID, path: str, now: float | None = None) -> Ticket
 
 
 def _claims(ticket: Ticket) -> str:
-    return f"{ticket.expires_at}.{ticket.user}.{ticket.token or '-'}"
+    return f"{ticket.expires_at}.{ticket.user}{'a' if ticket.as_admin else ''}.{ticket.token or '-'}"
 
 
 def _signature(ticket: Ticket) -> str:

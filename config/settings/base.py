@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "apps.accounts.middleware.ActingUserMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -258,6 +259,8 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 100
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FATHOM_MAX_BODY_BYTES = env_int("FATHOM_MAX_BODY_BYTES", 5 * 1024**3)
 FATHOM_WEB_THREADS = env_int("FATHOM_WEB_THREADS", 8, low=1, high=256)
+ELEVATION_MINUTES = env_int("FATHOM_ELEVATION_MINUTES", 15, low=1, high=480)
+ADMIN_TOKEN_HOURS = env_int("FATHOM_ADMIN_TOKEN_HOURS", 24, low=1, high=720)
 TOKEN_KEPT_SECONDS = env_int("FATHOM_TOKEN_KEPT_MS", 500, high=500) / 1000
 
 # --- API --------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ def test_the_people_hold_the_roles_they_should(cast: Cast, stage: Stage) -> None
         "mia": "MANAGER",
         "olaf": "NONE",
         "sre": "MANAGER",
+        "aud": "VIEWER",
         "ivan": "MANAGER",  # a maintainer; that he is disabled is judged before
     }
 
@@ -38,13 +39,13 @@ def test_the_people_hold_the_roles_they_should(cast: Cast, stage: Stage) -> None
 def test_a_private_object_of_a_team_is_nobody_elses(cast: Cast) -> None:
     project = Project.objects.create(name="p", owner=cast.alice, team=cast.team, visibility="private")
     seen = {name for name in cast.people if policy.decide(cast.again(name), "view", project)}
-    assert seen == {"alice", "sre"}
+    assert seen == {"alice", "sre", "aud"}
 
 
 def test_the_organization_sees_what_is_shared_with_it(cast: Cast) -> None:
     project = Project.objects.create(name="p", owner=cast.alice, team=cast.team, visibility="organization")
     seen = {name for name in cast.people if policy.decide(cast.again(name), "view", project)}
-    assert seen == {"alice", "bob", "mia", "olaf", "sre"}
+    assert seen == {"alice", "bob", "mia", "olaf", "sre", "aud"}
     assert not policy.decide(cast.olaf, "edit", project)
 
 

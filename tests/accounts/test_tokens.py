@@ -224,7 +224,8 @@ def test_the_setup_link_makes_the_first_admin_once() -> None:
     value = path_value(services.issue_setup_link())
     assert services.is_setup_link_live(value)
     user = services.redeem_setup_link(value, username="root", email="", password=PASSWORD)
-    assert user.is_superuser
+    assert user.platform_role == "admin"
+    assert not user.is_superuser  # the role has to be taken up
     assert not services.is_setup_link_live(value)
     with pytest.raises(NotFound):
         services.redeem_setup_link(value, username="second", email="", password=PASSWORD)

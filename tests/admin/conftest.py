@@ -12,13 +12,14 @@ from apps.accounts.models import User
 from apps.compute.backends.base import SettingField
 from apps.compute.backends.fake.backend import FakeBackend
 from apps.compute.backends.fake.settings import FakeSettings
+from tests import people
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
 def sre(db: None) -> User:
-    return accounts.create_user("sre", by=SYSTEM, password=PASSWORD, is_admin=True)
+    return people.as_admin(accounts.create_user("sre", by=SYSTEM, password=PASSWORD, is_admin=True))
 
 
 @pytest.fixture
@@ -28,20 +29,18 @@ def alice(db: None) -> User:
 
 @pytest.fixture
 def halfway(db: None) -> User:
-    """Somebody with Django's staff flag and nothing else."""
-    user = accounts.create_user("halfway", by=SYSTEM, password=PASSWORD)
-    user.is_staff = True
-    user.save(update_fields=["is_staff"])
-    return user
+    """An admin who does not act as one."""
+    return accounts.create_user("halfway", by=SYSTEM, password=PASSWORD, is_admin=True)
 
 
 @pytest.fixture
 def browser_of() -> Callable[[User | None], Client]:
     def make(user: User | None) -> Client:
-        client = Client(REMOTE_ADDR="192.0.2.9")
-        if user is not None:
+        if user is not None and user.username == "halfway":
+            client = Client(REMOTE_ADDR="192.0.2.9")
             client.force_login(user)
-        return client
+            return client
+        return people.browser_of(user, REMOTE_ADDR="192.0.2.9")
 
     return make
 

@@ -26,7 +26,7 @@ def test_user_with_password(browser: Client, client: Client) -> None:
     answer = browser.post(url_of("accounts.user", "add"), data)
     assert answer.status_code == 302
     nora = User.objects.get(username="nora")
-    assert (nora.email, nora.is_staff, nora.is_superuser) == ("nora@example.org", False, False)
+    assert (nora.email, nora.platform_role) == ("nora@example.org", "")
     assert client.login(username="nora", password="long enough to pass")
     assert last_event() == ("create", "accounts.user", "sre", "admin")
     assert "long enough" not in str(AuditEvent.objects.latest("pk").data)
@@ -36,7 +36,7 @@ def test_user_without_password_and_operator(browser: Client) -> None:
     browser.post(url_of("accounts.user", "add"), {"username": "robot", "email": "", "password": "", "is_admin": "on"})
     robot = User.objects.get(username="robot")
     assert not robot.has_usable_password()
-    assert (robot.is_staff, robot.is_superuser) == (True, True)
+    assert robot.platform_role == "admin"
 
 
 @pytest.mark.parametrize(

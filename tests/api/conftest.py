@@ -19,8 +19,9 @@ As = Callable[..., APIClient]
 def as_(cast: Cast) -> As:
     """Return a client that acts as a person, with a token of the given scopes."""
 
-    def make(name: str = "", scopes: tuple[str, ...] = ("all",)) -> APIClient:
+    def make(name: str = "", scopes: tuple[str, ...] = ()) -> APIClient:
         client = APIClient(raise_request_exception=False)
+        scopes = scopes or (("admin",) if name == "sre" else ("all",))
         if name:
             token = accounts.issue_token(cast.people[name], by=SYSTEM, name="t", scopes=scopes)[1]
             client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from apps.access.admin import GuardedAdmin
 from apps.accounts.models import User
 from tests.architecture.source import modules
+from tests.people import as_admin
 
 PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label)
 
@@ -25,7 +26,7 @@ def _request(user: Any) -> HttpRequest:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.opts.label)
 def test_admin_is_guarded_and_deletes_nothing(page: Any) -> None:
-    operator = _request(User(username="o", is_active=True, is_staff=True, is_superuser=True))
+    operator = _request(as_admin(User(username="o", is_active=True, platform_role="admin")))
     assert isinstance(page, GuardedAdmin)
     assert not page.has_delete_permission(operator)
     assert "delete_selected" not in page.get_actions(operator)
@@ -36,8 +37,8 @@ def test_admin_is_closed_to_everybody_else(page: Any) -> None:
     people: list[Any] = [
         AnonymousUser(),
         User(username="u"),
-        User(username="staff", is_staff=True),
-        User(username="gone", is_active=False, is_staff=True, is_superuser=True),
+        User(username="resting", platform_role="admin"),
+        as_admin(User(username="gone", is_active=False, platform_role="admin")),
     ]
     for person in people:
         request = _request(person)

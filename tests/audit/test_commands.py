@@ -59,5 +59,5 @@ def test_what_a_command_does_names_the_door_and_who_sat_before_it(admin: Any) ->
     assert (event.actor_label, event.origin) == ("system", "command")
     assert event.on_behalf_of.partition("@")[0] == getpass.getuser()
     assert event.request_id
-    row = AuditEvent.objects.get(action="row.insert", txid=event.txid)
+    row = AuditEvent.objects.get(action="row.insert", object_type="teams.organization", txid=event.txid)
     assert row.data["after"]["slug"] == "far"

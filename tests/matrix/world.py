@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import F
-from django.test import Client
 
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
@@ -44,6 +43,7 @@ ROLES: dict[str, dict[str, Role]] = {
 EXPERIMENTS = ("ended", "waiting", "private", "organization", "public")
 for _roles in ROLES.values():
     _roles["sre"] = MANAGER
+    _roles["aud"] = VIEWER
 
 
 @dataclass
@@ -133,14 +133,18 @@ def _records() -> None:
 def _sessions(cast: people.Cast) -> dict[str, str]:
     found = {}
     for name, user in cast.people.items():
-        client = Client()
-        client.force_login(user)
+        client = people.browser_of(user)
         found[name] = client.cookies[settings.SESSION_COOKIE_NAME].value
     return found
 
 
+def _token(name: str, user: User) -> str:
+    scopes = ["admin"] if name == "sre" else ["all"]
+    return accounts.issue_token(user, by=SYSTEM, name="api", scopes=scopes)[1]
+
+
 def _bearers(cast: people.Cast, mine: Experiment, other: Experiment) -> dict[str, str]:
-    found = {name: accounts.issue_token(user, by=SYSTEM, name="api")[1] for name, user in cast.people.items()}
+    found = {name: _token(name, user) for name, user in cast.people.items()}
     found["reader"] = accounts.issue_token(cast.alice, by=SYSTEM, name="read", scopes=["read"])[1]
     for name, experiment in (("job", mine), ("stray", other)):
         found[name] = accounts.issue_run_token(

@@ -75,7 +75,8 @@ def test_the_setup_link_makes_the_first_admin_once() -> None:
     form = {"username": "root", "email": "", "password": "correct horse battery", "again": "correct horse battery"}
     assert client.post(path, form)["Location"] == "/"
     root = User.objects.get(username="root")
-    assert root.is_superuser
+    assert root.platform_role == "admin"
+    assert client.get("/admin/").status_code == 200  # the password was given just now
     assert int(client.session["_auth_user_id"]) == root.pk
     stranger = Client()
     assert stranger.get(path).status_code == 404

@@ -57,17 +57,21 @@ class GuardedAdmin(ModelAdmin):
 
     @override
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.can_add and is_operator(request)
+        return self.can_add and may_operate(request)
 
     @override
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        if not (self.can_change and is_operator(request)):
+        if not (self.can_change and may_operate(request)):
             return False
         return obj is None or policy.can(_user(request), self.policy_change, obj)
 
     @override
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    @override
+    def get_actions(self, request: HttpRequest) -> Any:
+        return super().get_actions(request) if may_operate(request) else {}
 
     @override
     def get_search_results(
@@ -119,7 +123,7 @@ class GuardedAdmin(ModelAdmin):
         if obj is not None:
             context |= {"title": str(obj), "subtitle": None}
             named = [action for action in self.actions or () if isinstance(action, Reasoned)]
-            context["page_actions"] = [action for action in named if action.applies(obj)]
+            context["page_actions"] = [action for action in named if may_operate(request) and action.applies(obj)]
         return super().render_change_form(request, context, *args, **kwargs)
 
     @override
@@ -189,9 +193,14 @@ class RecordAdmin(GuardedAdmin):
 
 
 def is_operator(request: HttpRequest) -> bool:
-    """Whether the person may use the admin at all."""
+    """Whether the person may use the admin at all: an admin who acts as one, or an auditor, who reads."""
     user = _user(request)
-    return bool(user.is_active and user.is_staff and user.is_superuser)
+    return bool(user.is_active and user.is_staff)
+
+
+def may_operate(request: HttpRequest) -> bool:
+    """Whether the person may change anything through the admin."""
+    return is_operator(request) and bool(_user(request).is_superuser)
 
 
 def _user(request: HttpRequest) -> Any:

@@ -17,6 +17,7 @@ from apps.accounts.api.serializers import (
     NewTokenSerializer,
     TokenSerializer,
 )
+from apps.accounts.choices import PlatformRole
 from apps.accounts.models import ApiToken, User
 
 
@@ -29,7 +30,12 @@ class MeView(GuardedAPI):
         user = cast("User", request.user)
         rows = user.memberships.select_related("team").order_by("team__slug")
         teams = [{"slug": row.team.slug, "name": row.team.name, "role": row.role} for row in rows]
-        me = {"username": user.username, "email": user.email, "is_admin": user.is_superuser, "teams": teams}
+        me = {
+            "username": user.username,
+            "email": user.email,
+            "is_admin": user.platform_role == PlatformRole.ADMIN,
+            "teams": teams,
+        }
         return Response(MeSerializer({**me, "token": user.token}).data)
 
 

@@ -13,7 +13,7 @@ _ORGANIZATION_OF_KEY = """
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("quotas", "0001_initial"), ("teams", "0002_row_events")]
+    dependencies: ClassVar = [("quotas", "0001_initial"), ("teams", "0004_row_events")]
 
     operations: ClassVar = [
         audited("quotas_quotanode", organization=_ORGANIZATION_OF_KEY.format(key="r->>'key'")),

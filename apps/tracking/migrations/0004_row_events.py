@@ -13,7 +13,7 @@ def _of(table: str) -> str:
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("tracking", "0002_series_bounds"), ("teams", "0002_row_events")]
+    dependencies: ClassVar = [("tracking", "0003_a_grant_says_by_whom_and_until_when"), ("teams", "0004_row_events")]
 
     operations: ClassVar = [
         audited("tracking_project", organization="audit_organization_of_team((r->>'team_id')::bigint)"),

@@ -10,7 +10,8 @@ _FORWARD = """
 CREATE FUNCTION audit_organization_of_team(team bigint) RETURNS bigint STABLE LANGUAGE plpgsql AS
 $$ BEGIN RETURN (SELECT organization_id FROM teams_team WHERE id = team); END $$;
 CREATE FUNCTION audit_organization_of_group(given bigint) RETURNS bigint STABLE LANGUAGE plpgsql AS
-$$ BEGIN RETURN (SELECT organization_id FROM teams_team WHERE group_id = given); END $$;
+$$ BEGIN RETURN (SELECT organization_id FROM teams_team WHERE group_id = given
+                 UNION ALL SELECT id FROM teams_organization WHERE group_id = given LIMIT 1); END $$;
 """
 _BACKWARD = """
 DROP FUNCTION audit_organization_of_team(bigint);
@@ -20,8 +21,9 @@ DROP FUNCTION audit_organization_of_group(bigint);
 
 class Migration(migrations.Migration):
     dependencies: ClassVar = [
-        ("teams", "0001_initial"),
-        ("accounts", "0002_row_events"),
+        ("teams", "0003_organization_group_required"),
+        ("accounts", "0001_initial"),
+        ("audit", "0005_row_events"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
 

@@ -1,0 +1,42 @@
+"""Coming in by name and password."""
+
+from datetime import timedelta
+
+from django.contrib.auth import authenticate
+from django.db.models.functions import Now
+
+from apps.accounts.models import LoginFailure, User
+from apps.audit import services as audit
+from apps.core.errors import DomainError, NotAuthenticated, Throttled
+from apps.core.middleware import current_request
+
+_FAILURE_WINDOW = timedelta(minutes=5)
+_FAILURES_PER_ACCOUNT, _FAILURES_PER_ADDRESS = 10, 50
+
+
+def log_in(username: str, password: str) -> User:
+    """Check a password. Slowed down per account and per address.
+
+    Raises: NotAuthenticated (never saying which part was wrong), Throttled.
+    """
+    ip = current_request.get().ip
+    name = username.replace("\x00", "")[:150]
+    recent = LoginFailure.objects.filter(at__gt=Now() - _FAILURE_WINDOW)
+    too_many = (
+        recent.filter(username=name).count() >= _FAILURES_PER_ACCOUNT
+        or recent.filter(ip=ip).count() >= _FAILURES_PER_ADDRESS
+    )
+    if too_many:
+        msg = "Too many failed logins. Wait five minutes."
+        raise _refused(name, Throttled(msg, retry_after=int(_FAILURE_WINDOW.total_seconds())))
+    user = None if "\x00" in username + password else authenticate(username=username, password=password)
+    if not isinstance(user, User) or not user.is_active:
+        LoginFailure.objects.create(username=name, ip=ip)
+        msg = "The name or the password is wrong."
+        raise _refused(name, NotAuthenticated(msg))
+    return user
+
+
+def _refused(name: str, error: DomainError) -> DomainError:
+    """Note whose account was tried. SECURITY: a name that nobody has may be a password in the wrong field: not kept."""
+    return audit.refused(None, "log_in", User.objects.filter(username=name).first() or "accounts.user", error)
