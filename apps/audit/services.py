@@ -94,8 +94,8 @@ def denial_of(by: Any, action: str, obj: Model | str, error: DomainError, *, obj
 
 def _on_behalf_of(by: Any) -> str:
     """Say who is acted for, when it is not the actor himself: the owner of a run's token, a service account's team."""
-    if (said := getattr(by, "on_behalf_of", "")) != "":
-        return str(said)[:150]
+    if (seen_by := getattr(by, "seen_by", None)) is not None:
+        return str(seen_by)[:150]
     token = getattr(by, "token", None)
     if token is not None and token.bound_to:
         return f"{token.bound_to} of {by}"[:150]

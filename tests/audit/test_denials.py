@@ -26,6 +26,7 @@ from apps.experiments.models import Experiment
 from apps.teams.models import Membership
 from apps.tracking import tickets
 from config import asgi, content
+from tests import people
 from tests.factories import in_threads
 from tests.matrix.test_native import _http, _socket
 from tests.matrix.world import World, make_world
@@ -52,10 +53,7 @@ def count() -> int:
 
 
 def browser_of(user: User | None) -> Client:
-    client = Client(REMOTE_ADDR="192.0.2.9")
-    if user is not None:
-        client.force_login(user)
-    return client
+    return people.browser_of(user, REMOTE_ADDR="192.0.2.9")
 
 
 def script_of(user: User | None, scopes: tuple[str, ...] = ("all",)) -> Client:

@@ -10,8 +10,8 @@ _FORWARD = """
 CREATE FUNCTION audit_organization_of_team(team bigint) RETURNS bigint STABLE LANGUAGE plpgsql AS
 $$ BEGIN RETURN (SELECT organization_id FROM teams_team WHERE id = team); END $$;
 CREATE FUNCTION audit_organization_of_group(given bigint) RETURNS bigint STABLE LANGUAGE plpgsql AS
-$$ BEGIN RETURN coalesce((SELECT organization_id FROM teams_team WHERE group_id = given),
-                         (SELECT id FROM teams_organization WHERE group_id = given)); END $$;
+$$ BEGIN RETURN (SELECT organization_id FROM teams_team WHERE group_id = given
+                 UNION ALL SELECT id FROM teams_organization WHERE group_id = given LIMIT 1); END $$;
 """
 _BACKWARD = """
 DROP FUNCTION audit_organization_of_team(bigint);
@@ -22,7 +22,8 @@ DROP FUNCTION audit_organization_of_group(bigint);
 class Migration(migrations.Migration):
     dependencies: ClassVar = [
         ("teams", "0003_organization_group_required"),
-        ("accounts", "0004_row_events"),
+        ("accounts", "0001_initial"),
+        ("audit", "0005_row_events"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
