@@ -14,6 +14,7 @@ from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import ApiToken, User
 from apps.compute.reconcile.turn import run_turn
+from apps.credentials.models import Credential, CredentialUse
 from apps.experiments.models import CodeUpload
 from apps.teams import services as teams
 from apps.tracking.models import Artifact, Project, Run
@@ -22,7 +23,7 @@ from tests.people import NAMES, Cast, submit
 _TOKENS: dict[str, dict[str, Any]] = {
     "all": {"scopes": ["all"]},
     "read": {"scopes": ["read"]},
-    "one": {"scopes": ["run:view", "project:edit", "team:submit"]},
+    "one": {"scopes": ["run:view", "project:edit", "team:submit", "credential:use"]},
     "none": {"scopes": []},
 }
 
@@ -38,8 +39,12 @@ def make_objects(cast: Cast) -> None:
         if not number % 5:
             project = Project.objects.create(name=f"p{number}", **shared)
         run = Run.objects.create(project=project, name=f"r{number}", **shared)
-        for row in (project, run) if role else ():
+        secret = Credential.objects.create(name=f"c{number}", kind="generic", **shared)
+        for row in (project, run, secret) if role else ():
             grants.grant(cast.dana if number % 2 else cast.team.group, row, role)
+        if not number % 4:
+            use = {"alias": "A", "subject": f"run:{run.pk}", "attempt": run.pk, "attempt_no": 1, "user": owner}
+            CredentialUse.objects.create(credential=secret, version=1, **use)
         if not number % 7:
             Artifact.objects.create(run=run, path="a.txt", sha256="0" * 64, size_bytes=1)
     submit(cast.alice, visibility="organization", team="vision")

@@ -118,7 +118,7 @@ def test_a_share_that_was_revoked_before_the_start(cast: Cast, stage: Stage, tok
     experiment = stage.submit(cast.again("dana"), credentials=[{"name": str(made.pk), "as": "GIT"}], retries=2)
     grants.revoke(cast.dana, made)
     stage.finish()
-    _assert_refused(stage, experiment, "dana may no longer use the credential my-git")
+    _assert_refused(stage, experiment, f"dana may no longer use the credential {made.pk}")
 
 
 def test_a_team_that_was_left_before_the_start(cast: Cast, stage: Stage, token: Make) -> None:
@@ -192,7 +192,9 @@ def test_names_are_found_where_one_means_them(cast: Cast, stage: Stage, token: M
     token()
     mine = token(team=None)
     experiment = stage.submit(cast.alice, credentials=[{"name": "my-git"}])
-    assert fresh(experiment).template["credentials"] == [{"id": str(mine.pk), "as": "MY_GIT", "kind": "git_https"}]
+    assert fresh(experiment).template["credentials"] == [
+        {"id": str(mine.pk), "name": "my-git", "as": "MY_GIT", "kind": "git_https"}
+    ]
     other = token(by=cast.olaf, team=cast.other_team)
     grants.grant(cast.mia, other, Role.EDITOR)
     with pytest.raises(Invalid, match="Several"):

@@ -143,3 +143,16 @@ def test_a_list_costs_the_same_with_one_and_three(path: str, cast: Cast, token: 
     with CaptureQueriesContext(connection) as second:
         client.get(path)
     assert len(first) == len(second)
+
+
+def test_a_run_does_not_tell_the_name_of_a_credential_that_its_reader_may_not_see(
+    cast: Cast, token: Make, stage: Stage
+) -> None:
+    made = token("hidden-name", team=None)
+    spec = {"team": "vision", "credentials": [{"name": str(made.pk), "as": "GIT"}]}
+    experiment = stage.submit(cast.alice, **spec)
+    stage.finish()
+    for name, shown in (("alice", True), ("bob", False), ("mia", False)):
+        page = text_of(_as(cast.people[name]).get(f"/experiments/{experiment.pk}/"))
+        assert "Credentials used" in page
+        assert ("hidden-name" in page) == shown

@@ -1,10 +1,16 @@
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from apps.access.principal import SYSTEM
 from apps.audit.models import AuditEvent
@@ -202,3 +208,31 @@ def test_a_deployment_without_a_ring_is_told(settings: Any) -> None:
     assert key_ring_is_there() == []
     settings.CREDENTIAL_KEYS, settings.CREDENTIAL_KEYS_FILE = "", "/nonexistent/credential.keys"
     assert [found.id for found in key_ring_is_there()] == ["credentials.W001"]
+
+
+def test_a_rotation_that_is_killed_is_gone_on_with(committed: None, ring: Path, request: pytest.FixtureRequest) -> None:
+    many: dict[Any, bytes] = request.getfixturevalue("many")
+    chosen = connection.settings_dict
+    account = f"{quote(chosen['USER'], safe='')}:{quote(chosen['PASSWORD'], safe='')}" if chosen["USER"] else ""
+    place = f"?host={quote(chosen['HOST'], safe='')}&port={chosen['PORT']}" if chosen["HOST"] else ""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": f"postgresql://{account}@/{chosen['NAME']}{place}",
+        "DJANGO_SETTINGS_MODULE": "config.settings.local",
+        "FATHOM_CREDENTIAL_KEYS_FILE": str(ring),
+        "FATHOM_FAILPOINTS": "secret.rotate.mid=kill*2",
+    }
+    command = [sys.executable, "manage.py", "keys", "rotate", "--values"]
+
+    def rotate() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    killed = rotate()
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert _values() == many
+    environment["FATHOM_FAILPOINTS"] = ""
+    again = rotate()
+    assert again.returncode == 0, again.stderr
+    assert sealing.references()["first"] == 0
+    assert _values() == many
+    assert not DataKey.objects.exclude(retired_at=None).exists()

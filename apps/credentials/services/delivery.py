@@ -37,7 +37,7 @@ class Delivery:
 def require_usable(
     wanted: Sequence[Mapping[str, Any]], *, by: Any, taken: Collection[str] = ()
 ) -> list[dict[str, str]]:
-    """Find the credentials a specification names and judge that `by` may use them; return id, alias and kind of each.
+    """Find the credentials a specification names and judge that `by` may use them; return what `deliver` needs to know.
 
     `taken`: variables that the specification sets itself. Raises: Invalid, NotAllowed, InsufficientScope.
     """
@@ -50,7 +50,10 @@ def require_usable(
             raise Invalid(errors={f"credentials.{number}.as": [said]})
         found.append((credential, alias))
     _require_apart(found, taken)
-    return [{"id": str(credential.pk), "as": alias, "kind": credential.kind} for credential, alias in found]
+    return [
+        {"id": str(credential.pk), "name": str(entry["name"]), "as": alias, "kind": credential.kind}
+        for (credential, alias), entry in zip(found, wanted, strict=True)
+    ]
 
 
 def default_alias(name: str) -> str:
@@ -73,9 +76,11 @@ def deliver(
     env: dict[str, str] = {}
     opened = []
     for entry in promised:
-        credential = _still_usable(entry, user)
-        values = _open(credential)
+        credential, values = _open(entry, _still_usable(entry, user))
         given = variables.of(entry["as"], credential.kind, credential.public, values)
+        if secrets.keys() & given.files.keys():
+            msg = f"The credential {entry['name']} was replaced meanwhile by one whose files are named like another's."
+            raise Refused(msg)
         secrets |= given.files
         env |= given.env
         opened.append((entry["as"], credential))
@@ -89,9 +94,12 @@ def shown_variables(credential: Credential) -> list[tuple[str, str]]:
     return variables.described(default_alias(credential.name), credential)
 
 
-def used_by(subject: str) -> list[CredentialUse]:
-    """List what was delivered to the work of `subject`, which the caller has judged."""
-    return list(CredentialUse.objects.filter(subject=subject).with_details().order_by("attempt_no", "alias")[:200])
+def used_by(subject: str, *, by: Any) -> list[tuple[CredentialUse, Credential | None]]:
+    """List what was delivered to the work of `subject`, which the caller has judged; None for what `by` may not see."""
+    uses = list(CredentialUse.objects.filter(subject=subject).order_by("attempt_no", "alias")[:200])
+    rows = Credential.objects.visible_to(by, "view").live()
+    visible = rows.in_bulk({use.credential_id for use in uses}) if uses else {}
+    return [(use, visible.get(use.credential_id)) for use in uses]
 
 
 def _find(reference: str, *, by: Any, place: str) -> Credential:
@@ -122,28 +130,31 @@ def _require_apart(found: Sequence[tuple[Credential, str]], taken: Collection[st
 
 
 def _still_usable(entry: Mapping[str, str], user: Any) -> Credential:
+    """Judge anew. What is refused is named as the specification names it: its readers need not know more."""
+    name = entry["name"]
     credential: Credential | None = Credential.objects.filter(pk=entry["id"]).select_related("team").first()
     if credential is None or credential.archived_at is not None:
-        msg = f"The credential {entry['as'] if credential is None else credential.name} was deleted."
+        msg = f"The credential {name} was deleted."
         raise Refused(msg)
     try:
         policy.require(user, "use", credential)
     except DomainError as error:
-        msg = f"{user} may no longer use the credential {credential.name}: {error.detail}"
+        msg = f"{user} may no longer use the credential {name}: {error.detail}"
         raise Refused(msg) from error
     if credential.is_expired:
-        msg = f"The credential {credential.name} expired on {credential.expires_at:%Y-%m-%d %H:%M} UTC."
+        msg = f"The credential {name} expired on {credential.expires_at:%Y-%m-%d %H:%M} UTC."
         raise Refused(msg)
     return credential
 
 
-def _open(credential: Credential) -> dict[str, bytes]:
-    present = SecretValue.objects.filter(credential=credential, version=F("credential__version"))
-    rows = list(present.select_related("data_key"))
+def _open(entry: Mapping[str, str], judged: Credential) -> tuple[Credential, dict[str, bytes]]:
+    """Return the credential and its values, both of one moment: a replacement comes before it or after it."""
+    present = SecretValue.objects.filter(credential=judged, version=F("credential__version"))
+    rows = list(present.select_related("data_key", "credential"))
     if not rows:
-        msg = f"The credential {credential.name} has no value. Replace it."
+        msg = f"The credential {entry['name']} has no value any more."
         raise Refused(msg)
-    return crypto.open_values(rows)
+    return rows[0].credential, crypto.open_values(rows)
 
 
 def _record(credential: Credential, alias: str, user: Any, *, subject: str, attempt: UUID, number: int) -> None:

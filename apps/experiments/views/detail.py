@@ -92,7 +92,7 @@ class OverviewView(RunPage):
             "yaml": snippets.as_yaml(spec),
             "cli": snippets.as_cli(spec),
             "python": snippets.as_python(spec),
-            "credentials": credentials.used_by(f"run:{experiment.pk}"),
+            "credentials": credentials.used_by(f"run:{experiment.pk}", by=self.user),
             "command": _command(experiment.spec),
         }
 
