@@ -5,6 +5,7 @@ above register theirs in `ready()`. SECURITY: an account belongs to one source f
 asked of its own source only, so no directory can open a local account, and no local password one of a directory's.
 """
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -66,6 +67,14 @@ def buttons() -> list[Button]:
     return [shown for button in _buttons.values() if (shown := button()) is not None]
 
 
+def canonical(username: str) -> str:
+    """Return the one spelling under which guesses are counted and directories are asked.
+
+    SECURITY: directories compare without regard to case and much else, so each spelling would have guesses of its own.
+    """
+    return unicodedata.normalize("NFKC", username).strip().lower()
+
+
 def judge(username: str, password: str) -> tuple[User | None, str]:
     """Return who it is; or None, with a reason when there is one besides a wrong password. Raises: Unready."""
     if "\x00" in username + password:
@@ -81,7 +90,7 @@ def judge(username: str, password: str) -> tuple[User | None, str]:
 
 
 def _ask(username: str, password: str) -> User | None:
-    name = username.strip()
+    name = canonical(username)
     known = set(User.objects.filter(username__iexact=name).values_list("identity_source", flat=True))
     asked = [provider for source, provider in _passwords.items() if source in (known or {source}) and provider.is_on()]
     if IdentitySource.LOCAL in known or not asked:

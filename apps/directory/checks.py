@@ -28,6 +28,9 @@ def check_ldap(app_configs: Any = None, **_kwargs: Any) -> list[checks.CheckMess
         found.append(checks.Error(f"FATHOM_LDAP_CA_FILE cannot be read: {config.ca_file}.", id="directory.E003"))
     if any(not url.startswith(("ldap://", "ldaps://")) for url in config.urls):
         found.append(checks.Error("FATHOM_LDAP_URL must begin with ldap:// or ldaps://.", id="directory.E004"))
+    if config.uses_starttls and any(url.startswith("ldaps://") for url in config.urls):
+        hint = "FATHOM_LDAP_URL names ldap:// and ldaps:// addresses; StartTLS works with the former only."
+        found.append(checks.Error(hint, id="directory.E006"))
     return [*found, *_in_the_clear(config)]
 
 

@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from typing_extensions import override
 
 from apps.accounts.choices import IdentitySource
+from apps.accounts.providers import canonical
 from apps.core.errors import Invalid, NotAllowed, NotAuthenticated, Unready
 from apps.directory.config import OidcConfig
 from apps.directory.person import Person, mail
@@ -139,7 +140,7 @@ def _person(config: OidcConfig, claims: Mapping[str, Any]) -> Person:
     return Person(
         source=IdentitySource.OIDC,
         external_id=f"{config.issuer}|{claims['sub']}",
-        username=_text(claims, config.username_claim).lower(),
+        username=canonical(_text(claims, config.username_claim)),
         email=mail(_text(claims, "email")),
         first_name=_text(claims, "given_name")[:_LONGEST_NAME],
         last_name=_text(claims, "family_name")[:_LONGEST_NAME],

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 
 from apps.access.views import error_page, page_after_login
 from apps.core.errors import DomainError, NotFound
-from apps.directory import oidc, services
+from apps.directory import services
 from apps.directory.config import OidcConfig, oidc_config
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -34,12 +34,16 @@ class OidcLoginView(View):
             return error_page(request, error)
 
     def _begin(self, request: HttpRequest, config: OidcConfig) -> HttpResponse:
+        from apps.directory import oidc  # noqa: PLC0415 -- Authlib takes 19 MB and half a second, mostly for nothing
+
         here = f"{settings.FATHOM_URL}{reverse('login-oidc')}"
         target = oidc.begin(config, request.session, redirect_uri=here)
         request.session[_NEXT] = request.GET.get("next", "")
         return redirect(target)
 
     def _finish(self, request: HttpRequest, config: OidcConfig) -> HttpResponse:
+        from apps.directory import oidc  # noqa: PLC0415 -- as above
+
         person = oidc.finish(config, request)
         user = services.enter_by_redirect(person)
         wanted = request.session.pop(_NEXT, "")

@@ -1,5 +1,6 @@
 """A real OpenID provider for the tests: panva's certified oidc-provider, in a Node process, and a browser without scripts."""
 
+import fcntl
 import hashlib
 import html
 import json
@@ -29,16 +30,20 @@ def installed() -> Path:
     lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / f"fathom-oidc-provider-{lock}"
-    if not (folder / "done").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder / name)
-        command = [npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            pytest.skip(f"the OpenID provider cannot be installed: {done.stderr.strip()[-200:]}")
-        (folder / "done").touch()
-    shutil.copy(HERE / "provider.mjs", folder / "provider.mjs")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # two test processes may want it at once
+        if not (folder / "done").exists():
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(HERE / name, folder / name)
+            command = [npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+            if done.returncode:
+                pytest.skip(f"the OpenID provider cannot be installed: {done.stderr.strip()[-200:]}")
+            (folder / "done").touch()
+        fresh = folder / "provider.mjs.new"  # it has to lie beside its modules
+        shutil.copy(HERE / "provider.mjs", fresh)
+        fresh.replace(folder / "provider.mjs")
     return folder
 
 

@@ -12,6 +12,7 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import NotAuthenticated, Throttled, Unready
 from tests.directory.conftest import use
 from tests.directory.slapd import PASSWORD, Authority, Slapd, dn_of
+from tests.factories import in_threads
 from tests.people import PASSWORD as LOCAL_PASSWORD
 from tests.people import Cast
 from tests.portal.reading import text_of
@@ -39,7 +40,7 @@ def test_the_first_login_makes_an_account(slapd: Slapd) -> None:
     assert LoginFailure.objects.count() == 0
 
 
-@pytest.mark.parametrize("typed", ["ANA", " ana ", "Ana"])
+@pytest.mark.parametrize("typed", ["ANA", " ana ", "Ana", "\uff41\uff4e\uff41"])
 def test_the_name_is_the_directorys_however_it_is_typed(typed: str, slapd: Slapd) -> None:
     assert accounts.log_in(typed, PASSWORD).username == "ana"
     assert accounts.log_in("ana", PASSWORD).username == "ana"
@@ -169,6 +170,26 @@ def test_guessing_is_slowed_down_as_ever(slapd: Slapd) -> None:
     with pytest.raises(Throttled):
         accounts.log_in("ana", PASSWORD)
     assert not User.objects.exists()
+
+
+def test_another_spelling_is_no_further_guess(slapd: Slapd) -> None:
+    spellings = ["ana", "ANA", " ana", "Ana ", "aNA", "anA", "\uff41na", "An\uff41", "AnA", "aNa"]
+    for spelling in spellings:
+        refused(spelling, "wrong")
+    with pytest.raises(Throttled):
+        accounts.log_in("ana", PASSWORD)
+
+
+@pytest.mark.parametrize("typed", ["an\u00ada", "a\u200bna", "a na", "an  a"])
+def test_what_only_matches_the_name_is_not_asked_for(typed: str, slapd: Slapd) -> None:
+    """The server may find ana by it, even with the right password."""
+    refused(typed)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_person_in_many_windows_gets_one_account(slapd: Slapd) -> None:
+    found = in_threads(6, lambda _index: accounts.log_in("ana", PASSWORD).pk)
+    assert set(found) == {User.objects.get().pk}
 
 
 def test_where_logins_make_no_accounts(slapd: Slapd, settings: object) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.accounts.choices import IdentitySource
@@ -181,9 +181,12 @@ def test_the_digest_names_exactly_these_changes() -> None:
     assert one.digest != other.digest
 
 
+# The cores are shared: how long an example takes says nothing.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PEOPLE = st.dictionaries(st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from(["g1", "g2", "g3"])), max_size=8)
 
 
+@PATIENT
 @given(PEOPLE, PEOPLE)
 def test_a_plan_that_was_applied_leaves_nothing_to_do(before: dict, after: dict) -> None:
     """Apply the words of a plan by hand to plain accounts: the second plan is empty."""
@@ -219,6 +222,7 @@ def _applied(one: Account | None, change) -> Account:
 NAMES = st.sampled_from("abcdef")
 
 
+@PATIENT
 @given(st.dictionaries(NAMES, st.lists(NAMES, max_size=4), max_size=6))
 def test_nested_groups_are_what_one_can_reach(members: dict[str, list[str]]) -> None:
     """Compared with the plainest way: repeat until nothing is new. Circles are among the examples."""

@@ -128,6 +128,18 @@ def test_what_a_hand_made_stays(slapd: Slapd, cast: Cast) -> None:
     assert memberships("ana") == {"speech": ("maintainer", "hand"), "vision": ("maintainer", "hand")}
 
 
+def test_what_a_hand_takes_over_while_a_plan_is_applied_stays(slapd: Slapd, cast: Cast) -> None:
+    from apps.directory.services.applying import Applying
+
+    rule(cast, "research", "viewer")
+    user = accounts.log_in("ana", PASSWORD)
+    slapd.remove_members("vision-core", dn_of("ana"))
+    plan = services.preview(by=SYSTEM)
+    teams.set_member(cast.team, user, role="maintainer", by=cast.mia)
+    Applying(plan).run()
+    assert memberships("ana") == {"vision": ("maintainer", "hand")}
+
+
 def test_local_people_are_nobodys_business(slapd: Slapd, cast: Cast) -> None:
     """bob is a local member; the directory has a bob in no group, and later none at all."""
     rule(cast, "research")

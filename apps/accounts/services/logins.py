@@ -21,7 +21,7 @@ def log_in(username: str, password: str) -> User:
     does not answer, which is no failure of the person.
     """
     ip = current_request.get().ip
-    name = username.replace("\x00", "")[:150]
+    name = providers.canonical(username.replace("\x00", ""))[:150]
     recent = LoginFailure.objects.filter(at__gt=Now() - _FAILURE_WINDOW)
     too_many = (
         recent.filter(username=name).count() >= _FAILURES_PER_ACCOUNT

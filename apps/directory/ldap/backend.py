@@ -13,7 +13,7 @@ from django_auth_ldap.config import LDAPSearch, LDAPSettings, NestedMemberDNGrou
 from typing_extensions import override
 
 from apps.accounts.models import User
-from apps.accounts.providers import Refused
+from apps.accounts.providers import Refused, canonical
 from apps.core.errors import Unready
 from apps.directory.config import LdapConfig
 from apps.directory.ldap.away import AWAY, Away
@@ -30,6 +30,19 @@ class DirectoryBackend(LDAPBackend):  # type: ignore[misc]  # the library has no
         self._enter = enter
         self.config = config
         self.settings = LDAPSettings("FATHOM_UNUSED_", _library_settings(config))
+
+    @override
+    def authenticate_ldap_user(self, ldap_user: Any, password: str) -> Any:
+        """Ask the server about the password, if what was typed is the name and not only matches it.
+
+        SECURITY: a server finds ana by an\u00ada or \u00e1na as well, and guesses are counted by what was typed.
+        """
+        if ldap_user.dn is None:
+            return None
+        names = ldap_user.attrs.get(self.config.user_attribute) or []
+        if ldap_user._username not in {canonical(str(name)) for name in names}:  # noqa: SLF001 -- the library's only copy
+            return None
+        return super().authenticate_ldap_user(ldap_user, password)
 
     @override
     def get_or_build_user(self, username: str, ldap_user: Any) -> tuple[User, bool]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apps.accounts.choices import IdentitySource
+from apps.accounts.providers import canonical
 from apps.directory.config import LdapConfig
 from apps.directory.person import Person, group_key, mail
 
@@ -22,7 +23,7 @@ def person_of(config: LdapConfig, dn: str, attributes: Mapping[str, Any], groups
     return Person(
         source=IdentitySource.LDAP,
         external_id=identity(config, dn, found),
-        username=_text(names).lower(),
+        username=canonical(_text(names)),
         groups=frozenset(groups),
         gave_groups=bool(config.group_base),
         **{**fields, "email": email},

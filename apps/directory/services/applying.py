@@ -9,12 +9,13 @@ from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.audit import services as audit
+from apps.core.locks import lock_rows
 from apps.directory.models import DirectoryPerson
 from apps.directory.person import Person
 from apps.directory.planning import Change, Kind, Plan
 from apps.teams import services as teams
 from apps.teams.choices import MembershipSource
-from apps.teams.models import Team
+from apps.teams.models import Membership, Team
 
 REASON = "the directory says so"
 
@@ -93,11 +94,20 @@ class Applying:
         self._write(user, left_directory_at=Now())
 
     def _set_role(self, change: Change) -> None:
+        if self._is_made_by_hand(change):
+            return
         source = MembershipSource.DIRECTORY
         teams.set_member(self._team(change), self._user(change), role=change.after, by=SYSTEM, source=source)
 
     def _leave(self, change: Change) -> None:
+        if self._is_made_by_hand(change):
+            return
         teams.remove_member(self._team(change), self._user(change), by=SYSTEM)
+
+    def _is_made_by_hand(self, change: Change) -> bool:
+        """Look again, under a lock: somebody may have taken the membership over since the plan was computed."""
+        rows = lock_rows(Membership.objects.filter(team=self._team(change), user=self._user(change)))
+        return any(row.source == MembershipSource.HAND for row in rows)
 
     def _platform_role(self, change: Change) -> None:
         user = self._user(change)
