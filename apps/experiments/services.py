@@ -25,6 +25,7 @@ from apps.quotas import services as quotas
 from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode
 from apps.teams.models import Team
+from apps.teams.services import require_open
 from apps.tracking import services as tracking
 from apps.tracking.choices import RunStatus
 from apps.tracking.models import Run, Tag
@@ -135,6 +136,7 @@ def retry_experiment(experiment: Experiment, *, by: Any) -> Experiment:
     # LOCKING: a concurrent delete comes first, or not at all.
     lock_row(Workload.objects.filter(pk=experiment.workload_id))
     _require_live(experiment)
+    require_open(experiment.run.team)
     compute.request_retry(experiment.workload, by=by)
     audit.record("retry", experiment, by=by)
     return experiment
@@ -150,7 +152,7 @@ def clone_experiment(
     """
     policy.require(by, "clone", experiment)
     document = {key: value for key, value in experiment.spec.items() if key not in without} | dict(overrides or {})
-    if experiment.run.owner_id != by.pk and "code" in document and "code" not in (overrides or {}):
+    if "code" in document and "code" not in (overrides or {}):  # also of one's own: it may have come from who left
         _share_code(experiment, by)
     return submit_experiment(document, by=by, cloned_from=experiment)
 

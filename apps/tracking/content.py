@@ -20,6 +20,8 @@ from django.db import DatabaseError, InterfaceError
 
 from apps.core import blobs
 from apps.core.errors import DomainError, Invalid, NotFound, Unready
+from apps.core.ids import new_id
+from apps.core.middleware import RequestContext, current_request
 from apps.tracking import judging, media, tickets
 from apps.tracking.models import Artifact
 from apps.tracking.paths import clean_path
@@ -41,6 +43,8 @@ _STALL_SECONDS = 30.0
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request of the content origin."""
     del receive  # no request here has a body
+    client = scope.get("client")
+    context = current_request.set(RequestContext(str(new_id()), client[0] if client else None, "content"))
     try:
         if scope["method"] not in {"GET", "HEAD"}:
             await _refuse(send, 405, "method_not_allowed", "Files are read here.", {"Allow": "GET, HEAD"})
@@ -53,6 +57,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     except (DatabaseError, InterfaceError):
         away = Unready("The database cannot be reached. Try again.")
         await _refuse(send, away.status, away.code, away.detail, {"Retry-After": "2"})
+    finally:
+        current_request.reset(context)
 
 
 def _ticket(scope: Scope) -> Ticket:
