@@ -11,6 +11,7 @@ class TeamRole(TextChoices):
     MAINTAINER = "maintainer", "Maintainer"
 
 
+SERVICE_ROLES = [(role.value, role.label) for role in (TeamRole.VIEWER, TeamRole.MEMBER)]  # never maintainer
 ROLE_ON_ASSETS = {
     TeamRole.VIEWER: Role.VIEWER,
     TeamRole.MEMBER: Role.EDITOR,

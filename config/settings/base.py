@@ -294,6 +294,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "ExperimentStateEnum": "apps.compute.choices.State",
         "ClusterStateEnum": "apps.compute.choices.ClusterState",
+        "TeamRoleEnum": "apps.teams.choices.TeamRole",
+        "ServiceRoleEnum": "apps.teams.choices.SERVICE_ROLES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -19,13 +19,13 @@ from tests.admin.rows import make_row
 PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label_lower)
 LABELS = [page.opts.label_lower for page in PAGES]
 EXPECTED = [
-    "accounts.apitoken", "accounts.loginfailure", "accounts.user", "audit.auditevent", "compute.attempt",
+    "accounts.apitoken", "accounts.loginfailure", "accounts.registration", "accounts.user", "audit.auditevent", "compute.attempt",
     "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent", "experiments.codeupload",
-    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.organization", "teams.team",
+    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.invitation", "teams.organization", "teams.team",
     "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
-CAN_ADD = {"accounts.user", "compute.cluster", "teams.organization", "teams.team"}
-CAN_CHANGE = {"compute.cluster", "quotas.quotanode", "teams.team"}
+CAN_ADD = {"accounts.user", "compute.cluster", "teams.invitation", "teams.organization", "teams.team"}
+CAN_CHANGE = {"accounts.user", "compute.cluster", "quotas.quotanode", "teams.organization", "teams.team"}
 MODELS = {page.opts.label_lower: page.model for page in PAGES}
 
 

@@ -15,6 +15,7 @@ from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_row
 
 SERVICE_PREFIX = "svc."  # names that begin so are service accounts'
+_RESERVED = {"import"}  # a word in the addresses of the API
 _EDITABLE = {"username", "email", "first_name", "last_name"}
 
 
@@ -47,8 +48,7 @@ def open_account(username: str, *, by: Any, password: str | None = None, **facts
     Raises: Invalid for a taken or reserved name, or a weak password.
     """
     user = User(username=username, **facts)
-    if user.service_of is None and username.lower().startswith(SERVICE_PREFIX):
-        raise Invalid(errors={"username": [f"Names that begin with {SERVICE_PREFIX} are service accounts'."]})
+    _require_free(user)
     set_first_password(user, password)
     _save(user)
     shown = {"platform_role": str(user.platform_role)} | ({"team": str(user.service_of)} if user.service_of else {})
@@ -76,12 +76,21 @@ def update_user(user: User, *, by: Any, reason: str = "", **changes: str) -> Use
     for name in before:
         setattr(row, name, changes[name])
         setattr(user, name, changes[name])
-    if "username" in before and row.username.lower().startswith(SERVICE_PREFIX):
-        raise Invalid(errors={"username": [f"Names that begin with {SERVICE_PREFIX} are service accounts'."]})
+    if "username" in before:
+        _require_free(row)
     _save(row, only=sorted(before))
     recent.forget()
     audit.record("update", row, by=by, reason=reason, before=before, after={name: changes[name] for name in before})
     return user
+
+
+def _require_free(user: User) -> None:
+    """Raises: Invalid for a name that no person may have."""
+    name = user.username.lower()
+    if user.service_of_id is None and name.startswith(SERVICE_PREFIX):
+        raise Invalid(errors={"username": [f"Names that begin with {SERVICE_PREFIX} are service accounts'."]})
+    if name in _RESERVED:
+        raise Invalid(errors={"username": ["This name is taken."]})
 
 
 def _save(user: User, only: list[str] | None = None) -> None:
