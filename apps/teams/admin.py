@@ -197,7 +197,7 @@ class TeamAdmin(GuardedAdmin):
 
     @override
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.import_view)
+        page = self.own_page(self.import_view)
         return [path("import/", page, name="teams_team_import"), *super().get_urls()]
 
     @override

@@ -132,7 +132,7 @@ class UserAdmin(GuardedAdmin):
 
     @override
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.offboard_view)
+        page = self.own_page(self.offboard_view)
         own = path("<path:object_id>/offboard/", page, name="accounts_user_offboard")
         return [own, *super().get_urls()]
 
