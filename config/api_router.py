@@ -5,8 +5,8 @@ from drf_spectacular.views import SpectacularJSONAPIView
 
 urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(authentication_classes=[]), name="api-schema"),
+    path("", include("apps.teams.api.urls")),  # before accounts: users/import/ is a word there, and no name
     path("", include("apps.accounts.api.urls")),
-    path("", include("apps.teams.api.urls")),
     path("", include("apps.credentials.api.urls")),
     path("", include("apps.directory.api.urls")),
     path("", include("apps.compute.api.urls")),

@@ -108,6 +108,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_WEB_THREADS": "Threads for synchronous views in each web process; each holds one PostgreSQL connection.",
         "FATHOM_ELEVATION_MINUTES": "How long an admin acts as one after he has taken up admin rights.",
         "FATHOM_ADMIN_TOKEN_HOURS": "The longest life of a token with the scope `admin`.",
+        "FATHOM_INVITATION_HOURS": "How long an invitation link can be used, unless less was chosen.",
+        "FATHOM_SELF_REGISTRATION": "Let people ask for an account at `/register/`; an admin approves or rejects it.",
         "FATHOM_TOKEN_KEPT_MS": "How long a web process believes a token it has just looked up: what is revoked elsewhere ends that much later.",
         "FATHOM_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR.",
         "FATHOM_DEBUG": "Django's debug pages. For development on one's own machine only; ignored in production.",

@@ -21,3 +21,24 @@ class IdentitySource(TextChoices):
     LOCAL = "local", "Fathom"
     LDAP = "ldap", "LDAP"
     OIDC = "oidc", "OpenID Connect"
+
+
+class Assets(TextChoices):
+    """What becomes of what a leaver owns."""
+
+    KEEP = "keep", "Keep: they stay his, and the teams' stay visible to the teams"
+    TRANSFER = "transfer", "Transfer to somebody else"
+
+
+class Jobs(TextChoices):
+    """What becomes of a leaver's running jobs; those that wait are always cancelled."""
+
+    STOP = "stop", "Stop them"
+    LET_FINISH = "let_finish", "Let those that run finish"
+
+
+class Belonging(TextChoices):
+    """What becomes of a leaver's memberships."""
+
+    KEEP = "keep", "Keep: who comes back is where he was"
+    END = "end", "End"

@@ -1,9 +1,16 @@
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 
+from apps.access import policy
+from apps.accounts.choices import Assets, Belonging, Jobs
+from apps.core.errors import Invalid
+
 LIFETIMES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never expires")]
-SCOPES = [("all", "Everything I may do"), ("read", "Read only")]
+SCOPES = [("all", "Everything its user may do"), ("read", "Read only"), ("chosen", "Only what is chosen here")]
+OVERLAPS = [("0", "at once"), ("1", "in 1 hour"), ("24", "in 1 day"), ("168", "in 7 days")]
+_BROAD = {"all", "read"}
 
 
 class LoginForm(forms.Form):
@@ -31,14 +38,111 @@ class SetupForm(forms.Form):
         return again
 
 
+class AccountForm(forms.Form):
+    """A person who chooses a name and a password."""
+
+    username = forms.CharField(max_length=150)
+    email = forms.EmailField(required=False)
+    first_name = forms.CharField(max_length=150, required=False)
+    last_name = forms.CharField(max_length=150, required=False)
+    password = forms.CharField(
+        max_length=4096, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+    again = forms.CharField(
+        max_length=4096,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        label="Password again",
+    )
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("password", again):
+            msg = "The two passwords differ."
+            raise forms.ValidationError(msg)
+        return again
+
+    def facts(self) -> dict[str, str]:
+        """Return what the services ask for."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "again"}
+
+
+class RegistrationForm(AccountForm):
+    note = forms.CharField(max_length=500, required=False, label="Why you need an account")
+
+
 class TokenForm(forms.Form):
     name = forms.CharField(max_length=100, error_messages={"required": "Say what it is for."})
     scope = forms.ChoiceField(choices=SCOPES, initial="all")
+    scopes = forms.MultipleChoiceField(required=False)
     expires_in_days = forms.ChoiceField(choices=LIFETIMES, required=False, initial="90")
+    addresses = forms.CharField(
+        max_length=3000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "placeholder": "192.0.2.0/24", "spellcheck": "false"}),
+    )
 
-    def days(self) -> int | None:
-        value = self.cleaned_data["expires_in_days"]
-        return int(value) if value else None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        single = [scope for scope in policy.all_scopes() if scope not in _BROAD]
+        self.fields["scopes"] = forms.MultipleChoiceField(required=False, choices=[(name, name) for name in single])
+
+    def groups(self) -> list[tuple[str, list[tuple[str, str, bool]]]]:
+        """List the single scopes by what they are about: value, action, and whether it is chosen."""
+        chosen = set(self["scopes"].value() or [])
+        found: dict[str, list[tuple[str, str, bool]]] = {}
+        for scope, _ in self.fields["scopes"].choices:  # type: ignore[attr-defined]  # set above
+            about, _, action = scope.partition(":")
+            found.setdefault(about, []).append((scope, action.replace("_", " ") or "act as an admin", scope in chosen))
+        return sorted(found.items())
+
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        if data.get("scope") == "chosen" and not data.get("scopes"):
+            self.add_error("scope", "Choose at least one thing it may do.")
+        return data
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the service asks for."""
+        data = self.cleaned_data
+        days = data["expires_in_days"]
+        return {
+            "name": data["name"],
+            "scopes": data["scopes"] if data["scope"] == "chosen" else [data["scope"]],
+            "expires_in": timedelta(days=int(days)) if days else None,
+            "addresses": data["addresses"].replace(",", " ").split(),
+        }
+
+
+class RotationForm(forms.Form):
+    overlap = forms.ChoiceField(choices=OVERLAPS, initial="24")
+
+    def span(self) -> timedelta:
+        return timedelta(hours=int(self.cleaned_data["overlap"]))
+
+
+class OffboardingForm(forms.Form):
+    """By which policy somebody leaves."""
+
+    assets = forms.ChoiceField(choices=Assets.choices, initial=Assets.KEEP, widget=forms.RadioSelect)
+    transfer_to = forms.CharField(
+        max_length=150,
+        required=False,
+        label="Transfer to",
+        help_text="A user name; he gets all of it. Empty: what a team can see goes to a maintainer of that team.",
+    )
+    jobs = forms.ChoiceField(choices=Jobs.choices, initial=Jobs.STOP, widget=forms.RadioSelect, label="Running jobs")
+    memberships = forms.ChoiceField(choices=Belonging.choices, initial=Belonging.KEEP, widget=forms.RadioSelect)
+    reason = forms.CharField(
+        max_length=500,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "size": 80}),
+        help_text="Written to the audit trail, with your name.",
+        error_messages={"required": "Say why."},
+    )
+
+    def nobody(self) -> Invalid:
+        """Return the refusal of an heir who does not exist."""
+        return Invalid(errors={"transfer_to": ["There is nobody of this name."]})
 
 
 def take_over(form: forms.Form, errors: Any) -> None:

@@ -11,7 +11,7 @@ from typing_extensions import override
 from apps.access.choices import ADMIN_SCOPE
 from apps.access.querysets import GuardedQuerySet
 from apps.accounts.choices import IdentitySource, PlatformRole, TokenKind
-from apps.accounts.querysets import ApiTokenQuerySet
+from apps.accounts.querysets import ApiTokenQuerySet, RegistrationQuerySet
 from apps.core.ids import new_id
 
 _Manager: Any = UserManager.from_queryset(GuardedQuerySet)
@@ -108,6 +108,11 @@ class ApiToken(models.Model):
     prefix = models.CharField(max_length=16, editable=False)
     scopes = models.JSONField(default=list)
     bound_to = models.CharField(max_length=80, blank=True, help_text='The one object a token reaches, as "model:id".')
+    addresses = models.JSONField(default=list, help_text="Networks it may be used from; none: from everywhere.")
+    replaces = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, editable=False, related_name="replacements"
+    )
+    outlives_user = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -130,6 +135,42 @@ class ApiToken(models.Model):
     @property
     def is_live(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class Registration(models.Model):
+    """Somebody who asked for an account by himself. There is no account before an admin says yes."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    username = models.CharField(max_length=150)
+    email = models.EmailField(blank=True)
+    first_name = models.CharField(max_length=150, blank=True)
+    last_name = models.CharField(max_length=150, blank=True)
+    note = models.CharField(max_length=500, blank=True)
+    password = models.CharField(max_length=128, blank=True, help_text="Its hash, until it was decided.")
+    ip = models.GenericIPAddressField(null=True)
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    reason = models.CharField(max_length=500, blank=True)
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    objects = RegistrationQuerySet["Registration"].as_manager()
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["-id"], name="registration_waits", condition=models.Q(decided_at=None)),
+            models.Index(fields=["ip", "created_at"], name="registrations_of_address"),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return self.username
+
+    @property
+    def state(self) -> str:
+        if self.decided_at is None:
+            return "waiting"
+        return "rejected" if self.user_id is None else "approved"
 
 
 class SetupLink(models.Model):

@@ -7,5 +7,7 @@ urlpatterns = [
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("setup/<str:token>/", views.SetupView.as_view(), name="setup"),
     path("tokens/", views.TokenListView.as_view(), name="token-list"),
+    path("register/", views.RegisterView.as_view(), name="register"),
+    path("tokens/<uuid:pk>/rotate/", views.TokenRotateView.as_view(), name="token-rotate"),
     path("tokens/<uuid:pk>/revoke/", views.TokenRevokeView.as_view(), name="token-revoke"),
 ]

@@ -1,9 +1,9 @@
 """Logging in and out, the one-time set-up page, and access tokens."""
 
-from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
@@ -18,9 +18,17 @@ from apps.access.views import GuardedView, error_page, page_after_login
 from apps.accounts import providers, services
 from apps.accounts.acting import keep_elevation
 from apps.accounts.choices import TokenKind
-from apps.accounts.forms import LoginForm, SetupForm, TokenForm, take_over
+from apps.accounts.forms import (
+    OVERLAPS,
+    LoginForm,
+    RegistrationForm,
+    RotationForm,
+    SetupForm,
+    TokenForm,
+    take_over,
+)
 from apps.accounts.models import ApiToken
-from apps.core.errors import Invalid, NotAuthenticated, NotFound, Throttled, Unready
+from apps.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled, Unready
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -51,7 +59,12 @@ class LoginView(View):
         return redirect(_next(request))
 
     def _page(self, request: HttpRequest, form: LoginForm, status: int = 200) -> HttpResponse:
-        context = {"form": form, "next": _next(request), "buttons": providers.buttons()}
+        context = {
+            "form": form,
+            "next": _next(request),
+            "buttons": providers.buttons(),
+            "may_register": settings.SELF_REGISTRATION,
+        }
         return render(request, "accounts/login.html", context, status=status)
 
 
@@ -106,31 +119,81 @@ class TokenListView(GuardedView):
         form = TokenForm(request.POST)
         if not form.is_valid():
             return self._page(request, form, status=400)
-        days = form.days()
         try:
-            token, value = services.issue_token(
-                self.user,
-                by=self.user,
-                name=form.cleaned_data["name"],
-                scopes=[form.cleaned_data["scope"]],
-                expires_in=None if days is None else timedelta(days=days),
-            )
-        except Invalid as refusal:
-            take_over(form, refusal.errors)
+            token, value = services.issue_token(self.user, by=self.user, **form.facts())
+        except (Invalid, NotAllowed) as refusal:
+            take_over(form, getattr(refusal, "errors", None) or {"scope": [refusal.detail]})
             return self._page(request, form, status=400)
         return self._page(request, TokenForm(), created=token, value=value, status=201)
 
     def _page(self, request: HttpRequest, form: TokenForm, *, status: int = 200, **extra: object) -> HttpResponse:
         rows = ApiToken.objects.visible_to(self.user, "view").filter(user=self.user, kind=TokenKind.PERSONAL)
         tokens = rows.filter(revoked_at=None).order_by("-created_at")[:200]
-        return render(request, "accounts/tokens.html", {"form": form, "tokens": tokens, **extra}, status=status)
+        context = {"form": form, "tokens": tokens, "overlaps": OVERLAPS, **extra}
+        return render(request, "accounts/tokens.html", context, status=status)
 
 
 class TokenRevokeView(GuardedView):
     policy_action: ClassVar[str] = "revoke"
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        token = self.find(ApiToken.objects.all(), pk=pk)
+        token = self.find(ApiToken.objects.select_related("user__service_of"), pk=pk)
         services.revoke_token(token, by=self.user)
         messages.success(request, f"The token {token.name} is revoked; whatever used it is now refused.")
-        return redirect(reverse("token-list"))
+        return redirect(_list_of(token))
+
+
+class TokenRotateView(GuardedView):
+    """A new token in place of one; it is shown once, in the answer."""
+
+    policy_action: ClassVar[str] = "rotate"
+
+    @method_decorator(never_cache)
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        token = self.find(ApiToken.objects.select_related("user__service_of"), pk=pk)
+        form = RotationForm(request.POST)
+        if not form.is_valid():
+            raise Invalid(errors={"overlap": ["One of those offered."]})
+        new, value = services.rotate_token(token, by=self.user, overlap=form.span())
+        token.refresh_from_db(fields=["expires_at"])
+        context = {"created": new, "value": value, "old": token, "back": _list_of(token)}
+        return render(request, "accounts/token_shown.html", context, status=201)
+
+
+def _list_of(token: ApiToken) -> str:
+    """Return the page on which a token stands: one's own, or its service account's."""
+    team = token.user.service_of
+    return (
+        reverse("token-list")
+        if team is None
+        else reverse("team-service-account", args=[team.slug, token.user.username])
+    )
+
+
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
+class RegisterView(View):
+    """Public, where the platform takes registrations: asks for an account, which an admin has to approve."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        try:
+            services.require_open()
+        except NotFound as error:
+            return error_page(request, error)
+        return render(request, "accounts/register.html", {"form": RegistrationForm()})
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = RegistrationForm(request.POST)
+        status = 400
+        try:
+            services.require_open()
+            if form.is_valid():
+                services.register(**form.facts())
+                return render(request, "accounts/registered.html", status=201)
+        except NotFound as error:
+            return error_page(request, error)
+        except Invalid as refusal:
+            take_over(form, refusal.errors)
+        except Throttled as refusal:
+            form.add_error(None, refusal.detail)
+            status = refusal.status
+        return render(request, "accounts/register.html", {"form": form}, status=status)

@@ -8,6 +8,8 @@ class ComputeConfig(AppConfig):
 
     @override
     def ready(self) -> None:
-        from apps.compute import policies  # noqa: PLC0415 -- models must be loaded first
+        from apps.accounts import handlers  # noqa: PLC0415 -- models must be loaded first
+        from apps.compute import offboarding, policies  # noqa: PLC0415 -- as above
 
         policies.declare()
+        handlers.on_offboard(offboarding.settle_jobs)

@@ -26,6 +26,7 @@ from apps.quotas import services as quotas
 from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode
 from apps.teams.models import Team
+from apps.teams.services import require_open
 from apps.tracking import services as tracking
 from apps.tracking.choices import RunStatus
 from apps.tracking.models import Run, Tag
@@ -143,6 +144,7 @@ def retry_experiment(experiment: Experiment, *, by: Any) -> Experiment:
     # LOCKING: a concurrent delete comes first, or not at all.
     lock_row(Workload.objects.filter(pk=experiment.workload_id))
     _require_live(experiment)
+    require_open(experiment.run.team)
     compute.request_retry(experiment.workload, by=by)
     audit.record("retry", experiment, by=by)
     return experiment
@@ -158,7 +160,7 @@ def clone_experiment(
     """
     policy.require(by, "clone", experiment)
     document = {key: value for key, value in experiment.spec.items() if key not in without} | dict(overrides or {})
-    if experiment.run.owner_id != by.pk and "code" in document and "code" not in (overrides or {}):
+    if "code" in document and "code" not in (overrides or {}):  # also of one's own: it may have come from who left
         _share_code(experiment, by)
     return submit_experiment(document, by=by, cloned_from=experiment)
 

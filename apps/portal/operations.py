@@ -1,4 +1,4 @@
-"""What an operator needs to know first: the numbers of the admin's front page. Ten queries, however much there is."""
+"""What an operator needs to know first: the numbers of the admin's front page. Eleven queries, however much there is."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from apps.accounts.models import LoginFailure
+from apps.accounts.models import LoginFailure, Registration
 from apps.compute.choices import ACTIVE, ClusterState, State
 from apps.compute.models import Cluster, Loop, Workload
 from apps.quotas.models import QuotaLimit
@@ -51,6 +51,7 @@ class Overview:
     stuck: int
     ended_badly: int
     login_failures: int
+    registrations: int
     clusters: list[ClusterNow]
     pressure: list[QuotaLimit]
     pressed_nodes: int
@@ -88,6 +89,7 @@ def overview(by: Any) -> Overview:
         stuck=workloads.stuck(STUCK_AFTER).count(),
         ended_badly=ended_badly.count(),
         login_failures=LoginFailure.objects.filter(at__gt=timezone.now() - _HOUR).count(),
+        registrations=Registration.objects.visible_to(by, "view").waiting().count(),
         clusters=_clusters(by, active),
         pressure=sorted(pressed, key=_share, reverse=True)[:_ROWS],
         pressed_nodes=pressed.values("node").distinct().count(),

@@ -1,20 +1,33 @@
 """Organizations, teams and who is in them."""
 
+from base64 import b64encode
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin import display
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, QuerySet
 from django.forms import BaseInlineFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin
-from apps.access.admin.display import link, list_url, related, time_of
+from apps.access.admin import GuardedAdmin, Reasoned
+from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
 from apps.access.admin.guarded import is_operator, may_operate
-from apps.teams import services
-from apps.teams.models import Membership, Organization, Team
+from apps.accounts.models import User
+from apps.core.errors import DomainError, Invalid
+from apps.teams import people_file, services
+from apps.teams.choices import TeamRole
+from apps.teams.forms import ImportForm
+from apps.teams.models import Invitation, Membership, Organization, Team
+
+_MOST_SHOWN = 500  # lines of a file: more than a person reads
 
 if TYPE_CHECKING:
     FormSet = BaseInlineFormSet[Any, Any, Any]
@@ -24,10 +37,43 @@ else:
     Inline = admin.TabularInline
 
 
+def _actions(archive: Any, effect: str) -> tuple[Reasoned, Reasoned]:
+    return (
+        Reasoned(
+            "archive",
+            archive,
+            label="Archive",
+            effect=effect,
+            done="archived",
+            applies=lambda row: row.archived_at is None,
+        ),
+        Reasoned(
+            "restore",
+            services.restore,
+            label="Restore",
+            effect="It takes new work and new members again. What was closed with it is opened one by one.",
+            done="restored",
+            applies=lambda row: row.archived_at is not None,
+        ),
+    )
+
+
+@display(description="state")
+def _state(_page: Any, row: Any) -> SafeString:
+    return chip("active" if row.archived_at is None else "archived")
+
+
 @admin.register(Organization)
 class OrganizationAdmin(GuardedAdmin):
+    """Made, renamed and archived; the slug stays, since others refer to it."""
+
     can_add = True
-    list_display = ("name", "slug", "team_count", "created")
+    can_change = True
+    policy_change = "manage"
+    list_display = ("name", "slug", "state", "team_count", "created")
+    list_filter = (("archived_at", admin.EmptyFieldListFilter),)
+    state = _state
+    actions = _actions(services.archive_organization, "All its teams are archived with it. Nothing is deleted.")
     search_fields = ("name", "slug")
     ordering = ("name",)
     created = time_of("created_at", "created")
@@ -39,7 +85,11 @@ class OrganizationAdmin(GuardedAdmin):
 
     @override
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return ("name", "slug", "team_count", "created") if obj else ("name", "slug")
+        return ("name", "slug", "state", "team_count", "created") if obj else ("name", "slug")
+
+    @override
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return ("slug", "state", "team_count", "created") if obj else ()
 
     @override
     def get_prepopulated_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
@@ -47,12 +97,21 @@ class OrganizationAdmin(GuardedAdmin):
 
     @override
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
+        if change:
+            _rename(Organization, obj, request)
+            return
         obj.pk = services.create_organization(slug=obj.slug, name=obj.name, by=request.user).pk
 
     @display(description="teams", ordering="number_of_teams")
     def team_count(self, organization: Any) -> SafeString:
         url = list_url("teams.team", organization__id__exact=organization.pk)
         return link(url, organization.number_of_teams)
+
+
+def _rename(model: Any, obj: Any, request: HttpRequest) -> None:
+    """Change the row as it is now: the form has put the new name onto `obj`."""
+    row = model.objects.visible_to(request.user, "view").get(pk=obj.pk)
+    services.rename(row, name=obj.name, by=request.user)
 
 
 class _MemberFormSet(FormSet):
@@ -105,13 +164,18 @@ class MembershipInline(Inline):
 
 @admin.register(Team)
 class TeamAdmin(GuardedAdmin):
-    """Created with its group; from then on its members are what changes."""
+    """Created with its group; from then on its name and its members are what changes."""
 
     can_add = True
     can_change = True
     policy_change = "manage"
-    list_display = ("name", "slug", "organization_shown", "member_count", "created")
-    list_filter = ("organization",)
+    list_display = ("name", "slug", "organization_shown", "state", "member_count", "created")
+    list_filter = ("organization", ("archived_at", admin.EmptyFieldListFilter))
+    state = _state
+    actions = _actions(
+        services.archive_team,
+        "No new work, no new members; its service accounts are disabled. What it has stays to be seen.",
+    )
     list_select_related = ("organization",)
     search_fields = ("name", "slug", "organization__name")
     ordering = ("name",)
@@ -125,11 +189,16 @@ class TeamAdmin(GuardedAdmin):
 
     @override
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return ("name", "slug", "organization_shown", "created") if obj else ("organization", "name", "slug")
+        return ("name", "slug", "organization_shown", "state", "created") if obj else ("organization", "name", "slug")
 
     @override
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return self.get_fields(request, obj) if obj else ()
+        return ("slug", "organization_shown", "state", "created") if obj else ()
+
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        page = self.own_page(self.import_view)
+        return [path("import/", page, name="teams_team_import"), *super().get_urls()]
 
     @override
     def get_prepopulated_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
@@ -141,7 +210,9 @@ class TeamAdmin(GuardedAdmin):
 
     @override
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
-        if not change:
+        if change:
+            _rename(Team, obj, request)
+        else:
             obj.pk = services.create_team(obj.organization, slug=obj.slug, name=obj.name, by=request.user).pk
 
     @override
@@ -152,6 +223,165 @@ class TeamAdmin(GuardedAdmin):
         for membership in changed:
             services.set_member(form.instance, membership.user, role=membership.role, by=request.user)
 
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        """Take a file of people: show what would happen, then do all of it or nothing."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = ImportForm(request.POST or None, request.FILES or None)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Import people",
+            "columns": ",".join(people_file.COLUMNS),
+            "form": form,
+            "report": None,
+            "problem": "",
+        }
+        if request.method == "POST" and form.is_valid():
+            context |= self._imported(request, form)
+        response = TemplateResponse(request, "admin/teams/import.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _imported(self, request: HttpRequest, form: ImportForm) -> dict[str, Any]:
+        content = form.content()
+        try:
+            report = services.import_people(content, by=request.user, dry_run="_confirmed" not in request.POST)
+        except DomainError as refusal:
+            sentences = [s for found in getattr(refusal, "errors", {}).values() for s in found]
+            return {"problem": " ".join(sentences[:20]) or refusal.detail}
+        links = [(name, settings.FATHOM_URL + link) for name, link in report.links]
+        text = people_file.write(("username", "link"), list(links))
+        wrong = [row for row in report.lines if row.errors]
+        rows = (wrong or report.lines)[:_MOST_SHOWN]
+        return {
+            "report": report,
+            "rows": rows,
+            "left": len(wrong or report.lines) - len(rows),
+            "links": links,
+            "links_text": text,
+            "links_file": b64encode(text.encode()).decode(),
+            "form": ImportForm(initial={"text": content.decode("utf-8-sig", errors="replace")}),
+        }
+
     @display(description="members", ordering="members")
     def member_count(self, team: Any) -> int:
         return int(team.members)
+
+
+class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not generic at run time
+    """A link into any teams; or one that opens an account which has no password yet."""
+
+    teams = forms.ModelMultipleChoiceField(Team.objects.none(), required=False)
+    role = forms.ChoiceField(choices=TeamRole.choices, initial=TeamRole.MEMBER, help_text="In each of these teams.")
+    account = forms.CharField(
+        max_length=150, required=False, help_text="User name of an account without a password, which the link opens."
+    )
+    days = forms.IntegerField(min_value=1, max_value=90, label="Works for so many days")
+
+    class Meta:
+        model = Invitation
+        fields = ("email",)
+
+
+@admin.register(Invitation)
+class InvitationAdmin(GuardedAdmin):
+    """Links by which people join: who made them, where they lead, what became of them. A new one is shown once."""
+
+    can_add = True
+    form = InvitationForm
+    list_display = ("recipient", "state_shown", "into", "made_by_shown", "created", "expires", "redeemed_by_shown")
+    list_select_related = ("made_by", "for_user", "redeemed_by")
+    list_filter = (
+        ("redeemed_at", admin.EmptyFieldListFilter),
+        ("revoked_at", admin.EmptyFieldListFilter),
+    )
+    search_fields = ("email", "made_by__username", "for_user__username", "redeemed_by__username")
+    ordering = ("-created_at",)
+    made_by_shown = related("made_by", "made by")
+    for_user_shown = related("for_user", "for the account")
+    redeemed_by_shown = related("redeemed_by", "redeemed by")
+    created = time_of("created_at", "made")
+    expires = time_of("expires_at", "expires")
+    redeemed = time_of("redeemed_at", "redeemed")
+    actions = (
+        Reasoned(
+            "revoke",
+            services.revoke_invitation,
+            label="Revoke",
+            effect="The link opens nothing any more.",
+            done="revoked",
+            applies=lambda invitation: invitation.state == "pending",
+        ),
+    )
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request).prefetch_related("teams__team")
+        return rows
+
+    @override
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        if obj is None:
+            return ("teams", "role", "account", "email", "days")
+        return (
+            "email", "state_shown", "into", "for_user_shown", "made_by_shown", "created", "expires", "redeemed",
+            "redeemed_by_shown",
+        )  # fmt: skip
+
+    @override
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return self.get_fields(request, obj) if obj else ()
+
+    @override
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        if obj is None:
+            open_teams = Team.objects.visible_to(request.user, "view").filter(archived_at=None)
+            form.base_fields["teams"].queryset = open_teams.order_by("name")
+            form.base_fields["days"].initial = max(1, settings.INVITATION_HOURS // 24)
+        return form
+
+    @override
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        data = form.cleaned_data
+        made, link = services.invite(
+            [(team, data["role"]) for team in data["teams"]],
+            by=request.user,
+            email=data["email"],
+            expires_in=timedelta(days=data["days"]),
+            for_user=self._account(request, data["account"]),
+        )
+        obj.pk = made.pk
+        request.invited = made, settings.FATHOM_URL + link  # type: ignore[attr-defined]  # carried to response_add
+
+    @override
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the link, this once."""
+        made, url = request.invited  # type: ignore[attr-defined]  # put there by save_model
+        context = {
+            **self.admin_site.each_context(request), "title": "Invitation link", "invitation": made, "url": url,
+        }  # fmt: skip
+        response = TemplateResponse(request, "admin/teams/invited.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _account(self, request: HttpRequest, name: str) -> User | None:
+        if not name:
+            return None
+        account: User | None = User.objects.visible_to(request.user, "view").filter(username=name).first()
+        if account is None:
+            raise Invalid(errors={"account": ["There is nobody of this name."]})
+        return account
+
+    @display(description="for")
+    def recipient(self, invitation: Invitation) -> str:
+        return str(invitation.for_user or invitation.email or "whoever has the link")
+
+    @display(description="state")
+    def state_shown(self, invitation: Invitation) -> SafeString:
+        looks = {"pending": "queued", "redeemed": "succeeded"}
+        return chip(looks.get(invitation.state, invitation.state), invitation.state)
+
+    @display(description="into")
+    def into(self, invitation: Invitation) -> str | SafeString:
+        return ", ".join(f"{place.team.slug} ({place.role})" for place in invitation.teams.all()) or NOTHING

@@ -18,6 +18,7 @@ class MembershipSource(TextChoices):
     DIRECTORY = "directory", "By the directory"
 
 
+SERVICE_ROLES = [(role.value, role.label) for role in (TeamRole.VIEWER, TeamRole.MEMBER)]  # never maintainer
 ROLE_ON_ASSETS = {
     TeamRole.VIEWER: Role.VIEWER,
     TeamRole.MEMBER: Role.EDITOR,

@@ -17,6 +17,7 @@ from apps.accounts import tokens
 from apps.accounts.models import ApiToken, User
 from apps.audit import services as audit
 from apps.core.errors import DomainError, NotAuthenticated, NotFound
+from apps.core.middleware import current_request
 from apps.tracking.models import Artifact, Run
 from apps.tracking.tickets import Ticket
 
@@ -30,13 +31,14 @@ REFUSALS = {401, 403, 404}  # the statuses of an attempt that was denied: the do
 
 _threads = ThreadPoolExecutor(2, thread_name_prefix="judge")
 _Verdict = tuple[float, int]  # good until (monotonic), who
-_verdicts: dict[tuple[str, UUID], _Verdict] = {}
-_pending: dict[tuple[str, UUID], "asyncio.Task[int]"] = {}
+_Key = tuple[str, UUID, str | None]  # digest of the token, run, and the address asked from: a token may be tied to some
+_verdicts: dict[_Key, _Verdict] = {}
+_pending: dict[_Key, "asyncio.Task[int]"] = {}
 
 
 async def may_log(token: str, run_id: UUID) -> int:
     """Return the id of the user of `token`, who may log to the run. Raises: NotAuthenticated, NotFound, NotAllowed."""
-    key = (tokens.digest(token), run_id)
+    key = (tokens.digest(token), run_id, current_request.get().ip)
     known = _verdicts.get(key)
     if known is not None and known[0] > time.monotonic():
         return known[1]
@@ -84,6 +86,7 @@ def _user_of(ticket: Ticket) -> User:
         found.token = ApiToken.objects.live().filter(pk=ticket.token, user=found).first()
         if found.token is None:
             raise _ended(found, ticket)
+        accounts.require_address(found.token)
     return found
 
 
@@ -92,7 +95,7 @@ def _ended(user: User | None, ticket: Ticket) -> DomainError:
     return audit.refused(user, "view", "tracking.run", refusal, object_id=str(ticket.run))
 
 
-async def _ask(key: tuple[str, UUID], token: str) -> int:
+async def _ask(key: _Key, token: str) -> int:
     asked_at = time.monotonic()
     try:
         user = await in_thread(_judge, token, key[1])

@@ -296,6 +296,8 @@ FATHOM_MAX_BODY_BYTES = env_int("FATHOM_MAX_BODY_BYTES", 5 * 1024**3)
 FATHOM_WEB_THREADS = env_int("FATHOM_WEB_THREADS", 8, low=1, high=256)
 ELEVATION_MINUTES = env_int("FATHOM_ELEVATION_MINUTES", 15, low=1, high=480)
 ADMIN_TOKEN_HOURS = env_int("FATHOM_ADMIN_TOKEN_HOURS", 24, low=1, high=720)
+INVITATION_HOURS = env_int("FATHOM_INVITATION_HOURS", 168, low=1, high=8760)
+SELF_REGISTRATION = env_bool("FATHOM_SELF_REGISTRATION")
 TOKEN_KEPT_SECONDS = env_int("FATHOM_TOKEN_KEPT_MS", 500, high=500) / 1000
 
 # --- API --------------------------------------------------------------------------------------------------------------
@@ -330,6 +332,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "KindEnum": "apps.accounts.choices.TokenKind",
         "CredentialKindEnum": "apps.credentials.choices.Kind",
         "ClusterStateEnum": "apps.compute.choices.ClusterState",
+        "TeamRoleEnum": "apps.teams.choices.TeamRole",
+        "ServiceRoleEnum": "apps.teams.choices.SERVICE_ROLES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

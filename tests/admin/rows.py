@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import ApiToken, LoginFailure, User
+from apps.accounts.models import ApiToken, LoginFailure, Registration, User
 from apps.compute import services as compute
 from apps.compute.lifecycle import transition
 from apps.compute.models import Attempt, Cluster, Loop, Workload
@@ -30,6 +30,10 @@ def make_row(no: int) -> Experiment:
     user = accounts.create_user(f"user-{no}", by=SYSTEM)
     teams.set_member(team, user, role="member", by=SYSTEM)
     accounts.issue_token(user, by=user, name=f"token-{no}")
+    teams.create_service_account(team, name="ci", by=SYSTEM)
+    teams.invite([(team, "member")], by=SYSTEM, email=f"guest-{no}@example.org")
+    decided = {"decided_at": timezone.now(), "decided_by": user, "user": user}
+    Registration.objects.create(username=f"guest-{no}", **decided)
     cluster = compute.save_cluster(Cluster(name=f"cluster-{no}", kind="fake", settings={}), by=SYSTEM)
     experiment = submit(user, team=team.slug, cluster=cluster.name, name=f"job-{no}")
     start(experiment.workload)

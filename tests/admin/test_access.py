@@ -19,18 +19,19 @@ from tests.admin.rows import make_row
 PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label_lower)
 LABELS = [page.opts.label_lower for page in PAGES]
 EXPECTED = [
-    "accounts.apitoken", "accounts.loginfailure", "accounts.user", "audit.auditevent", "compute.attempt",
-    "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent", "credentials.credential",
-    "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
-    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.organization", "teams.team",
-    "tracking.artifact", "tracking.project", "tracking.run",
+    "accounts.apitoken", "accounts.loginfailure", "accounts.registration", "accounts.user", "audit.auditevent",
+    "compute.attempt", "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent",
+    "credentials.credential", "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
+    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.invitation", "teams.organization",
+    "teams.team", "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
 CAN_ADD = {
     "accounts.user", "compute.cluster", "credentials.credential", "directory.directoryrule",
-    "directory.directorysync", "teams.organization", "teams.team",
+    "directory.directorysync", "teams.invitation", "teams.organization", "teams.team",
 }  # fmt: skip
 CAN_CHANGE = {
-    "compute.cluster", "credentials.credential", "directory.directoryrule", "quotas.quotanode", "teams.team",
+    "accounts.user", "compute.cluster", "credentials.credential", "directory.directoryrule", "quotas.quotanode",
+    "teams.organization", "teams.team",
 }  # fmt: skip
 MODELS = {page.opts.label_lower: page.model for page in PAGES}
 

@@ -46,6 +46,8 @@ def audited(action: str) -> AuditEvent:
 def test_these_actions_exist() -> None:
     assert set(REASONED) == {
         ("accounts.apitoken", "revoke"),
+        ("accounts.registration", "approve"),
+        ("accounts.registration", "reject"),
         ("accounts.user", "disable"),
         ("accounts.user", "enable"),
         ("compute.cluster", "drain"),
@@ -54,6 +56,11 @@ def test_these_actions_exist() -> None:
         ("compute.workload", "requeue"),
         ("credentials.credential", "revoke"),
         ("directory.directoryrule", "remove"),
+        ("teams.invitation", "revoke"),
+        ("teams.organization", "archive"),
+        ("teams.organization", "restore"),
+        ("teams.team", "archive"),
+        ("teams.team", "restore"),
     }
 
 
@@ -137,7 +144,11 @@ def test_disabled_user_is_out_and_can_be_let_in_again(browser: Client, alice: Us
     assert token_of("user-1").revoked_at is not None
     assert client.get("/api/v2/me/").status_code in {401, 403}
     event = audited("disable")
-    assert (event.reason, event.data) == ("left the company", {"revoked_tokens": 1})
+    assert (event.reason, event.data["revoked_tokens"]) == ("left the company", 1)
+    assert event.data["effects"] == {
+        "tokens revoked": 1, "sessions ended": 1, "projects kept": 1, "runs kept": 1, "memberships kept": 1,
+        "running jobs stopped": 1,
+    }  # fmt: skip
     do(browser, user, "enable", "came back")
     user.refresh_from_db()
     assert user.is_active

@@ -33,7 +33,9 @@ def test_user_with_password(browser: Client, client: Client) -> None:
 
 
 def test_user_without_password_and_operator(browser: Client) -> None:
-    browser.post(url_of("accounts.user", "add"), {"username": "robot", "email": "", "password": "", "is_admin": "on"})
+    browser.post(
+        url_of("accounts.user", "add"), {"username": "robot", "email": "", "password": "", "platform_role": "admin"}
+    )
     robot = User.objects.get(username="robot")
     assert not robot.has_usable_password()
     assert robot.platform_role == "admin"
@@ -70,7 +72,7 @@ def test_organization_and_team(browser: Client) -> None:
 
 def members_form(team: Team, *rows: dict[str, Any]) -> dict[str, Any]:
     known = team.memberships.count()
-    data: dict[str, Any] = {"memberships-TOTAL_FORMS": len(rows), "memberships-INITIAL_FORMS": known}
+    data: dict[str, Any] = {"name": team.name, "memberships-TOTAL_FORMS": len(rows), "memberships-INITIAL_FORMS": known}
     for no, row in enumerate(rows):
         data |= {f"memberships-{no}-{name}": value for name, value in {"team": team.pk, **row}.items()}
     return data
@@ -107,10 +109,11 @@ def test_membership_cannot_be_handed_to_somebody_else(browser: Client, alice: Us
     assert not halfway.groups.exists()
 
 
-def test_name_of_a_team_is_not_taken_from_a_post(browser: Client, team: Team) -> None:
-    browser.post(url_of("teams.team", "change", team.pk), {"name": "Other", "slug": "other", **members_form(team)})
+def test_a_team_is_renamed_and_its_slug_is_not_taken_from_a_post(browser: Client, team: Team) -> None:
+    browser.post(url_of("teams.team", "change", team.pk), {**members_form(team), "name": "Other", "slug": "other"})
     team.refresh_from_db()
-    assert (team.name, team.slug) == ("Vision", "vision")
+    assert (team.name, team.slug) == ("Other", "vision")
+    assert last_event() == ("rename", "teams.team", "sre", "admin")
 
 
 def cluster_form(**more: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@ PUBLIC_ROUTES: dict[str, str] = {
     "/login/": "one comes in here",
     "/login/oidc/": "one comes in here from another site, which has signed who one is",
     "/setup/<str:token>/": "the first admin holds a one-time link and nothing else",
+    "/join/<str:token>/": "who is invited holds a one-time link and nothing else",
+    "/register/": "who has no account asks for one here, where that is switched on",
     "/admin/login/": "operators come in here",
     "/api/v2/auth/login/": "scripts come in here",
     "/api/v2/schema/": "documentation: the same for everybody, holds no data",

@@ -10,6 +10,8 @@ GLUE = {"core", "audit", "access"}  # may be imported whole
 ALSO_PUBLIC: dict[str, str] = {
     "apps.accounts.authentication": "how a bearer token is read from a header: once, for views and native handlers",
     "apps.accounts.providers": "where a source of identities is made known to the login page and the password check",
+    "apps.accounts.api": "tokens, and the question `?dry_run=`, have one form, also at the doors of teams",
+    "apps.accounts.forms": "the form of a new token and of a new account, also on the pages of teams",
     "apps.accounts.tokens": "the form of a token and its digest, for who keeps a verdict by it",
     "apps.compute.logs": "the log store: reading by offset is no write and belongs to no queryset",
     "apps.compute.placement": "where something would run: a question, asked before there is anything to write",

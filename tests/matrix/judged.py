@@ -19,7 +19,7 @@ def expected_page(row: Row) -> dict[str, int]:
     if row.public:
         return {**dict.fromkeys((*OUTSIDE, *TOKENS), row.ok), **dict.fromkeys(PEOPLE, row.inside or row.ok)}
     inside = {name: _by_role(row, name) if row.model else row.ok for name in PEOPLE}
-    return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside}
+    return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside, **row.but}
 
 
 def expected_api(row: Row) -> dict[str, int]:
@@ -30,11 +30,15 @@ def expected_api(row: Row) -> dict[str, int]:
         return {**dict.fromkeys(OUTSIDE, 401), **inside, **dict.fromkeys(TOKENS, 403)}
     if row.model is None:
         inside = {**dict.fromkeys(PEOPLE, row.ok), "aud": 403 if row.scope and not _is_own_account(row) else row.ok}
-        tokens = dict.fromkeys(TOKENS, 403 if row.scope else row.ok)
+        if row.admin_only:
+            inside = {name: row.ok if name == "sre" else 403 for name in PEOPLE}
+        tokens = dict.fromkeys(TOKENS, 403 if row.scope or row.admin_only else row.ok)
     else:
         inside = {name: _by_role(row, name) for name in PEOPLE}
+        if row.admin_only:
+            inside = {name: code if name == "sre" or code == 404 else 403 for name, code in inside.items()}
         tokens = {"reader": _reading(row), "job": _own_job(row), "stray": 404}
-    return {**dict.fromkeys(OUTSIDE, 401), **inside, **tokens}
+    return {**dict.fromkeys(OUTSIDE, 401), **inside, **tokens, **row.but}
 
 
 def _operates(row: Row, name: str) -> bool:

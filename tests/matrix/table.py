@@ -9,11 +9,11 @@ from typing import Any
 
 from django.db.models import Model
 
-from apps.accounts.models import ApiToken
+from apps.accounts.models import ApiToken, Registration, User
 from apps.compute.models import Cluster
 from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
-from apps.teams.models import Membership, Team
+from apps.teams.models import Invitation, Membership, Organization, Team
 from apps.tracking.models import Artifact, Project, Run
 from tests.matrix.world import World
 
@@ -41,6 +41,10 @@ class Row:
     inside: int = 0  # what a public page answers to those who are logged in, if it differs
     token_only: bool = False  # a session is nobody here
     operators: bool = False  # without an object: for admins, and for auditors what only reads
+    admin_only: bool = False  # whatever one's role: only an admin who acts as one
+    but: dict[str, int] = field(
+        default_factory=dict
+    )  # who is answered otherwise than his role says, with the reason beside it
     query: str = ""
 
     @property
@@ -82,6 +86,27 @@ def _credential(world: World) -> dict[str, Any]:
 
 _NEW_CREDENTIAL = {"name": "new", "kind": "generic", "values": {"value": "another-secret"}}
 
+
+def _own_token(world: World) -> dict[str, Any]:
+    return {"pk": world.token.pk}
+
+
+def _service(world: World) -> dict[str, Any]:
+    return {**_team(world), "name": world.robot.username}
+
+
+def _link(_world: World) -> dict[str, Any]:
+    return {"token": "never-was"}
+
+
+def _invitation(world: World) -> dict[str, Any]:
+    return {"pk": world.invitation.pk}
+
+
+def _token_form(_world: World) -> dict[str, Any]:
+    return {"name": "t", "scope": "read", "expires_in_days": "7"}
+
+
 PAGES = [
     Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
@@ -93,9 +118,29 @@ PAGES = [
     Row("GET", "usage"),
     Row("GET", "search"),
     Row("POST", "preferences", 302),
+    Row("GET", "register", 404, public=True),  # switched off
+    Row("POST", "register", 404, public=True),
+    Row("GET", "join", 404, public=True, names=_link),
+    Row("POST", "join", 404, public=True, names=_link),
     Row("GET", "token-list"),
-    Row("POST", "token-list", 201, data=lambda _world: {"name": "t", "scope": "read", "expires_in_days": "7"}),
-    Row("POST", "token-revoke", 302, ApiToken, "revoke", "own", lambda world: {"pk": world.token.pk}),
+    Row("POST", "token-list", 201, data=_token_form),
+    Row("POST", "token-revoke", 302, ApiToken, "revoke", "own", _own_token),
+    Row(
+        "POST", "token-rotate", 201, ApiToken, "rotate", "own", _own_token, lambda _world: {"overlap": "24"},
+        but={"sre": 403},  # an admin ends a token, and never has its value
+    ),
+    Row("POST", "team-invite", 201, Team, "manage", "team", _team, lambda _world: {"role": "member", "days": "7"}),
+    Row(
+        "POST", "team-invitation-revoke", 302, Invitation, "revoke", "invitation",
+        lambda world: {**_team(world), **_invitation(world)},
+    ),
+    Row(
+        "POST", "team-service-account-add", 302, Team, "manage", "team", _team,
+        lambda _world: {"name": "new", "role": "member"},
+    ),
+    Row("GET", "team-service-account", 200, Team, "manage", "team", _service),
+    Row("POST", "team-service-account", 302, Team, "manage", "team", _service, lambda _world: {"role": "viewer"}),
+    Row("POST", "team-service-token-add", 201, Team, "manage", "team", _service, _token_form),
     Row("GET", "team-list"),
     Row("GET", "team", 200, Team, "view", "team", _team),
     Row("GET", "team-history", 200, Team, "view", "team", _team),
@@ -161,6 +206,81 @@ def _on_run(method: str, name: str, ok: int, action: str, **more: Any) -> Row:
     return Row(method, f"api-run-{name}", ok, Run, action, "ended", _by_id(_ended), **more)
 
 
+def _alice(world: World) -> dict[str, Any]:
+    return {"username": world.cast.alice.username}
+
+
+def _bob_in_team(world: World) -> dict[str, Any]:
+    return {**_team(world), "username": world.cast.bob.username}
+
+
+def _registration(world: World) -> dict[str, Any]:
+    return {"pk": world.registration.pk}
+
+
+def _organization(world: World) -> dict[str, Any]:
+    return {"slug": world.cast.organization.slug}
+
+
+def _reason(_world: World) -> dict[str, Any]:
+    return {"reason": "x"}
+
+
+def _on_user(verb: str, query: str = "") -> Row:
+    return Row("POST", f"api-user-{verb}", 200, User, "manage", "person", _alice, _reason, query=query)
+
+
+PEOPLE_API = [
+    Row("POST", "api-token-rotate", 201, ApiToken, "rotate", "own", _own_token, but={"sre": 403}),  # as on the page
+    Row("GET", "api-user-list"),
+    Row("POST", "api-user-list", 201, admin_only=True, data=lambda _world: {"username": "new"}),
+    Row("GET", "api-user-detail", 200, User, "view", "person", _alice),
+    Row("PATCH", "api-user-detail", 200, User, "manage", "person", _alice, lambda _world: {"first_name": "A"}),
+    _on_user("disable"),
+    _on_user("enable"),
+    _on_user("offboard", "?dry_run=true"),
+    Row(
+        "POST", "api-user-import", 200, admin_only=True, data=lambda _world: {"csv": "username\nnew\n"},
+        query="?dry_run=true",
+    ),
+    Row("GET", "api-registration-list"),
+    Row("GET", "api-registration-detail", 200, Registration, "view", "registration", _registration),
+    Row("POST", "api-registration-approve", 200, Registration, "decide", "registration", _registration, _reason),
+    Row("POST", "api-registration-reject", 200, Registration, "decide", "registration", _registration, _reason),
+    Row("GET", "api-organization-list"),
+    Row("POST", "api-organization-list", 201, admin_only=True, data=lambda _world: {"slug": "new", "name": "New"}),
+    Row("GET", "api-organization-detail", 200, Organization, "view", "org", _organization),
+    Row(
+        "PATCH", "api-organization-detail", 200, Organization, "manage", "org", _organization,
+        lambda _world: {"name": "Acme!"},
+    ),
+    Row(
+        "POST", "api-team-list", 201, admin_only=True,
+        data=lambda world: {"organization": world.cast.organization.slug, "slug": "new", "name": "New"},
+    ),
+    Row(
+        "PATCH", "api-team-detail", 200, Team, "manage", "team", _team, lambda _world: {"name": "Sight"},
+        admin_only=True,
+    ),
+    Row("PUT", "api-team-member", 200, Team, "manage", "team", _bob_in_team, lambda _world: {"role": "member"}),
+    Row("DELETE", "api-team-member", 204, Team, "manage", "team", _bob_in_team),
+    Row("GET", "api-service-account-list", 200, Team, "view", "team", _team),
+    Row("POST", "api-service-account-list", 201, Team, "manage", "team", _team, lambda _world: {"name": "new"}),
+    Row("GET", "api-service-account-detail", 200, Team, "view", "team", _service),
+    Row(
+        "PATCH", "api-service-account-detail", 200, Team, "manage", "team", _service, lambda _world: {"role": "viewer"}
+    ),
+    Row("POST", "api-service-account-token", 201, Team, "manage", "team", _service, lambda _world: {"name": "t"}),
+    Row("GET", "api-invitation-list"),
+    Row(
+        "POST", "api-invitation-list", 201, Team, "manage", "team",
+        data=lambda world: {"teams": [{"team": world.cast.team.slug, "role": "member"}]},
+    ),
+    Row("GET", "api-invitation-detail", 200, Invitation, "view", "invitation", _invitation),
+    Row("DELETE", "api-invitation-detail", 204, Invitation, "revoke", "invitation", _invitation),
+]  # fmt: skip
+
+
 def _file(world: World) -> dict[str, Any]:
     return {"id": world.ended.pk, "path": world.artifact.path}
 
@@ -171,6 +291,7 @@ def _on_credential(method: str, name: str, ok: int, action: str, data: Any = Non
 
 
 API = [
+    *PEOPLE_API,
     Row("GET", "api-schema", public=True),
     Row("GET", "api-spec-schema", public=True),
     Row("POST", "api-login", 400, public=True),

@@ -50,7 +50,9 @@ def test_the_registry_accounts_for_every_admin_route() -> None:
     named |= {"admin:audit_auditevent_export"}
     known = named | {f"admin:{page}" for page in (*SITE, "login", "app_list", "view_on_site", "")}
     assert named <= served
-    assert {name for name in served - known if not re.fullmatch(r"admin:\w+_(check|password_change)", name)} == set()
+    assert {
+        name for name in served - known if not re.fullmatch(r"admin:\w+_(check|password_change|offboard|import)", name)
+    } == set()
 
 
 def test_there_are_pages() -> None:
@@ -102,3 +104,9 @@ def test_action_asks_an_operator_for_a_reason(model: Any, name: str, world: Worl
     """Chosen without a reason it changes nothing and asks; for everybody else there is no such action."""
     data = {"action": name, ACTION_CHECKBOX_NAME: [str(example_of(world, model).pk)], "index": 0}
     assert _statuses(world, _url(model, "changelist"), "post", data) == _for_operators(200)
+
+
+@pytest.mark.parametrize("page", ["accounts_user_offboard", "teams_team_import"])
+def test_pages_of_our_own(page: str, world: World) -> None:
+    args = [world.cast.alice.pk] if page == "accounts_user_offboard" else []
+    assert _statuses(world, reverse(f"admin:{page}", args=args)) == _for_operators(403) | {"sre": 200}

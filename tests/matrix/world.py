@@ -14,7 +14,7 @@ from django.db.models import F
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import ApiToken, LoginFailure, User
+from apps.accounts.models import ApiToken, LoginFailure, Registration, User
 from apps.compute import logs
 from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
@@ -25,7 +25,8 @@ from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.quotas.models import QuotaNode, Reservation
-from apps.teams.models import Membership
+from apps.teams import services as teams
+from apps.teams.models import Invitation, Membership
 from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag
 from tests import people
 
@@ -43,6 +44,10 @@ ROLES: dict[str, dict[str, Role]] = {
     "own": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
     "team": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "credential": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "person": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": VIEWER, "olaf": NONE},
+    "org": {"alice": VIEWER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": VIEWER, "olaf": VIEWER},
+    "invitation": {"alice": NONE, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "registration": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], NONE),
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
 EXPERIMENTS = ("ended", "waiting", "private", "organization", "public")
@@ -70,6 +75,9 @@ class World:
     credential: Credential
     rule: DirectoryRule
     sync: DirectorySync
+    robot: User
+    invitation: Invitation
+    registration: Registration
     bearers: dict[str, str]
     sessions: dict[str, str]
 
@@ -100,10 +108,14 @@ def make_world() -> World:
     credential = _credential(alice, cast)
     rule, sync = _directory(cast)
     _records()
+    robot = teams.create_service_account(cast.team, name="ci", by=SYSTEM)
+    invitation, _ = teams.invite([(cast.team, "member")], by=cast.mia, email=f"{SECRET}@example.org")
+    registration = Registration.objects.create(username=f"newt-{SECRET}", email=f"{SECRET}@example.org")
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        artifact=artifact, credential=credential, rule=rule, sync=sync, bearers=bearers, sessions=_sessions(cast),
+        artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot, invitation=invitation,
+        registration=registration, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 

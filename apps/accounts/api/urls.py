@@ -1,12 +1,14 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from apps.accounts.api import schema, views
+from apps.accounts.api import people, schema, views
 
 __all__ = ["schema", "urlpatterns"]  # importing the schema extension registers it
 
 router = SimpleRouter()
 router.register("tokens", views.TokenViewSet, basename="api-token")
+router.register("users", people.UserViewSet, basename="api-user")
+router.register("registrations", people.RegistrationViewSet, basename="api-registration")
 
 urlpatterns = [
     path("me/", views.MeView.as_view({"get": "retrieve"}), name="api-me"),

@@ -1,7 +1,9 @@
 from typing import Any, ClassVar, cast
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +17,7 @@ from apps.accounts.api.serializers import (
     LoginSerializer,
     MeSerializer,
     NewTokenSerializer,
+    RotationSerializer,
     TokenSerializer,
 )
 from apps.accounts.choices import PlatformRole
@@ -63,12 +66,13 @@ class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
     serializer_class = TokenSerializer
     shown_once = frozenset({"token"})
     policy_actions: ClassVar = {
-        "list": "view",
-        "retrieve": "view",
-        "history": "view",
-        "create": "create",
+        "list": "view", "retrieve": "view", "history": "view", "create": "create", "rotate": "rotate",
         "destroy": "revoke",
-    }
+    }  # fmt: skip
+
+    @override
+    def shape(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.select_related("user", "user__service_of")
 
     @extend_schema(operation_id="tokens_create", request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
     def create(self, request: Request) -> Response:
@@ -78,6 +82,14 @@ class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
         user = cast("User", request.user)
         return _issue(user, user, asked)
 
+    @extend_schema(operation_id="tokens_rotate", request=RotationSerializer, responses={201: IssuedTokenSerializer})
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
+        """Replace a token by a new one with the same rights; the old one works on for the overlap."""
+        asked = RotationSerializer(data=request.data or {})
+        asked.is_valid(raise_exception=True)
+        return issued(*services.rotate_token(self.get_object(), by=request.user, overlap=asked.overlap()))
+
     @extend_schema(operation_id="tokens_destroy", responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Revoke a token at once."""
@@ -86,9 +98,10 @@ class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
 
 
 def _issue(user: User, by: Any, asked: NewTokenSerializer) -> Response:
-    data = asked.validated_data
-    token, value = services.issue_token(
-        user, by=by, name=data["name"], scopes=data["scopes"], expires_in=asked.lifetime()
-    )
+    return issued(*services.issue_token(user, by=by, **asked.facts()))
+
+
+def issued(token: ApiToken, value: str) -> Response:
+    """Answer with a new token: this once, with its value."""
     token.refresh_from_db()
     return Response({**TokenSerializer(token).data, "token": value}, status=status.HTTP_201_CREATED)

@@ -5,12 +5,34 @@ from apps.accounts.services.api_tokens import (
     issue_run_token,
     issue_token,
     note_use,
+    require_address,
     revoke_bound_tokens,
     revoke_token,
+    rotate_token,
 )
 from apps.accounts.services.elevation import elevate, elevated_until
 from apps.accounts.services.logins import log_in
-from apps.accounts.services.people import create_user, disable_user, enable_user, set_platform_role
+from apps.accounts.services.offboarding import (
+    close_account,
+    disable_user,
+    enable_user,
+    keep_run_tokens,
+    offboard_user,
+)
+from apps.accounts.services.people import (
+    SERVICE_PREFIX,
+    create_user,
+    open_account,
+    set_first_password,
+    set_platform_role,
+    update_user,
+)
+from apps.accounts.services.registrations import (
+    approve_registration,
+    register,
+    reject_registration,
+    require_open,
+)
 from apps.accounts.services.setup import (
     SETUP_LINK_LIFETIME,
     is_setup_link_live,
@@ -19,8 +41,11 @@ from apps.accounts.services.setup import (
 )
 
 __all__ = [
+    "SERVICE_PREFIX",
     "SETUP_LINK_LIFETIME",
+    "approve_registration",
     "authenticate_token",
+    "close_account",
     "create_user",
     "disable_user",
     "elevate",
@@ -30,10 +55,20 @@ __all__ = [
     "issue_run_token",
     "issue_setup_link",
     "issue_token",
+    "keep_run_tokens",
     "log_in",
     "note_use",
+    "offboard_user",
+    "open_account",
     "redeem_setup_link",
+    "register",
+    "reject_registration",
+    "require_address",
+    "require_open",
     "revoke_bound_tokens",
     "revoke_token",
+    "rotate_token",
+    "set_first_password",
     "set_platform_role",
+    "update_user",
 ]

@@ -1,10 +1,11 @@
 """Writes on API tokens, and whose a token is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import orjson
+import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
@@ -14,21 +15,28 @@ from django.utils import timezone
 from apps.access import policy
 from apps.access.choices import ADMIN_SCOPE
 from apps.access.principal import SYSTEM
+from apps.accounts import addresses as networks
 from apps.accounts import recent, tokens
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, User
 from apps.audit import services as audit
-from apps.core.errors import DomainError, Invalid, NotAllowed, NotAuthenticated
+from apps.core.errors import Conflict, DomainError, Invalid, NotAllowed, NotAuthenticated
 from apps.core.ids import new_id
+from apps.core.locks import lock_row
 from apps.core.middleware import current_request
 
 _LAST_USED_STEP = timedelta(minutes=1)
 _LONGEST_LIFE_DAYS = 3650
+_LONGEST_OVERLAP = timedelta(days=7)
+# An attempt that starts when its user has left is one that was let finish: its token works on, for its run alone.
 _INSERT_FOR_RUN = """
-    INSERT INTO accounts_apitoken (id, user_id, name, kind, digest, prefix, scopes, bound_to, expires_at)
-    VALUES (%(id)s, %(user)s, %(name)s, %(kind)s, %(digest)s, %(prefix)s, %(scopes)s, %(bound_to)s, %(expires_at)s)
+    INSERT INTO accounts_apitoken
+           (id, user_id, name, kind, digest, prefix, scopes, bound_to, expires_at, addresses, outlives_user)
+    SELECT %(id)s, id, %(name)s, %(kind)s, %(digest)s, %(prefix)s, %(scopes)s, %(bound_to)s, %(expires_at)s, '[]', NOT is_active
+      FROM accounts_user WHERE id = %(user)s
         ON CONFLICT DO NOTHING
 """
+logger = structlog.get_logger(__name__)
 
 
 @transaction.atomic
@@ -39,28 +47,75 @@ def issue_token(
     name: str,
     scopes: Sequence[str] = ("all",),
     expires_in: timedelta | None = timedelta(days=90),
+    addresses: Iterable[str] = (),
 ) -> tuple[ApiToken, str]:
-    """Make a personal token for `user`; the second result is the token itself, which is never to be had again. Audited.
+    """Make a token for `user`; the second result is the token itself, which is never to be had again. Audited.
 
-    Raises: Invalid for an unknown scope or lifetime, NotAllowed when `by` is somebody else or acts through a narrower token.
+    A person makes his own; a service account's are made by who maintains its team. `addresses` are the networks it may
+    be used from, none for everywhere.
+    Raises: Invalid for an unknown scope, lifetime or network, NotAllowed for others, and when `by` acts through a
+    narrower token.
     """
-    if by is not SYSTEM and by.pk != user.pk:
-        msg = "A token is made by its owner only."
-        raise NotAllowed(msg)
+    kind = _kind_for(user, by)
     policy.require_active(by, "apitoken:create")
     _check_scopes(scopes, by, expires_in)
+    if kind == TokenKind.SERVICE and ADMIN_SCOPE in scopes:
+        raise Invalid(errors={"scopes": ["A service account is never an admin."]})
     if expires_in is not None and not timedelta(0) < expires_in <= timedelta(days=_LONGEST_LIFE_DAYS):
         raise Invalid(errors={"expires_in_days": [f"Must be between 1 and {_LONGEST_LIFE_DAYS}."]})
-    value = tokens.random_token(TokenKind.PERSONAL)
-    token = ApiToken.objects.create(
-        user=user,
-        name=name,
-        digest=tokens.digest(value),
-        prefix=value[:12],
-        scopes=list(dict.fromkeys(scopes)),
-        expires_at=None if expires_in is None else timezone.now() + expires_in,
-    )
-    audit.record("create", token, by=by, scopes=token.scopes)
+    facts = {"name": name, "scopes": list(dict.fromkeys(scopes)), "addresses": networks.parse(addresses)}
+    token, value = _make(user, kind, expires_in, facts)
+    audit.record("create", token, by=by, scopes=token.scopes, addresses=token.addresses, of=user.username)
+    return token, value
+
+
+@transaction.atomic
+def rotate_token(token: ApiToken, *, by: Any, overlap: timedelta = timedelta(hours=24)) -> tuple[ApiToken, str]:
+    """Replace a token by a new one with the same rights and length of life; the old one ends after `overlap`. Audited.
+
+    The second result is the new token itself, which is never to be had again.
+    Raises: NotAllowed, Invalid for an overlap that is negative or longer than 7 days, Conflict for a token that has
+    ended, belongs to a run, or was replaced before.
+    """
+    policy.require(by, "rotate", token)
+    if not timedelta(0) <= overlap <= _LONGEST_OVERLAP:
+        raise Invalid(errors={"overlap": ["Between nothing and 7 days."]})
+    old = lock_row(ApiToken.objects.filter(pk=token.pk))
+    kind = _kind_for(token.user, by)
+    if not old.is_live or old.kind == TokenKind.RUN or ApiToken.objects.filter(replaces=old).exists():
+        msg = "Only a live personal or service token is replaced, and only once."
+        raise Conflict(msg)
+    life = None if old.expires_at is None else old.expires_at - old.created_at
+    _check_scopes(old.scopes, by, life)
+    facts = {"name": old.name, "scopes": old.scopes, "addresses": old.addresses, "replaces": old}
+    new, value = _make(token.user, kind, life, facts)
+    ends_at = timezone.now() + overlap
+    old.expires_at = ends_at if old.expires_at is None else min(ends_at, old.expires_at)
+    old.save(update_fields=["expires_at"])
+    recent.forget()
+    audit.record("rotate", old, by=by, replaced_by=str(new.pk), old_ends_at=old.expires_at.isoformat())
+    return new, value
+
+
+def _kind_for(user: User, by: Any) -> TokenKind:
+    """Say which kind of token `by` may make for `user`. Raises: NotAllowed, NotFound, Conflict."""
+    if user.service_of is None:
+        if by is not SYSTEM and by.pk != user.pk:
+            msg = "A token is made by its owner only."
+            raise NotAllowed(msg)
+        return TokenKind.PERSONAL
+    policy.require(by, "manage", user.service_of)
+    if not user.is_active:
+        msg = "The service account is disabled."
+        raise Conflict(msg)
+    return TokenKind.SERVICE
+
+
+def _make(user: User, kind: TokenKind, life: timedelta | None, facts: dict[str, Any]) -> tuple[ApiToken, str]:
+    value = tokens.random_token(kind)
+    expires_at = None if life is None else timezone.now() + life
+    digest, prefix = tokens.digest(value), value[:12]
+    token = ApiToken.objects.create(user=user, kind=kind, digest=digest, prefix=prefix, expires_at=expires_at, **facts)
     return token, value
 
 
@@ -108,6 +163,8 @@ def revoke_bound_tokens(bound_to: str) -> None:
 def revoke_token(token: ApiToken, *, by: Any, reason: str = "") -> None:
     """End a token at once. Idempotent. Audited. Raises: NotAllowed."""
     policy.require(by, "revoke", token)
+    if by.changes_nothing and token.user_id != by.pk:
+        raise NotAllowed(by.changes_nothing)
     if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now()):
         recent.forget()
         audit.record("revoke", token, by=by, reason=reason)
@@ -116,20 +173,24 @@ def revoke_token(token: ApiToken, *, by: Any, reason: str = "") -> None:
 def authenticate_token(value: str, *, afresh: bool = False) -> User:
     """Return the active user of a live token, with `user.token` set; `afresh` for callers that keep the answer.
 
-    Raises: NotAuthenticated.
+    Such a caller keeps it for the address of the present request only. Raises: NotAuthenticated.
     """
     if not tokens.is_well_formed(value):
         raise _token_refused()
     digest = tokens.digest(value)
     if not afresh and (known := recent.find(digest)) is not None:
+        require_address(known.token)
         return known
     question = recent.Question()
     token = ApiToken.objects.live().select_related("user").filter(digest=digest).first()
-    if token is None or not token.user.is_active:
+    if token is None or not (token.user.is_active or _works_on(token)):
         raise _token_refused(digest)
+    require_address(token)
     note_use(token)
     user: User = token.user
     user.token = token
+    # SECURITY: for who has left, only in this object and only behind a token that reaches one run.
+    user.is_active = True
     question.keep(digest, user)
     return user
 
@@ -142,6 +203,20 @@ def _token_refused(digest: str = "") -> DomainError:
         return audit.refused(None, "authenticate", "accounts.apitoken", error)
     known.user.token = known
     return audit.refused(known.user, "authenticate", known, error)
+
+
+def _works_on(token: ApiToken) -> bool:
+    """Whether a token works although its user has left: the one of a run that was let finish."""
+    return token.outlives_user and token.kind == TokenKind.RUN and bool(token.bound_to)
+
+
+def require_address(token: ApiToken | None) -> None:
+    """Let a token pass that may be used from the address of the present request. Raises: NotAuthenticated."""
+    ip = current_request.get().ip
+    if token is None or not token.addresses or networks.hold(token.addresses, ip):
+        return
+    error = NotAuthenticated(f"The token {token.prefix}… may not be used from this address.", reason="address")
+    raise audit.refused(None, "authenticate", token, error)
 
 
 def note_use(token: ApiToken) -> None:

@@ -11,6 +11,7 @@ from apps.tracking.services.projects import (
     archive_project,
     create_project,
     find_project,
+    make_room_for,
     update_project,
 )
 from apps.tracking.services.runs import archive_run, create_run, finish_run, log_batch, open_run
@@ -37,6 +38,7 @@ __all__ = [
     "latest_metrics",
     "list_folder",
     "log_batch",
+    "make_room_for",
     "open_run",
     "read_curves",
     "read_preview",

@@ -14,6 +14,7 @@ from apps.access.principal import SYSTEM
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.teams.models import Team
+from apps.teams.services import require_open
 from apps.tracking.models import Project
 
 DEFAULT_PROJECT = "default"
@@ -28,6 +29,7 @@ def create_project(
     Raises: NotAllowed, Invalid for a taken or ill-formed name.
     """
     policy.require_active(by, "project:create")
+    require_open(team)
     if team is not None:
         policy.require(by, "submit", team)
     chosen = visibility or (Visibility.TEAM if team else Visibility.PRIVATE)
@@ -90,6 +92,14 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
         )
         raise Invalid(errors={"project": [said]})
     return found[0]
+
+
+def make_room_for(rows: QuerySet[Any], heir: Any) -> None:
+    """Rename personal projects that are about to go to `heir`, where he has one of that name himself."""
+    names = Project.objects.filter(owner=heir, team=None, archived_at=None).values("name")
+    for project in rows.filter(team=None, archived_at=None, name__in=names).select_related("owner"):
+        suffix = f" (of {str(project.owner)[:40]}, {str(project.pk)[:8]})"
+        Project.objects.filter(pk=project.pk).update(name=f"{project.name[: 120 - len(suffix)]}{suffix}")
 
 
 def _default_project(by: Any, team: Team | None) -> Project:

@@ -11,6 +11,7 @@ from apps.access import policy
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.teams.models import Team
+from apps.teams.services import require_open
 from apps.tracking import batches, ingest
 from apps.tracking.choices import RunStatus
 from apps.tracking.ingest import Outcome
@@ -47,6 +48,7 @@ def open_run(project: Project, *, by: Any, name: str, team: Team | None = None, 
     policy.require(by, "submit", project)
     if team is not None:
         policy.require(by, "submit", team)
+    require_open(team or project.team)
     run = Run(
         project=project,
         name=name,

@@ -1,0 +1,252 @@
+"""People: made one by one, changed, shut out, let in again, and off-boarded."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import display
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from apps.access.admin import GuardedAdmin, Reasoned
+from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
+from apps.access.admin.guarded import may_operate
+from apps.accounts import services
+from apps.accounts.choices import PlatformRole, TokenKind
+from apps.accounts.forms import OffboardingForm, take_over
+from apps.accounts.models import User
+from apps.core.errors import DomainError
+
+if TYPE_CHECKING:
+    UserForm = forms.ModelForm[User]
+else:
+    UserForm = forms.ModelForm
+
+admin.site.unregister(Group)  # a group mirrors a team, and permissions are roles: both have one writer
+
+_EDITED = ("username", "email", "first_name", "last_name")
+
+
+class NewUserForm(UserForm):
+    """A person to be. The password is judged by the service."""
+
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+        help_text="Leave empty for an account that only uses tokens, or is opened by an invitation link.",
+    )
+
+    class Meta:
+        model = User
+        fields: ClassVar[list[str]] = [*_EDITED, "platform_role"]
+
+
+class UserChangeForm(UserForm):
+    """What an admin changes of a person; another platform role needs a reason."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "size": 80}),
+        help_text="Written to the audit trail; required for another platform role.",
+    )
+
+    class Meta:
+        model = User
+        fields: ClassVar[list[str]] = [*_EDITED, "platform_role"]
+
+    def clean(self) -> dict[str, Any] | None:
+        if "platform_role" in self.changed_data and not self.cleaned_data.get("reason", "").strip():
+            self.add_error("reason", "Say why the platform role changes.")
+        return self.cleaned_data
+
+
+class PeopleQuestionFilter(admin.SimpleListFilter):
+    title = "question"
+    parameter_name = "question"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("people", "People"),
+            ("service", "Service accounts"),
+            ("disabled", "Disabled"),
+            ("nowhere", "Active and in no team"),
+        ]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        conditions = {
+            "people": Q(service_of=None),
+            "service": Q(service_of__isnull=False),
+            "disabled": Q(is_active=False),
+            "nowhere": Q(is_active=True, groups=None),
+        }
+        asked = self.value()
+        return queryset.filter(conditions[asked]) if asked in conditions else queryset
+
+
+@admin.register(User)
+class UserAdmin(GuardedAdmin):
+    """Created here or imported; changed; shut out and let in again by named actions. Passwords are set, never shown."""
+
+    can_add = True
+    can_change = True
+    policy_change = "manage"
+    list_display = ("username", "email", "state", "groups_shown", "tokens", "last_login_shown", "joined")
+    list_filter = (PeopleQuestionFilter, "platform_role")
+    search_fields = ("username", "email", "first_name", "last_name")
+    ordering = ("username",)
+    joined = time_of("date_joined", "joined")
+    last_login_shown = time_of("last_login", "last login")
+    service_team = related("service_of", "service account of")
+    actions = (
+        Reasoned(
+            "disable",
+            services.disable_user,
+            label="Disable",
+            effect="No login, no session, no token any more; tokens end for good. Jobs that wait are cancelled, jobs that run "
+            "are stopped. Assets and memberships stay. For anything else use “Off-board”.",
+            done="disabled",
+            applies=lambda user: user.is_active,
+        ),
+        Reasoned(
+            "enable",
+            services.enable_user,
+            label="Enable again",
+            effect="The same password works again. Ended tokens stay ended.",
+            done="enabled",
+            applies=lambda user: not user.is_active,
+        ),
+    )
+
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        page = self.own_page(self.offboard_view)
+        own = path("<path:object_id>/offboard/", page, name="accounts_user_offboard")
+        return [own, *super().get_urls()]
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        live = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=Now()))
+        counted = Count("api_tokens", filter=live & ~Q(api_tokens__kind=TokenKind.RUN))
+        rows: QuerySet[Any] = super().get_queryset(request).prefetch_related("groups").annotate(live_tokens=counted)
+        return rows.select_related("service_of")
+
+    @override
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = NewUserForm
+        elif self.has_change_permission(request, obj):
+            kwargs["form"] = UserChangeForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    @override
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": [*_EDITED, "password", "platform_role"]})]
+        edited = [*_EDITED, "platform_role"] + (["reason"] if self.has_change_permission(request, obj) else [])
+        shown = [
+            "state", "service_team", "password_kind", "groups_shown", "tokens", "last_login_shown", "joined",
+        ]  # fmt: skip
+        return [(None, {"fields": edited}), ("How it is", {"fields": shown})]
+
+    @override
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None:
+            return ()
+        return (
+            "state", "service_team", "password_kind", "groups_shown", "tokens", "last_login_shown", "joined",
+        )  # fmt: skip
+
+    @override
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        data = form.cleaned_data
+        facts = {name: data[name] for name in _EDITED}
+        if not change:
+            role, password = data["platform_role"], data["password"] or None
+            made = services.create_user(by=request.user, platform_role=role, password=password, **facts)
+            obj.pk = made.pk
+            return
+        if "platform_role" in form.changed_data:
+            services.set_platform_role(obj, data["platform_role"], by=request.user, reason=data["reason"])
+        services.update_user(obj, by=request.user, reason=data["reason"], **facts)
+
+    @override
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        obj = context.get("original")
+        if obj is not None and may_operate(request):
+            context["page_links"] = [(reverse("admin:accounts_user_offboard", args=[obj.pk]), "Off-board…")]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def offboard_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask by which policy somebody leaves; show what that would do, with numbers; then do it."""
+        user = self.get_object(request, object_id)
+        if user is None:
+            raise Http404
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        form = OffboardingForm(request.POST or None)
+        effects = None
+        if request.method == "POST" and form.is_valid():
+            confirmed = "_confirmed" in request.POST
+            try:
+                told = {**form.cleaned_data, "transfer_to": self._heir(request, form)}
+                effects = services.offboard_user(user, by=request.user, dry_run=not confirmed, **told)
+            except DomainError as refusal:
+                take_over(form, getattr(refusal, "errors", None) or {"": [refusal.detail]})
+            else:
+                if confirmed:
+                    messages.success(request, f"{user} is off-boarded.")
+                    return redirect("admin:accounts_user_change", user.pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Off-board {user}",
+            "opts": self.opts,
+            "original": user,
+            "form": form,
+            "effects": effects,
+        }
+        return TemplateResponse(request, "admin/accounts/user/offboard.html", context)
+
+    def _heir(self, request: HttpRequest, form: OffboardingForm) -> User | None:
+        name = form.cleaned_data["transfer_to"]
+        if not name:
+            return None
+        heir: User | None = User.objects.visible_to(request.user, "view").filter(username=name).first()
+        if heir is None:
+            raise form.nobody()
+        return heir
+
+    @display(description="state", ordering="is_active")
+    def state(self, user: User) -> SafeString:
+        if not user.is_active:
+            return chip("disabled")
+        if user.service_of_id is not None:
+            return chip("active", "service")
+        return chip("admin", PlatformRole(user.platform_role).label) if user.platform_role else chip("active")
+
+    @display(description="teams")
+    def groups_shown(self, user: User) -> str | SafeString:
+        names = [group.name for group in user.groups.all()]
+        return ", ".join(name.removeprefix("team:") for name in names if name.startswith("team:")) or NOTHING
+
+    @display(description="live tokens", ordering="live_tokens")
+    def tokens(self, user: Any) -> SafeString:
+        return link(list_url("accounts.apitoken", user__id__exact=user.pk), user.live_tokens)
+
+    @display(description="password")
+    def password_kind(self, user: User) -> str:
+        return "set" if user.has_usable_password() else "none: only tokens"

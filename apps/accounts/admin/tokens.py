@@ -1,0 +1,155 @@
+"""Tokens: made by their owners, seen and ended here; and who tried to get in."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from apps.access.admin import GuardedAdmin, Reasoned, RecordAdmin
+from apps.access.admin.display import NOTHING, chip, related, time_of
+from apps.accounts import services
+from apps.accounts.choices import TokenKind
+from apps.accounts.models import ApiToken, LoginFailure, Registration
+
+_LONG_UNUSED = timedelta(days=90)
+
+
+class TokenQuestionFilter(admin.SimpleListFilter):
+    title = "question"
+    parameter_name = "question"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("live", "Live"),
+            ("forever", "Live and never expires"),
+            ("unused", "Live and never used"),
+            ("forgotten", "Live and unused for 90 days"),
+            ("service", "Live, of service accounts"),
+            ("everywhere", "Live and usable from everywhere"),
+        ]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        narrowed: dict[str, dict[str, Any]] = {
+            "live": {},
+            "forever": {"expires_at": None},
+            "unused": {"last_used_at": None},
+            "service": {"kind": TokenKind.SERVICE},
+            "everywhere": {"addresses": []},
+        }
+        asked = self.value()
+        if asked == "forgotten":
+            return queryset.unused_since(timezone.now() - _LONG_UNUSED).exclude(kind=TokenKind.RUN)
+        return queryset.live().filter(**narrowed[asked]) if asked in narrowed else queryset
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(GuardedAdmin):
+    """Tokens are made by their owners; here they are seen, without their secret, and ended."""
+
+    list_display = ("name", "prefix", "user_shown", "kind", "state", "scopes_shown", "created", "expires", "used", "ip")
+    list_filter = (TokenQuestionFilter, "kind")
+    list_select_related = ("user",)
+    search_fields = ("name", "prefix", "user__username", "=bound_to")
+    search_help_text = "Name, first characters, person or a pasted id"
+    ordering = ("-id",)
+    fields = (
+        "name", "prefix", "user_shown", "kind", "state", "scopes_shown", "addresses_shown", "bound_to", "created", "expires",
+        "revoked", "used", "ip", "replaces_shown",
+    )  # fmt: skip
+    replaces_shown = related("replaces", "replaces")
+    user_shown = related("user")
+    created = time_of("created_at", "created")
+    expires = time_of("expires_at", "expires")
+    revoked = time_of("revoked_at", "revoked")
+    used = time_of("last_used_at", "last used")
+    actions = (
+        Reasoned(
+            "revoke",
+            services.revoke_token,
+            label="Revoke",
+            effect="The token ends at once and for good. Whoever uses it is refused from the next request on.",
+            done="revoked",
+            applies=lambda token: token.revoked_at is None,
+        ),
+    )
+
+    @display(description="state")
+    def state(self, token: ApiToken) -> SafeString:
+        if token.is_live:
+            return chip("live")
+        return chip("expired" if token.revoked_at is None else "revoked")
+
+    @display(description="scopes")
+    def scopes_shown(self, token: ApiToken) -> str:
+        return ", ".join(token.scopes)
+
+    @display(description="usable from")
+    def addresses_shown(self, token: ApiToken) -> str:
+        return ", ".join(token.addresses) or "everywhere"
+
+    @display(description="from", ordering="last_used_ip")
+    def ip(self, token: ApiToken) -> str | SafeString:
+        return token.last_used_ip or NOTHING
+
+
+@admin.register(LoginFailure)
+class LoginFailureAdmin(RecordAdmin):
+    """Failed passwords of the last day: who guesses, and from where."""
+
+    list_display = ("username", "ip", "moment")
+    search_fields = ("username", "=ip")
+    ordering = ("-id",)
+    fields = ("username", "ip", "moment")
+    moment = time_of("at", "when")
+
+
+@admin.register(Registration)
+class RegistrationAdmin(GuardedAdmin):
+    """People who ask for an account: an admin says yes or no, with a reason."""
+
+    list_display = ("username", "email", "state_shown", "name_shown", "note", "created", "ip", "reason")
+    list_filter = (("decided_at", admin.EmptyFieldListFilter),)
+    search_fields = ("username", "email", "=ip")
+    ordering = ("-id",)
+    fields = (
+        "username", "email", "name_shown", "note", "state_shown", "created", "ip", "decided", "decided_by_shown", "reason",
+        "user_shown",
+    )  # fmt: skip
+    created = time_of("created_at", "asked")
+    decided = time_of("decided_at", "decided")
+    decided_by_shown = related("decided_by", "decided by")
+    user_shown = related("user", "account")
+    actions = (
+        Reasoned(
+            "approve",
+            services.approve_registration,
+            label="Approve",
+            effect="The account is made, with the password that was chosen. It is in no team yet.",
+            done="approved",
+            applies=lambda registration: registration.decided_at is None,
+        ),
+        Reasoned(
+            "reject",
+            services.reject_registration,
+            label="Reject",
+            effect="No account is made, and the password is forgotten.",
+            done="rejected",
+            applies=lambda registration: registration.decided_at is None,
+        ),
+    )
+
+    @display(description="state")
+    def state_shown(self, registration: Registration) -> SafeString:
+        looks = {"waiting": "queued", "approved": "active", "rejected": "revoked"}
+        return chip(looks[registration.state], registration.state)
+
+    @display(description="name")
+    def name_shown(self, registration: Registration) -> str | SafeString:
+        return f"{registration.first_name} {registration.last_name}".strip() or NOTHING

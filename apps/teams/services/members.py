@@ -1,0 +1,115 @@
+"""Writes on memberships."""
+
+from typing import Any
+
+from django.db import transaction
+
+from apps.access import policy
+from apps.access.memberships import Memberships
+from apps.accounts.models import User
+from apps.audit import services as audit
+from apps.core.errors import Conflict, Invalid, NotFound
+from apps.teams.choices import ROLE_ON_ASSETS, MembershipSource, TeamRole
+from apps.teams.models import Membership, Team
+from apps.teams.services.organizations import require_open
+
+
+@transaction.atomic
+def set_member(
+    team: Team,
+    user: User,
+    *,
+    role: TeamRole | str,
+    by: Any,
+    source: MembershipSource = MembershipSource.HAND,
+) -> Membership:
+    """Add `user` to the team, or change his role. Idempotent. Audited. What a hand has set the directory leaves alone.
+
+    Raises: NotAllowed unless `by` maintains the team or is an admin, Invalid for an unknown role, Conflict for a new
+    member of an archived team, and for a service account as maintainer or, unless an admin says so, in another team.
+    """
+    policy.require(by, "manage", team)
+    if role not in TeamRole.values:
+        raise Invalid(errors={"role": [f"One of {', '.join(TeamRole.values)}."]})
+    before = Membership.objects.filter(team=team, user=user).values_list("role", flat=True).first()
+    if before is None:
+        require_open(team)
+    _require_fit(team, user, role, by)
+    membership = place_member(team, user, role=role, source=source)
+    facts = {"user": user.username, "role": str(role), "before": before or "", "source": str(source)}
+    audit.record("set_member", team, by=by, **facts)
+    return membership
+
+
+def place_member(
+    team: Team, user: User, *, role: TeamRole | str, source: MembershipSource = MembershipSource.HAND
+) -> Membership:
+    """Write the membership and the groups that mirror it; the caller judges and audits."""
+    membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role, "source": source})
+    user.groups.add(team.group, team.organization.group)
+    return membership
+
+
+def _require_fit(team: Team, user: User, role: str, by: Any) -> None:
+    if user.service_of_id is None:
+        return
+    if role == TeamRole.MAINTAINER:
+        msg = "A service account is viewer or member, never maintainer."
+        raise Conflict(msg)
+    if user.service_of_id != team.pk:
+        policy.require_admin(by)
+
+
+def find_person(username: str, *, team: Team, by: Any) -> User:
+    """Return the active person of that exact name, for somebody who maintains `team`.
+
+    Raises: NotAllowed, Invalid when there is none.
+    """
+    policy.require(by, "manage", team)
+    person = User.objects.filter(username=username.replace("\x00", "").strip(), is_active=True).first()
+    if person is None:
+        raise Invalid(errors={"username": ["There is nobody of this name."]})
+    found: User = person
+    return found
+
+
+def find_member(username: str, *, team: Team, by: Any) -> User:
+    """Return the member of that exact name, active or not. Raises: NotFound."""
+    policy.require(by, "manage", team)
+    member = Membership.objects.filter(team=team, user__username=username).select_related("user").first()
+    if member is None:
+        raise NotFound
+    found: User = member.user
+    return found
+
+
+@transaction.atomic
+def remove_member(team: Team, user: User, *, by: Any) -> None:
+    """Take `user` out of the team; what he owns stays his. Idempotent. Audited.
+
+    Raises: NotAllowed, Conflict for a service account in its own team, which is disabled instead.
+    """
+    policy.require(by, "manage", team)
+    if user.service_of_id == team.pk:
+        msg = "A service account belongs to its team. Disable it instead."
+        raise Conflict(msg)
+    if end_membership(team, user):
+        audit.record("remove_member", team, by=by, user=user.username)
+
+
+def end_membership(team: Team, user: User) -> bool:
+    """Take `user` out of the team and of the groups that mirror it; the caller judges and audits. Whether he was in."""
+    deleted, _ = Membership.objects.filter(team=team, user=user).delete()
+    user.groups.remove(team.group)
+    if not Membership.objects.filter(team__organization=team.organization_id, user=user).exists():
+        user.groups.remove(team.organization.group)
+    return bool(deleted)
+
+
+def memberships_of(user: Any) -> Memberships:
+    """Tell the judge: the person's role in each team, and the teams of his organizations."""
+    rows = list(Membership.objects.filter(user_id=user.pk).values_list("team_id", "role", "team__organization_id"))
+    organizations = {organization for _, _, organization in rows}
+    siblings = Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True) if rows else []
+    roles = {team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows}
+    return Memberships(roles=roles, organization_teams=frozenset(siblings))
