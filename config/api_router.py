@@ -7,6 +7,7 @@ urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(authentication_classes=[]), name="api-schema"),
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.teams.api.urls")),
+    path("", include("apps.sharing.api.urls")),
     path("", include("apps.compute.api.urls")),
     path("", include("apps.tracking.api.urls")),
     path("", include("apps.experiments.api.urls")),

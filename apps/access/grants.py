@@ -3,12 +3,13 @@
 django-guardian's direct-foreign-key tables hold them, so that deleting a subject or an object removes its grants.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model, Q
+from django.db.models import Case, Model, Q, Value, When
 from django.db.models.functions import Now
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
@@ -16,6 +17,19 @@ from apps.access.decision import Role
 
 if TYPE_CHECKING:
     from apps.access.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One grant, as it is told: to a person or to a group, until when and by whom."""
+
+    role: Role
+    user: Any
+    group: Group | None
+    expires_at: datetime | None
+    granted_by: Any
+    created_at: datetime
+    is_live: bool
 
 
 def codename(role: Role) -> str:
@@ -67,6 +81,33 @@ def role_by_grant(obj: Model, principal: "Principal") -> Role:
     held = by_user.values_list("permission__codename").union(by_group.values_list("permission__codename"))
     names = {name for (name,) in held}
     return max((role for role in Role if codename(role) in names), default=Role.NONE)
+
+
+def held_on(obj: Model, principal: "Principal | None" = None) -> list[Held]:
+    """List the grants on an owned object, or those of them that reach `principal`; expired ones are marked."""
+    users, groups = _users(type(obj)).filter(content_object=obj.pk), _groups(type(obj)).filter(content_object=obj.pk)
+    if principal is not None:
+        users, groups = users.filter(user_id=principal.pk), groups.filter(group__user=principal.pk)
+    live_now = Case(When(live(), then=Value(1)), default=Value(0))
+    return [
+        _held(row, key)
+        for rows, key in ((users, "user"), (groups, "group"))
+        for row in rows.select_related(key, "permission", "granted_by").annotate(live_now=live_now).order_by("pk")
+    ]
+
+
+def _held(row: Any, key: str) -> Held:
+    role = next(role for role in Role if codename(role) == row.permission.codename)
+    user, group = (row.user, None) if key == "user" else (None, row.group)
+    return Held(role, user, group, row.expires_at, row.granted_by, row.created_at, bool(row.live_now))
+
+
+def is_guarded(model: type[Model]) -> bool:
+    """Return whether objects of `model` can be shared: it has tables of grants."""
+    try:
+        return bool(_users(model) and _groups(model))
+    except (AttributeError, ValueError):
+        return False
 
 
 def _users(model: type[Model]) -> Any:

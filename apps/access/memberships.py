@@ -9,9 +9,10 @@ from apps.access.decision import Role
 
 @dataclass(frozen=True, slots=True)
 class Memberships:
-    """A person's teams with the role in each, and all teams of the organizations he belongs to."""
+    """A person's teams with the role in each (and the team's word for it), and all teams of his organizations."""
 
     roles: Mapping[Any, Role] = field(default_factory=dict)
+    words: Mapping[Any, str] = field(default_factory=dict)
     organization_teams: frozenset[Any] = frozenset()
 
     def teams_with(self, role: Role) -> list[Any]:

@@ -192,30 +192,39 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) ->
         return Role.MANAGER
     least = Role.VIEWER if _is_auditor(principal) else Role.NONE
     if policy.rule is None:
-        return max(least, _role_by_columns(principal, _owned(obj, policy)))
+        return max(least, _role_by_columns(principal, owned(obj, policy)))
     ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
     held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
     return max(least, Role(held or 0))
 
 
-def _owned(obj: Model, policy: Policy) -> Any:
+def owned(obj: Model, policy: Policy | None = None) -> Any:
+    """Return the row whose owner, team, visibility and grants judge `obj`: itself, or what its policy goes through."""
+    policy = policy or policy_for(type(obj))
     for name in filter(None, policy.via.split("__")):
         obj = getattr(obj, name)
     return obj
 
 
-def _role_by_columns(principal: "Principal", owned: Any) -> Role:
+def is_reached(principal: "Principal", obj: Model) -> bool:
+    """Return whether the token of `principal`, if it is bound to one object, reaches `obj`."""
+    policy = policy_for(type(obj))
+    bound = _bound_condition(principal, policy)
+    return bound is None or policy.model._default_manager.filter(bound, pk=obj.pk).exists()  # noqa: SLF001 -- generic code
+
+
+def _role_by_columns(principal: "Principal", row: Any) -> Role:
     """Judge owner, team and visibility in Python: the mirror of `_condition`, compared with it by tests."""
-    if owned.owner_id == principal.pk:
+    if row.owner_id == principal.pk:
         return Role.MANAGER
     member = memberships_of(principal)
     role = Role.NONE
-    if owned.visibility != Visibility.PRIVATE:
-        role = member.roles.get(owned.team_id, Role.NONE)
-    in_organization = owned.visibility == Visibility.ORGANIZATION and owned.team_id in member.organization_teams
-    if owned.visibility == Visibility.PUBLIC or in_organization:
+    if row.visibility != Visibility.PRIVATE:
+        role = member.roles.get(row.team_id, Role.NONE)
+    in_organization = row.visibility == Visibility.ORGANIZATION and row.team_id in member.organization_teams
+    if row.visibility == Visibility.PUBLIC or in_organization:
         role = max(role, Role.VIEWER)
-    return role if role is Role.MANAGER else max(role, grants.role_by_grant(owned, principal))
+    return role if role is Role.MANAGER else max(role, grants.role_by_grant(row, principal))
 
 
 def _is_active(principal: "Principal") -> bool:

@@ -83,7 +83,8 @@ def memberships_of(user: Any) -> Memberships:
     organizations = {organization for _, _, organization in rows}
     siblings = Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True) if rows else []
     roles = {team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows}
-    return Memberships(roles=roles, organization_teams=frozenset(siblings))
+    words = {team: role for team, role, _ in rows}
+    return Memberships(roles=roles, words=words, organization_teams=frozenset(siblings))
 
 
 def _save(row: Organization | Team) -> None:

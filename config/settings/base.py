@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "apps.access.apps.AccessConfig",
     "apps.accounts.apps.AccountsConfig",
     "apps.teams.apps.TeamsConfig",
+    "apps.sharing.apps.SharingConfig",
     "apps.quotas.apps.QuotasConfig",
     "apps.compute.apps.ComputeConfig",
     "apps.tracking.apps.TrackingConfig",
@@ -292,6 +293,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "ExperimentStateEnum": "apps.compute.choices.State",
         "ClusterStateEnum": "apps.compute.choices.ClusterState",
+        "AccessRequestStateEnum": "apps.sharing.choices.RequestState",
+        "HeldRoleEnum": "apps.sharing.choices.HELD_ROLES",
+        "ShareRoleEnum": "apps.sharing.choices.ShareRole",
+        "TeamRoleEnum": "apps.teams.choices.TeamRole",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
