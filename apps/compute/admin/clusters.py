@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -16,6 +17,7 @@ from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin, Reasoned
 from apps.access.admin.display import chip, lines, link, list_url, time_of, warning
+from apps.access.admin.guarded import may_operate
 from apps.compute import registry, services
 from apps.compute.choices import ClusterState
 from apps.compute.forms import ClusterForm, field_name, settings_of
@@ -121,6 +123,8 @@ class ClusterAdmin(GuardedAdmin):
 
     @override
     def get_form(self, request: HttpRequest, obj: Cluster | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if not may_operate(request):  # nothing to fill in
+            return super().get_form(request, obj, change, **{**kwargs, "form": forms.ModelForm})
         names = ["name", "is_enabled", "labels"]
         form: Any = super().get_form(request, obj, change, **{**kwargs, "fields": names})
         return partial_form(form, _kind(request, obj))
@@ -131,7 +135,9 @@ class ClusterAdmin(GuardedAdmin):
         shown = ["state_shown", "message", "warnings_shown", "isolation", "capacity_shown", "checked"]
         status = [("How it is", {"fields": shown})] if obj else []
         own = ("Cluster", {"fields": ["name", "kind_shown", "is_enabled", "labels"]})
-        return [*status, own, ("Settings of its backend", {"fields": chosen})]
+        return (
+            [*status, own, ("Settings of its backend", {"fields": chosen})] if may_operate(request) else [*status, own]
+        )
 
     @override
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
