@@ -102,14 +102,6 @@ def _held(row: Any, key: str) -> Held:
     return Held(role, user, group, row.expires_at, row.granted_by, row.created_at, bool(row.live_now))
 
 
-def is_guarded(model: type[Model]) -> bool:
-    """Return whether objects of `model` can be shared: it has tables of grants."""
-    try:
-        return bool(_users(model) and _groups(model))
-    except (AttributeError, ValueError):
-        return False
-
-
 def _users(model: type[Model]) -> Any:
     table: Any = get_user_obj_perms_model(cast("Any", model))
     return table.objects

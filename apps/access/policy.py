@@ -105,6 +105,14 @@ def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> Query
         return queryset.none()
     if not _scope_allows(principal, policy, action) or _refused_as_write(principal, policy, action):
         return queryset.none()
+    return holding(queryset, principal, role)
+
+
+def holding(queryset: QuerySet[M], principal: "Principal", role: Role) -> QuerySet[M]:
+    """Keep the rows on which `principal` holds at least `role`, whatever the scopes of his token."""
+    policy = policy_for(queryset.model)
+    if not _is_active(principal):
+        return queryset.none()
     if (bound := _bound_condition(principal, policy)) is not None:
         queryset = queryset.filter(bound)
     if principal.is_superuser or getattr(principal, "is_system", False):

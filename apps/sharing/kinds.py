@@ -39,7 +39,7 @@ class Kind:
         return live.select_related(f"{prefix}owner", f"{prefix}team__organization")
 
     def shareable_by(self, principal: Any) -> QuerySet[Any]:
-        rows: QuerySet[Any] = policy.visible(self.model._default_manager.all(), principal, SHARE)  # noqa: SLF001 -- generic code
+        rows: QuerySet[Any] = policy.holding(self.model._default_manager.all(), principal, self.policy.minimum(SHARE))  # noqa: SLF001 -- generic code
         live: Any = getattr(rows, "live", None)
         return live() if live is not None else rows
 

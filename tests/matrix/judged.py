@@ -19,6 +19,8 @@ def expected_page(row: Row) -> dict[str, int]:
     if row.public:
         return {**dict.fromkeys((*OUTSIDE, *TOKENS), row.ok), **dict.fromkeys(PEOPLE, row.inside or row.ok)}
     inside = {name: _by_role(row, name) if row.model else row.ok for name in PEOPLE}
+    if row.model is None:
+        inside["sre"] = row.acting or row.ok
     return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside}
 
 
@@ -27,6 +29,7 @@ def expected_api(row: Row) -> dict[str, int]:
         return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
     if row.model is None:
         inside = {**dict.fromkeys(PEOPLE, row.ok), "aud": 403 if row.scope and not _is_own_account(row) else row.ok}
+        inside["sre"] = row.acting or row.ok
         tokens = dict.fromkeys(TOKENS, 403 if row.scope else row.ok)
     else:
         inside = {name: _by_role(row, name) for name in PEOPLE}
@@ -44,7 +47,7 @@ def _by_role(row: Row, name: str) -> int:
     if held is Role.NONE:
         return 404
     declared = policy.policy_for(row.model)
-    if name == "aud" and not declared.is_read(row.action):
+    if (name == "aud" and not declared.is_read(row.action)) or (row.only and name != row.only):
         return 403
     return row.ok if held >= declared.minimum(row.action) else 403
 
@@ -61,4 +64,6 @@ def _own_job(row: Row) -> int:
     assert row.model is not None
     if row.model not in OF_A_RUN or row.role != "ended":
         return 404
+    if row.people_only:
+        return 403
     return row.ok if policy.policy_for(row.model).scope_of(row.action) in RUN_TOKEN_SCOPES else 403

@@ -6,12 +6,14 @@ What is *expected of whom* is not here: it follows from the policies and from th
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from django.db.models import Model
 
 from apps.accounts.models import ApiToken
 from apps.compute.models import Cluster
 from apps.experiments.models import CodeUpload, Experiment
+from apps.sharing.models import AccessRequest
 from apps.teams.models import Membership, Team
 from apps.tracking.models import Artifact, Project, Run
 from tests.matrix.world import World
@@ -38,6 +40,9 @@ class Row:
     scope: str = ""
     public: bool = False
     inside: int = 0  # what a public page answers to those who are logged in, if it differs
+    only: str = ""  # the one person who may, of all whose role would do
+    acting: int = 0  # what an acting admin is answered, if it differs
+    people_only: bool = False  # a run's own token is refused, whatever its scopes
     token_only: bool = False  # a session is nobody here
     query: str = ""
 
@@ -133,7 +138,53 @@ def _file(world: World) -> dict[str, Any]:
     return {"id": world.ended.pk, "path": world.artifact.path}
 
 
+def _of(kind: str, names: Names = _ended) -> Names:
+    """Name the object in the address as sharing does."""
+    return lambda world: {"kind": kind, "id": names(world)["pk"]}
+
+
+def _with(kind: str, subject: str, name: str) -> Names:
+    return lambda world: {**_of(kind)(world), "subject_kind": subject, "name": name}
+
+
+def _nothing(_world: World) -> dict[str, Any]:
+    return {"kind": "run", "id": uuid4()}
+
+
+def _request(world: World) -> dict[str, Any]:
+    return {"pk": world.request.pk}
+
+
+def _asked(world: World) -> dict[str, Any]:
+    return {"pk": world.asked.pk}
+
+
+API_SHARING = [
+    Row("GET", "api-access", 200, Experiment, "view", "ended", _of("experiment"), people_only=True),
+    Row(
+        "PATCH", "api-access", 204, Experiment, "share", "ended", _of("experiment"),
+        lambda _world: {"visibility": "team"},
+    ),
+    Row("GET", "api-access-why", 200, Experiment, "view", "ended", _of("experiment")),
+    Row("POST", "api-access-owner", 400, Run, "share", "ended", _of("run")),  # nobody is named
+    Row("POST", "api-access-ask", 202, scope="accessrequest:withdraw", names=_nothing, acting=404),
+    Row(
+        "PUT", "api-share", 200, Run, "share", "ended", _with("run", "user", "charlie"),
+        lambda _world: {"role": "viewer"},
+    ),
+    Row("DELETE", "api-share", 204, Experiment, "share", "ended", _with("experiment", "user", "dana")),
+    Row("GET", "api-access-request-list"),
+    Row("GET", "api-access-request-detail", 200, AccessRequest, "view", "request", _request),
+    Row("POST", "api-access-request-grant", 200, AccessRequest, "decide", "request", _request),
+    Row("POST", "api-access-request-refuse", 200, AccessRequest, "decide", "request", _request),
+    Row(
+        "POST", "api-access-request-withdraw", 204, AccessRequest, "withdraw", "asked", _asked,
+        scope="accessrequest:withdraw", only="alice",
+    ),
+]  # fmt: skip
+
 API = [
+    *API_SHARING,
     Row("GET", "api-schema", public=True),
     Row("GET", "api-spec-schema", public=True),
     Row("POST", "api-login", 400, public=True),

@@ -21,6 +21,8 @@ from apps.core import blobs
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.quotas.models import QuotaNode, Reservation
+from apps.sharing import services as sharing
+from apps.sharing.models import AccessRequest
 from apps.teams.models import Membership
 from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag
 from tests import people
@@ -38,6 +40,8 @@ ROLES: dict[str, dict[str, Role]] = {
     "project": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "own": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
     "team": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "request": {"alice": MANAGER, "bob": NONE, "charlie": VIEWER, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "asked": {"alice": VIEWER, "bob": NONE, "charlie": MANAGER, "dana": NONE, "mia": NONE, "olaf": NONE},
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
 EXPERIMENTS = ("ended", "waiting", "private", "organization", "public")
@@ -61,6 +65,8 @@ class World:
     upload: CodeUpload
     token: ApiToken
     membership: Membership
+    request: AccessRequest
+    asked: AccessRequest
     artifact: Artifact
     bearers: dict[str, str]
     sessions: dict[str, str]
@@ -89,10 +95,12 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
+    request, asked = _requests(cast, ended)
     _records()
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
+        request=request, asked=asked,
         artifact=artifact, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
@@ -118,6 +126,16 @@ def _record(experiment: Experiment) -> Artifact:
     blob = blobs.write([SECRET.encode()], limit=1 << 20)
     return Artifact.objects.create(
         run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
+    )
+
+
+def _requests(cast: people.Cast, experiment: Experiment) -> tuple[AccessRequest, AccessRequest]:
+    """charlie asks for alice's experiment; alice asks for a project of his."""
+    his = Project.objects.create(name=f"his {SECRET}", owner=cast.charlie, visibility="private")
+    ask = sharing.request_access
+    return (
+        ask("experiment", experiment.pk, by=cast.charlie, message="please"),
+        ask("project", his.pk, by=cast.alice, message=f"for {SECRET}"),
     )
 
 

@@ -34,7 +34,10 @@ def request_access(
     if role not in ShareRole.values:
         raise Invalid(errors={"role": [f"One of {', '.join(ShareRole.values)}."]})
     root = _root(kinds.kind_named(kind))
-    held = policy.role_of(by, _row(kind, root, object_id))
+    row = _row(kind, root, object_id)
+    if by.is_superuser and row._state.adding:  # noqa: SLF001 -- documented Django API; an admin sees all there is
+        raise NotFound
+    held = policy.role_of(by, row)
     if held >= ROLES[ShareRole(role)]:
         msg = f"You are {held.word} of it already."
         raise Conflict(msg)
