@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("apps.portal.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.teams.urls")),
+    path("", include("apps.sharing.urls")),
     path("", include("apps.experiments.urls")),
 ]
 

@@ -58,6 +58,11 @@ def owned_kinds() -> list[Kind]:
     return [kind for kind in kinds().values() if not kind.policy.via]
 
 
+def other_names(name: str) -> list[str]:
+    """Return the kinds that are judged through this one: an experiment is its run."""
+    return [kind.name for kind in kinds().values() if kind.policy.via == name]
+
+
 def kind_named(name: str) -> Kind:
     """Raises: NotFound for a word that is no kind."""
     try:

@@ -65,8 +65,8 @@ def make_objects(cast: Cast) -> None:
 
 def _make_requests(cast: Cast) -> None:
     """Ask for a few of them and for what never was; let one share have expired."""
-    asked = [("run", row.pk) for row in Run.objects.order_by("pk")[::9]]
-    asked += [("project", row.pk) for row in Project.objects.order_by("pk")[::3]]
+    asked = [("run", row.pk) for row in Run.objects.order_by("pk")[::25]]
+    asked += [("project", row.pk) for row in Project.objects.order_by("pk")[::4]]
     for number, (kind, pk) in enumerate([*asked, ("run", new_id())]):
         by = cast.charlie if number % 2 else cast.bob
         AccessRequest.objects.create(kind=kind, object_id=pk, by=by)

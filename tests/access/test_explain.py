@@ -29,14 +29,14 @@ def disagreements(principal: Any, rows: list[Any]) -> list[str]:
 
 @pytest.mark.parametrize("model", judged_models(), ids=lambda model: model.__name__)
 def test_the_best_path_is_the_role(everything: Cast, model: Any) -> None:
-    rows = list(model._default_manager.order_by("pk")[::5])
+    rows = list(model._default_manager.order_by("pk")[::9])
     for name, principal in people(everything):
         assert disagreements(principal, rows) == [], name
     for name, principal in token_holders(everything):
-        assert disagreements(principal, rows[::4]) == [], name
+        assert disagreements(principal, rows[::3]) == [], name
 
 
 def test_the_test_sees_a_path_that_is_not_told(everything: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted fault."""
     monkeypatch.setattr(grants, "held_on", lambda _row, _principal: [])
-    assert disagreements(everything.again("dana"), list(Run.objects.all())) != []
+    assert disagreements(everything.again("dana"), list(Run.objects.order_by("pk")[::4])) != []

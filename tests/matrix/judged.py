@@ -18,9 +18,7 @@ def expected_page(row: Row) -> dict[str, int]:
     """A page knows sessions only: to it a token is nobody."""
     if row.public:
         return {**dict.fromkeys((*OUTSIDE, *TOKENS), row.ok), **dict.fromkeys(PEOPLE, row.inside or row.ok)}
-    inside = {name: _by_role(row, name) if row.model else row.ok for name in PEOPLE}
-    if row.model is None:
-        inside["sre"] = row.acting or row.ok
+    inside = {name: _by_role(row, name) for name in PEOPLE} if row.model else _without_object(row)
     return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside}
 
 
@@ -28,13 +26,17 @@ def expected_api(row: Row) -> dict[str, int]:
     if row.public:
         return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
     if row.model is None:
-        inside = {**dict.fromkeys(PEOPLE, row.ok), "aud": 403 if row.scope and not _is_own_account(row) else row.ok}
-        inside["sre"] = row.acting or row.ok
+        inside = _without_object(row)
         tokens = dict.fromkeys(TOKENS, 403 if row.scope else row.ok)
     else:
         inside = {name: _by_role(row, name) for name in PEOPLE}
         tokens = {"reader": _reading(row), "job": _own_job(row), "stray": 404}
     return {**dict.fromkeys(OUTSIDE, 401), **inside, **tokens}
+
+
+def _without_object(row: Row) -> dict[str, int]:
+    aud = 403 if row.scope and not _is_own_account(row) else row.ok
+    return {**dict.fromkeys(PEOPLE, row.ok), "aud": aud, "sre": row.acting or row.ok}
 
 
 def _is_own_account(row: Row) -> bool:

@@ -79,7 +79,57 @@ def _role(names: Names) -> str:
     return "waiting" if names is _waiting else "ended"
 
 
+def _of(kind: str, names: Names = _ended) -> Names:
+    """Name the object in the address as the API of sharing does."""
+    return lambda world: {"kind": kind, "id": names(world)["pk"]}
+
+
+def _sheet(kind: str = "experiment", names: Names = _ended) -> Names:
+    """Name it as the pages do."""
+    return lambda world: {"kind": kind, **names(world)}
+
+
+def _with(kind: str, subject: str, name: str) -> Names:
+    return lambda world: {**_of(kind)(world), "subject_kind": subject, "name": name}
+
+
+def _nothing(_world: World) -> dict[str, Any]:
+    return {"kind": "run", "id": uuid4()}
+
+
+def _request(world: World) -> dict[str, Any]:
+    return {"pk": world.request.pk}
+
+
+def _asked(world: World) -> dict[str, Any]:
+    return {"pk": world.asked.pk}
+
+
+PAGES_SHARING = [
+    Row("GET", "share", 200, Experiment, "view", "ended", _sheet()),
+    Row(
+        "POST", "share-add", 302, Run, "share", "ended", _sheet("run"),
+        lambda _world: {"kind": "user", "name": "charlie", "role": "viewer"},
+    ),
+    Row(
+        "POST", "share-remove", 302, Experiment, "share", "ended", _sheet(),
+        lambda _world: {"kind": "user", "name": "dana"},
+    ),
+    Row("POST", "share-visibility", 302, Experiment, "share", "ended", _sheet(), lambda _world: {"visibility": "team"}),
+    Row("POST", "share-owner", 400, Experiment, "share", "ended", _sheet()),  # nobody is named
+    Row("GET", "share-ask", names=lambda _world: {"kind": "run", "pk": uuid4()}),
+    Row(
+        "POST", "share-ask", 302, scope="accessrequest:withdraw", acting=404,
+        names=lambda _world: {"kind": "run", "pk": uuid4()}, data=lambda _world: {"role": "viewer"},
+    ),
+    Row("GET", "requests"),
+    Row("POST", "request-decide", 302, AccessRequest, "decide", "request", _request),
+    Row("POST", "request-withdraw", 302, AccessRequest, "withdraw", "asked", _asked, only="alice"),
+]  # fmt: skip
+
+
 PAGES = [
+    *PAGES_SHARING,
     Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
     Row("GET", "setup", 404, public=True, names=lambda _world: {"token": "never-was"}),
@@ -136,27 +186,6 @@ def _on_run(method: str, name: str, ok: int, action: str, **more: Any) -> Row:
 
 def _file(world: World) -> dict[str, Any]:
     return {"id": world.ended.pk, "path": world.artifact.path}
-
-
-def _of(kind: str, names: Names = _ended) -> Names:
-    """Name the object in the address as sharing does."""
-    return lambda world: {"kind": kind, "id": names(world)["pk"]}
-
-
-def _with(kind: str, subject: str, name: str) -> Names:
-    return lambda world: {**_of(kind)(world), "subject_kind": subject, "name": name}
-
-
-def _nothing(_world: World) -> dict[str, Any]:
-    return {"kind": "run", "id": uuid4()}
-
-
-def _request(world: World) -> dict[str, Any]:
-    return {"pk": world.request.pk}
-
-
-def _asked(world: World) -> dict[str, Any]:
-    return {"pk": world.asked.pk}
 
 
 API_SHARING = [

@@ -95,7 +95,7 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
-    request, asked = _requests(cast, ended)
+    request, asked = _requests(cast, waiting)
     _records()
     bearers = _bearers(cast, ended, other["private"])
     return World(

@@ -1,6 +1,6 @@
 """Several managers at the same moment."""
 
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import Any
 
 import pytest
@@ -52,7 +52,7 @@ def _story(cast: Cast, number: int = 0) -> list[str]:
     in_threads(12, lambda index: sharing.share(project, cast.charlie, wanted[index], by=cast.again("alice")))
     events = AuditEvent.objects.filter(object_id=str(project.pk), action="share").order_by("id")
     told = list(events.values_list("data", flat=True))
-    return [f"{a} then {b}" for a, b in zip(told, told[1:], strict=False) if a["after"] != b["before"]]
+    return [f"{a} then {b}" for a, b in pairwise(told) if a["after"] != b["before"]]
 
 
 def test_a_request_is_decided_once(cast: Cast) -> None:

@@ -57,6 +57,7 @@ def acts_on(experiment: Experiment, user: Any) -> dict[str, Act]:
 class RunPage(GuardedView):
     """What the tabs share."""
 
+    shared_as: ClassVar[str] = "experiment"
     policy_action: ClassVar[str] = "view"
     tab: ClassVar[str] = "experiment"
     template: ClassVar[str]
@@ -138,6 +139,7 @@ class EventsView(RunPage):
 class StatusView(GuardedView):
     """The part of the header that changes; with it the buttons, when the state is no longer the one shown."""
 
+    shared_as: ClassVar[str] = "experiment"
     policy_action: ClassVar[str] = "view"
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -7,7 +7,7 @@ from apps.sharing.services.requests import (
     request_access,
     withdraw_request,
 )
-from apps.sharing.services.shares import change_share, set_visibility, share, transfer_owner, unshare
+from apps.sharing.services.shares import change_share, set_visibility, share, share_with, transfer_owner, unshare
 from apps.sharing.services.subjects import Subject, find_subject, known_subject
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "request_access",
     "set_visibility",
     "share",
+    "share_with",
     "transfer_owner",
     "unshare",
     "who_has_access",

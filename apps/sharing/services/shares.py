@@ -146,6 +146,11 @@ def transfer_owner(obj: Model, to: User, *, by: Any, reason: str = "") -> None:
     audit.record("transfer", row, by=by, reason=reason, before=before, after=to.username)
 
 
+def share_with(obj: Model, subject: Any) -> grants.Held | None:
+    """Return the share of the object with exactly this person or group, expired or not."""
+    return _held_by(subject, policy.owned(obj))
+
+
 def name_of(subject: Any) -> str:
     return subject_of(subject) if isinstance(subject, Group) else str(subject)
 
