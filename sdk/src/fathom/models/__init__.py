@@ -4,6 +4,7 @@ Each is made by `from_json` and keeps the answer it was made from in `raw`, so t
 is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
+from fathom.models.access import Access, AccessLine, AccessPath, AccessRequest, Why
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
 from fathom.models.work import (
     ACTIVE_STATES,
@@ -25,6 +26,10 @@ from fathom.models.work import (
 __all__ = [
     "ACTIVE_STATES",
     "FINAL_STATES",
+    "Access",
+    "AccessLine",
+    "AccessPath",
+    "AccessRequest",
     "Amount",
     "Artifact",
     "Attempt",
@@ -46,4 +51,5 @@ __all__ = [
     "Token",
     "Usage",
     "UsageNode",
+    "Why",
 ]
