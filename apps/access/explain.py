@@ -58,8 +58,7 @@ def explain(principal: "Principal", obj: Model, action: str | None = None) -> Ex
     held = max((path.role for path in paths), default=Role.NONE)
     missing: list[str] = []
     if not decision.allowed:
-        refused = _refused(held, needs, action, decision)
-        missing = [refused, *_missing(principal, obj, judged, reached=reached)]
+        missing = [*_refused(held, needs, action, decision), *_missing(principal, obj, judged, reached=reached)]
     return Explanation(
         action=action,
         role=held,
@@ -110,12 +109,13 @@ def subject_of(group: Any) -> str:
     return f"{'organization' if kind == 'org' else kind} {slug}" if slug else str(group.name)
 
 
-def _refused(held: Role, needs: Role, action: str, decision: Decision) -> str:
+def _refused(held: Role, needs: Role, action: str, decision: Decision) -> Iterator[str]:
     if held is Role.NONE:
-        return "No role here."
-    if held < needs and not decision.missing_scope:
-        return f"{action.replace('_', ' ').capitalize()} needs {needs.word}; the role is {held.word}."
-    return decision.reason
+        yield "No role here."
+    elif held < needs:
+        yield f"{action.replace('_', ' ').capitalize()} needs {needs.word}; the role is {held.word}."
+    if decision.missing_scope or held >= needs:
+        yield decision.reason
 
 
 def _missing(principal: "Principal", obj: Model, judged: Policy, *, reached: bool) -> Iterator[str]:

@@ -17,7 +17,7 @@ from apps.accounts.acting import keep_elevation
 from apps.core.errors import DomainError
 from apps.portal import operations
 
-_ORDER = ["compute", "quotas", "experiments", "tracking", "accounts", "teams", "audit"]
+_ORDER = ["compute", "quotas", "experiments", "tracking", "accounts", "teams", "sharing", "audit"]
 _UNWANTED = {"password_change", "password_change_done"}  # they write without a service, and so without the audit trail
 
 

@@ -15,6 +15,7 @@ from apps.compute.models import Attempt, Cluster, Loop, Workload
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
+from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.tracking.models import Artifact, MetricSeries, Param, Tag
 
@@ -35,6 +36,7 @@ def make_row(no: int) -> Experiment:
     Tag.objects.create(run=run, key="purpose", value="test")
     MetricSeries.objects.create(run=run, key="loss", count=3)
     CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
+    AccessRequest.objects.create(kind="run", object_id=run.pk, by=user, decided_by=user)
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment

@@ -21,7 +21,7 @@ LABELS = [page.opts.label_lower for page in PAGES]
 EXPECTED = [
     "accounts.apitoken", "accounts.loginfailure", "accounts.user", "audit.auditevent", "compute.attempt",
     "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent", "experiments.codeupload",
-    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.organization", "teams.team",
+    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "sharing.accessrequest", "teams.organization", "teams.team",
     "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
 CAN_ADD = {"accounts.user", "compute.cluster", "teams.organization", "teams.team"}

@@ -3,7 +3,12 @@
 from typing import Any
 
 from django import template
+from django.db.models import Model
+from django.urls import reverse
+from django.utils.http import urlencode
 
+from apps.accounts.models import User
+from apps.sharing import kinds
 from apps.sharing.models import AccessRequest
 
 register = template.Library()
@@ -17,3 +22,15 @@ def waiting_requests(context: dict[str, Any]) -> int:
     if user is None or not user.is_authenticated:
         return 0
     return AccessRequest.objects.open().to_decide(user)[:MOST].count()
+
+
+@register.simple_tag
+def why_address(obj: Model | None) -> str:
+    """Return the operators' page that explains access to this object, or of this person; "" for anything else."""
+    if isinstance(obj, User):
+        query = {"user": obj.username}
+    elif obj is not None and obj._meta.model_name in kinds.kinds():  # noqa: SLF001 -- documented Django API
+        query = {"kind": str(obj._meta.model_name), "id": str(obj.pk)}  # noqa: SLF001 -- documented Django API
+    else:
+        return ""
+    return f"{reverse('admin:sharing_why')}?{urlencode(query)}"
