@@ -90,7 +90,7 @@ def _paths_by_columns(principal: "Principal", row: Any) -> Iterator[Path]:
     member = memberships_of(principal)
     if row.visibility != Visibility.PRIVATE and (held := member.roles.get(row.team_id, Role.NONE)):
         yield Path(held, "team", f"through team {row.team.slug}, {member.words.get(row.team_id, held.word)}")
-    if row.visibility == Visibility.ORGANIZATION and row.team_id in member.organization_teams:
+    if row.visibility == Visibility.ORGANIZATION and member.share_organization(row.team):
         yield Path(Role.VIEWER, "visibility", f"as somebody of the organization {row.team.organization.slug}")
     if row.visibility == Visibility.PUBLIC:
         yield Path(Role.VIEWER, "visibility", "as everyone here: it is public")
@@ -150,7 +150,7 @@ def _missing_by_columns(principal: "Principal", row: Any) -> Iterator[str]:
 
 
 def _missing_in_organization(member: Memberships, row: Any) -> Iterator[str]:
-    if row.visibility == Visibility.ORGANIZATION and row.team_id not in member.organization_teams:
+    if row.visibility == Visibility.ORGANIZATION and not member.share_organization(row.team):
         yield f"In no team of the organization {row.team.organization.slug}."
 
 

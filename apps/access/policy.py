@@ -227,7 +227,7 @@ def _role_by_columns(principal: "Principal", row: Any) -> Role:
     role = Role.NONE
     if row.visibility != Visibility.PRIVATE:
         role = member.roles.get(row.team_id, Role.NONE)
-    in_organization = row.visibility == Visibility.ORGANIZATION and row.team_id in member.organization_teams
+    in_organization = row.visibility == Visibility.ORGANIZATION and member.share_organization(row.team)
     if row.visibility == Visibility.PUBLIC or in_organization:
         role = max(role, Role.VIEWER)
     return role if role is Role.MANAGER else max(role, grants.role_by_grant(row, principal))
@@ -249,9 +249,18 @@ def _condition(policy: Policy, principal: "Principal", role: Role) -> Q:
         condition |= Q(**{f"{prefix}team_id__in": teams, f"{prefix}visibility__in": shared})
     if role is Role.VIEWER:
         condition |= Q(**{f"{prefix}visibility": Visibility.PUBLIC})
-        if siblings := member.organization_teams:
+        if member.organizations:
+            siblings = member.organization_teams
             condition |= Q(**{f"{prefix}team_id__in": siblings, f"{prefix}visibility": Visibility.ORGANIZATION})
     return condition | grants.condition(_owned_model(policy), principal, role, prefix)
+
+
+def shared_with(queryset: QuerySet[M], principal: "Principal") -> QuerySet[M]:
+    """Keep the rows that a grant gives to `principal`, himself or through a group; those he owns are not among them."""
+    policy = policy_for(queryset.model)
+    prefix = f"{policy.via}__" if policy.via else ""
+    granted = grants.objects_granted_to(_owned_model(policy), principal)
+    return queryset.filter(**{f"{prefix}pk__in": granted}).exclude(**{f"{prefix}owner_id": principal.pk})
 
 
 def _owned_model(policy: Policy) -> type[Model]:

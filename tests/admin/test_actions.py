@@ -52,6 +52,8 @@ def test_these_actions_exist() -> None:
         ("compute.cluster", "undrain"),
         ("compute.workload", "force_stop"),
         ("compute.workload", "requeue"),
+        ("sharing.accessrequest", "grant_requests"),
+        ("sharing.accessrequest", "refuse_requests"),
     }
 
 
