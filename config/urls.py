@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("apps.teams.urls")),
     path("", include("apps.credentials.urls")),
     path("", include("apps.directory.urls")),
+    path("", include("apps.sharing.urls")),
     path("", include("apps.experiments.urls")),
 ]
 

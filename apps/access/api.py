@@ -84,7 +84,13 @@ class GuardedViewSet(IdempotentMixin, GenericViewSet[Any]):
         action = self.policy_actions.get(self.action or "", "view")
         kept = action if self.action == "list" else "view"
         manager: Any = self.model._default_manager  # noqa: SLF001 -- generic code
-        return self.shape(manager.visible_to(self.request.user, kept))
+        rows = manager.visible_to(self.request.user, kept)
+        if self.action == "list" and "share" in policy.policy_for(self.model).actions and self._wants_shared():
+            rows = rows.shared_with(self.request.user)
+        return self.shape(rows)
+
+    def _wants_shared(self) -> bool:
+        return self.request.query_params.get("shared", "").lower() in {"1", "true", "yes"}
 
     def shape(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Add what this view's output needs: select_related, annotations, filters."""
@@ -99,7 +105,9 @@ class GuardedViewSet(IdempotentMixin, GenericViewSet[Any]):
         except (ObjectDoesNotExist, ValidationError, ValueError):
             kind, action = self.model._meta.label_lower, self.policy_actions[str(self.action)]  # noqa: SLF001 -- documented Django API
             raise refused(self.request.user, action, kind, NotFound(), object_id=str(value)) from None
-        policy.require(cast("Any", self.request.user), self.policy_actions[str(self.action)], found)
+        action = self.policy_actions[str(self.action)]
+        if action != "view":  # that one was just judged
+            policy.require(cast("Any", self.request.user), action, found)
         return found
 
 

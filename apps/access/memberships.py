@@ -9,10 +9,19 @@ from apps.access.decision import Role
 
 @dataclass(frozen=True, slots=True)
 class Memberships:
-    """A person's teams with the role in each, and all teams of the organizations he belongs to."""
+    """A person's teams with the role in each (and the team's word for it), and his organizations.
+
+    `organization_teams`, all teams of the organizations, is a query, for conditions: nobody pays for it who has no use.
+    """
 
     roles: Mapping[Any, Role] = field(default_factory=dict)
-    organization_teams: frozenset[Any] = frozenset()
+    words: Mapping[Any, str] = field(default_factory=dict)
+    organizations: frozenset[Any] = frozenset()
+    organization_teams: Any = ()
+
+    def share_organization(self, team: Any) -> bool:
+        """Return whether `team` (or None) belongs to an organization of the person's."""
+        return team is not None and team.organization_id in self.organizations
 
     def teams_with(self, role: Role) -> list[Any]:
         return [team for team, held in self.roles.items() if held >= role]

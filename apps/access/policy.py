@@ -107,10 +107,17 @@ def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> Query
         return queryset.none()
     if not _scope_allows(principal, policy, action) or _refused_as_write(principal, policy, action):
         return queryset.none()
+    return holding(queryset, principal, role, as_admin=action not in policy.not_for_admins)
+
+
+def holding(queryset: QuerySet[M], principal: "Principal", role: Role, *, as_admin: bool = True) -> QuerySet[M]:
+    """Keep the rows on which `principal` holds at least `role`, whatever the scopes of his token."""
+    policy = policy_for(queryset.model)
+    if not _is_active(principal):
+        return queryset.none()
     if (bound := _bound_condition(principal, policy)) is not None:
         queryset = queryset.filter(bound)
-    is_admin = principal.is_superuser and action not in policy.not_for_admins
-    if is_admin or getattr(principal, "is_system", False):
+    if (principal.is_superuser and as_admin) or getattr(principal, "is_system", False):
         return queryset
     if _is_auditor(principal) and role is Role.VIEWER:
         return queryset
@@ -204,30 +211,39 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None, *,
         return Role.MANAGER
     least = Role.VIEWER if _is_auditor(principal) else Role.NONE
     if policy.rule is None:
-        return max(least, _role_by_columns(principal, _owned(obj, policy)))
+        return max(least, _role_by_columns(principal, owned(obj, policy)))
     ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
     held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
     return max(least, Role(held or 0))
 
 
-def _owned(obj: Model, policy: Policy) -> Any:
+def owned(obj: Model, policy: Policy | None = None) -> Any:
+    """Return the row whose owner, team, visibility and grants judge `obj`: itself, or what its policy goes through."""
+    policy = policy or policy_for(type(obj))
     for name in filter(None, policy.via.split("__")):
         obj = getattr(obj, name)
     return obj
 
 
-def _role_by_columns(principal: "Principal", owned: Any) -> Role:
+def is_reached(principal: "Principal", obj: Model) -> bool:
+    """Return whether the token of `principal`, if it is bound to one object, reaches `obj`."""
+    policy = policy_for(type(obj))
+    bound = _bound_condition(principal, policy)
+    return bound is None or policy.model._default_manager.filter(bound, pk=obj.pk).exists()  # noqa: SLF001 -- generic code
+
+
+def _role_by_columns(principal: "Principal", row: Any) -> Role:
     """Judge owner, team and visibility in Python: the mirror of `_condition`, compared with it by tests."""
-    if owned.owner_id == principal.pk:
+    if row.owner_id == principal.pk:
         return Role.MANAGER
     member = memberships_of(principal)
     role = Role.NONE
-    if owned.visibility != Visibility.PRIVATE:
-        role = member.roles.get(owned.team_id, Role.NONE)
-    in_organization = owned.visibility == Visibility.ORGANIZATION and owned.team_id in member.organization_teams
-    if owned.visibility == Visibility.PUBLIC or in_organization:
+    if row.visibility != Visibility.PRIVATE:
+        role = member.roles.get(row.team_id, Role.NONE)
+    in_organization = row.visibility == Visibility.ORGANIZATION and member.share_organization(row.team)
+    if row.visibility == Visibility.PUBLIC or in_organization:
         role = max(role, Role.VIEWER)
-    return role if role is Role.MANAGER else max(role, grants.role_by_grant(owned, principal))
+    return role if role is Role.MANAGER else max(role, grants.role_by_grant(row, principal))
 
 
 def _is_active(principal: "Principal") -> bool:
@@ -246,9 +262,18 @@ def _condition(policy: Policy, principal: "Principal", role: Role) -> Q:
         condition |= Q(**{f"{prefix}team_id__in": teams, f"{prefix}visibility__in": shared})
     if role is Role.VIEWER:
         condition |= Q(**{f"{prefix}visibility": Visibility.PUBLIC})
-        if siblings := member.organization_teams:
+        if member.organizations:
+            siblings = member.organization_teams
             condition |= Q(**{f"{prefix}team_id__in": siblings, f"{prefix}visibility": Visibility.ORGANIZATION})
     return condition | grants.condition(_owned_model(policy), principal, role, prefix)
+
+
+def shared_with(queryset: QuerySet[M], principal: "Principal") -> QuerySet[M]:
+    """Keep the rows that a grant gives to `principal`, himself or through a group; those he owns are not among them."""
+    policy = policy_for(queryset.model)
+    prefix = f"{policy.via}__" if policy.via else ""
+    granted = grants.objects_granted_to(_owned_model(policy), principal)
+    return queryset.filter(**{f"{prefix}pk__in": granted}).exclude(**{f"{prefix}owner_id": principal.pk})
 
 
 def _owned_model(policy: Policy) -> type[Model]:

@@ -17,3 +17,10 @@ class GuardedQuerySet(QuerySet[M_co]):
 
         kept: Any = policy.visible(self, principal, action)
         return kept  # type: ignore[no-any-return]  # the class that was given
+
+    def shared_with(self, principal: "Principal | Any") -> Self:
+        """Keep the rows that were shared with `principal`, himself or through a group."""
+        from apps.access import policy  # noqa: PLC0415 -- models load before policies exist
+
+        kept: Any = policy.shared_with(self, principal)
+        return kept  # type: ignore[no-any-return]  # the class that was given

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from apps.access import policy
 from apps.audit.services import refused
-from apps.core.errors import DomainError, NotFound
+from apps.core.errors import DomainError, NotAllowed, NotFound
 
 
 class GuardedView(LoginRequiredMixin, View):
@@ -24,13 +24,14 @@ class GuardedView(LoginRequiredMixin, View):
     """
 
     policy_action: ClassVar[str]
+    shared_as: ClassVar[str] = ""  # the kind of object in the address, if it can be shared: a refusal offers to ask
 
     @override
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return super().dispatch(request, *args, **kwargs)
         except DomainError as error:
-            return error_page(request, error)
+            return error_page(request, error, kind=self.shared_as, pk=kwargs.get("pk"))
 
     @property
     def user(self) -> Any:
@@ -44,13 +45,18 @@ class GuardedView(LoginRequiredMixin, View):
         except (ObjectDoesNotExist, ValidationError, ValueError):
             kind, named = queryset.model._meta.label_lower, str(next(iter(lookup.values()), ""))  # noqa: SLF001 -- documented Django API
             raise refused(self.user, self.policy_action, kind, NotFound(), object_id=named) from None
-        policy.require(self.user, self.policy_action, found)
+        if self.policy_action != "view":  # that one was just judged
+            policy.require(self.user, self.policy_action, found)
         return found
 
 
-def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """Show what was refused, why, and the request id."""
-    return render(request, "error.html", {"error": error}, status=error.status)
+def error_page(request: HttpRequest, error: DomainError, *, kind: str = "", pk: Any = None) -> HttpResponse:
+    """Show what was refused, why, and the request id; where it names an object, also where to ask for access.
+
+    SECURITY: the offer is made for every id, whether or not there is such an object.
+    """
+    asks = kind if isinstance(error, (NotFound, NotAllowed)) else ""
+    return render(request, "error.html", {"error": error, "ask_kind": asks, "ask_pk": pk}, status=error.status)
 
 
 def page_after_login(request: HttpRequest, wanted: str) -> str:

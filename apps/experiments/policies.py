@@ -22,6 +22,7 @@ def declare() -> None:
                 "create": Role.EDITOR,
                 "stop": Role.EDITOR,
                 "retry": Role.EDITOR,
+                "share": Role.MANAGER,
                 "delete": Role.MANAGER,
             },
             via="run",

@@ -18,7 +18,9 @@ from apps.audit import services as audit
 from apps.core.errors import DomainError, NotAllowed
 from apps.portal import operations
 
-_ORDER = ["compute", "quotas", "experiments", "credentials", "tracking", "accounts", "teams", "directory", "audit"]
+_ORDER = [
+    "compute", "quotas", "experiments", "credentials", "tracking", "accounts", "teams", "directory", "sharing", "audit",
+]  # fmt: skip
 _UNWANTED = {"password_change", "password_change_done"}  # they write without a service, and so without the audit trail
 
 

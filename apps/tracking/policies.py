@@ -12,6 +12,7 @@ def declare() -> None:
                 "submit": Role.EDITOR,
                 "create": Role.EDITOR,
                 "edit": Role.EDITOR,
+                "share": Role.MANAGER,
                 "delete": Role.MANAGER,
             },
         )

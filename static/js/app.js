@@ -1,6 +1,7 @@
 // What every page does. Each module finds its own elements and does nothing where there are none.
 import { startClock } from "./clock.js";
 import { startCopying } from "./copy.js";
+import { startDialog } from "./dialog.js";
 import { startMenus } from "./menus.js";
 import { startPalette } from "./palette.js";
 import { startTheme } from "./theme.js";
@@ -9,6 +10,7 @@ for (const element of document.querySelectorAll("[data-js]")) element.hidden = f
 for (const element of document.querySelectorAll("[data-nojs]")) element.hidden = true;
 startTheme();
 startMenus();
+startDialog();
 startPalette();
 startCopying();
 startClock();

@@ -1,11 +1,13 @@
 """Everything that is judged, in every shape: what tests/access compares the two forms of the judge on."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Model
+from django.utils import timezone
 
 from apps.access import grants, policy
 from apps.access.choices import Visibility
@@ -14,10 +16,20 @@ from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import ApiToken, User
 from apps.compute.reconcile.turn import run_turn
+from apps.core.ids import new_id
 from apps.credentials.models import Credential, CredentialUse
 from apps.experiments.models import CodeUpload
+from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
-from apps.tracking.models import Artifact, Project, Run
+from apps.tracking.models import (
+    Artifact,
+    Project,
+    ProjectGroupGrant,
+    ProjectUserGrant,
+    Run,
+    RunGroupGrant,
+    RunUserGrant,
+)
 from tests.people import NAMES, Cast, submit
 
 _TOKENS: dict[str, dict[str, Any]] = {
@@ -49,10 +61,23 @@ def make_objects(cast: Cast) -> None:
             Artifact.objects.create(run=run, path="a.txt", sha256="0" * 64, size_bytes=1)
     submit(cast.alice, visibility="organization", team="vision")
     submit(cast.mia)
+    _make_requests(cast)
     run_turn("owner")
     for name in ("alice", "bob", "sre"):
         accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
+
+
+def _make_requests(cast: Cast) -> None:
+    """Ask for a few of them and for what never was; let one share have expired."""
+    asked = [("run", row.pk) for row in Run.objects.order_by("pk")[::25]]
+    asked += [("project", row.pk) for row in Project.objects.order_by("pk")[::4]]
+    for number, (kind, pk) in enumerate([*asked, ("run", new_id())]):
+        by = cast.charlie if number % 2 else cast.bob
+        AccessRequest.objects.create(kind=kind, object_id=pk, by=by)
+    for table in (RunUserGrant, RunGroupGrant, ProjectUserGrant, ProjectGroupGrant):
+        half = table.objects.order_by("pk").values_list("pk", flat=True)[::3]
+        table.objects.filter(pk__in=list(half)).update(expires_at=timezone.now() - timedelta(seconds=1))
 
 
 def people(cast: Cast) -> Iterator[tuple[str, Any]]:

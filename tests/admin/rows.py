@@ -19,6 +19,7 @@ from apps.directory.models import DirectoryRule
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
+from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.tracking.models import Artifact, MetricSeries, Param, Tag
 
@@ -47,6 +48,7 @@ def make_row(no: int) -> Experiment:
     stored = credentials.create_credential(f"secret-{no}", "generic", value, by=user, team=team)
     facts = {"alias": "A", "attempt": run.pk, "attempt_no": 1, "user": user}
     CredentialUse.objects.create(credential=stored, version=1, subject=f"run:{run.pk}", **facts)
+    AccessRequest.objects.create(kind="run", object_id=run.pk, by=user, decided_by=user)
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
     directory.sync(by=SYSTEM)

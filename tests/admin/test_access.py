@@ -22,8 +22,8 @@ EXPECTED = [
     "accounts.apitoken", "accounts.loginfailure", "accounts.registration", "accounts.user", "audit.auditevent",
     "compute.attempt", "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent",
     "credentials.credential", "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
-    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "teams.invitation", "teams.organization",
-    "teams.team", "tracking.artifact", "tracking.project", "tracking.run",
+    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "sharing.accessrequest", "teams.invitation",
+    "teams.organization", "teams.team", "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
 CAN_ADD = {
     "accounts.user", "compute.cluster", "credentials.credential", "directory.directoryrule",

@@ -61,6 +61,8 @@ def test_these_actions_exist() -> None:
         ("teams.organization", "restore"),
         ("teams.team", "archive"),
         ("teams.team", "restore"),
+        ("sharing.accessrequest", "grant_requests"),
+        ("sharing.accessrequest", "refuse_requests"),
     }
 
 

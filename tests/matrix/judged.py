@@ -18,7 +18,7 @@ def expected_page(row: Row) -> dict[str, int]:
     """A page knows sessions only: to it a token is nobody."""
     if row.public:
         return {**dict.fromkeys((*OUTSIDE, *TOKENS), row.ok), **dict.fromkeys(PEOPLE, row.inside or row.ok)}
-    inside = {name: _by_role(row, name) if row.model else row.ok for name in PEOPLE}
+    inside = {name: _by_role(row, name) for name in PEOPLE} if row.model else _without_object(row)
     return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside, **row.but}
 
 
@@ -29,7 +29,7 @@ def expected_api(row: Row) -> dict[str, int]:
         inside = {name: row.ok if _operates(row, name) else 403 for name in PEOPLE}
         return {**dict.fromkeys(OUTSIDE, 401), **inside, **dict.fromkeys(TOKENS, 403)}
     if row.model is None:
-        inside = {**dict.fromkeys(PEOPLE, row.ok), "aud": 403 if row.scope and not _is_own_account(row) else row.ok}
+        inside = _without_object(row)
         if row.admin_only:
             inside = {name: row.ok if name == "sre" else 403 for name in PEOPLE}
         tokens = dict.fromkeys(TOKENS, 403 if row.scope or row.admin_only else row.ok)
@@ -45,6 +45,11 @@ def _operates(row: Row, name: str) -> bool:
     return name == "sre" or (name == "aud" and row.method == "GET")
 
 
+def _without_object(row: Row) -> dict[str, int]:
+    aud = 403 if row.scope and not _is_own_account(row) else row.ok
+    return {**dict.fromkeys(PEOPLE, row.ok), "aud": aud, "sre": row.acting or row.ok}
+
+
 def _is_own_account(row: Row) -> bool:
     return row.scope.startswith("apitoken:")
 
@@ -55,7 +60,7 @@ def _by_role(row: Row, name: str) -> int:
     if held is Role.NONE:
         return 404
     declared = policy.policy_for(row.model)
-    if name == "aud" and not declared.is_read(row.action):
+    if (name == "aud" and not declared.is_read(row.action)) or (row.only and name != row.only):
         return 403
     return row.ok if held >= declared.minimum(row.action) else 403
 
@@ -72,4 +77,6 @@ def _own_job(row: Row) -> int:
     assert row.model is not None
     if row.model not in OF_A_RUN or row.role != "ended":
         return 404
+    if row.people_only:
+        return 403
     return row.ok if policy.policy_for(row.model).scope_of(row.action) in RUN_TOKEN_SCOPES else 403

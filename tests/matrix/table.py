@@ -6,6 +6,7 @@ What is *expected of whom* is not here: it follows from the policies and from th
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from django.db.models import Model
 
@@ -13,6 +14,7 @@ from apps.accounts.models import ApiToken, Registration, User
 from apps.compute.models import Cluster
 from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
+from apps.sharing.models import AccessRequest
 from apps.teams.models import Invitation, Membership, Organization, Team
 from apps.tracking.models import Artifact, Project, Run
 from tests.matrix.world import World
@@ -39,6 +41,9 @@ class Row:
     scope: str = ""
     public: bool = False
     inside: int = 0  # what a public page answers to those who are logged in, if it differs
+    only: str = ""  # the one person who may, of all whose role would do
+    acting: int = 0  # what an acting admin is answered, if it differs
+    people_only: bool = False  # a run's own token is refused, whatever its scopes
     token_only: bool = False  # a session is nobody here
     operators: bool = False  # without an object: for admins, and for auditors what only reads
     admin_only: bool = False  # whatever one's role: only an admin who acts as one
@@ -107,7 +112,57 @@ def _token_form(_world: World) -> dict[str, Any]:
     return {"name": "t", "scope": "read", "expires_in_days": "7"}
 
 
+def _of(kind: str, names: Names = _ended) -> Names:
+    """Name the object in the address as the API of sharing does."""
+    return lambda world: {"kind": kind, "id": names(world)["pk"]}
+
+
+def _sheet(kind: str = "experiment", names: Names = _ended) -> Names:
+    """Name it as the pages do."""
+    return lambda world: {"kind": kind, **names(world)}
+
+
+def _with(kind: str, subject: str, name: str) -> Names:
+    return lambda world: {**_of(kind)(world), "subject_kind": subject, "name": name}
+
+
+def _nothing(_world: World) -> dict[str, Any]:
+    return {"kind": "run", "id": uuid4()}
+
+
+def _request(world: World) -> dict[str, Any]:
+    return {"pk": world.request.pk}
+
+
+def _asked(world: World) -> dict[str, Any]:
+    return {"pk": world.asked.pk}
+
+
+PAGES_SHARING = [
+    Row("GET", "share", 200, Experiment, "view", "ended", _sheet()),
+    Row(
+        "POST", "share-add", 302, Run, "share", "ended", _sheet("run"),
+        lambda _world: {"kind": "user", "name": "charlie", "role": "viewer"},
+    ),
+    Row(
+        "POST", "share-remove", 302, Experiment, "share", "ended", _sheet(),
+        lambda _world: {"kind": "user", "name": "dana"},
+    ),
+    Row("POST", "share-visibility", 302, Experiment, "share", "ended", _sheet(), lambda _world: {"visibility": "team"}),
+    Row("POST", "share-owner", 400, Experiment, "share", "ended", _sheet()),  # nobody is named
+    Row("GET", "share-ask", names=lambda _world: {"kind": "run", "pk": uuid4()}),
+    Row(
+        "POST", "share-ask", 302, scope="accessrequest:withdraw", acting=404,
+        names=lambda _world: {"kind": "run", "pk": uuid4()}, data=lambda _world: {"role": "viewer"},
+    ),
+    Row("GET", "requests"),
+    Row("POST", "request-decide", 302, AccessRequest, "decide", "request", _request),
+    Row("POST", "request-withdraw", 302, AccessRequest, "withdraw", "asked", _asked, only="alice"),
+]  # fmt: skip
+
+
 PAGES = [
+    *PAGES_SHARING,
     Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
     Row("GET", "login-oidc", 404, public=True),  # no provider is named in the settings
@@ -290,8 +345,33 @@ def _on_credential(method: str, name: str, ok: int, action: str, data: Any = Non
     return Row(method, f"api-credential-{name}", ok, Credential, action, "credential", on, lambda _world: data or {})
 
 
+API_SHARING = [
+    Row("GET", "api-access", 200, Experiment, "view", "ended", _of("experiment"), people_only=True),
+    Row(
+        "PATCH", "api-access", 204, Experiment, "share", "ended", _of("experiment"),
+        lambda _world: {"visibility": "team"},
+    ),
+    Row("GET", "api-access-why", 200, Experiment, "view", "ended", _of("experiment")),
+    Row("POST", "api-access-owner", 400, Run, "share", "ended", _of("run")),  # nobody is named
+    Row("POST", "api-access-ask", 202, scope="accessrequest:withdraw", names=_nothing, acting=404),
+    Row(
+        "PUT", "api-share", 200, Run, "share", "ended", _with("run", "user", "charlie"),
+        lambda _world: {"role": "viewer"},
+    ),
+    Row("DELETE", "api-share", 204, Experiment, "share", "ended", _with("experiment", "user", "dana")),
+    Row("GET", "api-access-request-list"),
+    Row("GET", "api-access-request-detail", 200, AccessRequest, "view", "request", _request),
+    Row("POST", "api-access-request-grant", 200, AccessRequest, "decide", "request", _request),
+    Row("POST", "api-access-request-refuse", 200, AccessRequest, "decide", "request", _request),
+    Row(
+        "POST", "api-access-request-withdraw", 204, AccessRequest, "withdraw", "asked", _asked,
+        scope="accessrequest:withdraw", only="alice",
+    ),
+]  # fmt: skip
+
 API = [
     *PEOPLE_API,
+    *API_SHARING,
     Row("GET", "api-schema", public=True),
     Row("GET", "api-spec-schema", public=True),
     Row("POST", "api-login", 400, public=True),

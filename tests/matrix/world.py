@@ -25,6 +25,8 @@ from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.quotas.models import QuotaNode, Reservation
+from apps.sharing import services as sharing
+from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.teams.models import Invitation, Membership
 from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag
@@ -48,6 +50,8 @@ ROLES: dict[str, dict[str, Role]] = {
     "org": {"alice": VIEWER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": VIEWER, "olaf": VIEWER},
     "invitation": {"alice": NONE, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "registration": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], NONE),
+    "request": {"alice": MANAGER, "bob": NONE, "charlie": VIEWER, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "asked": {"alice": VIEWER, "bob": NONE, "charlie": MANAGER, "dana": NONE, "mia": NONE, "olaf": NONE},
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
 EXPERIMENTS = ("ended", "waiting", "private", "organization", "public")
@@ -71,6 +75,8 @@ class World:
     upload: CodeUpload
     token: ApiToken
     membership: Membership
+    request: AccessRequest
+    asked: AccessRequest
     artifact: Artifact
     credential: Credential
     rule: DirectoryRule
@@ -107,6 +113,7 @@ def make_world() -> World:
     project = Project.objects.get(pk=ended.run.project_id)
     credential = _credential(alice, cast)
     rule, sync = _directory(cast)
+    request, asked = _requests(cast, waiting)
     _records()
     robot = teams.create_service_account(cast.team, name="ci", by=SYSTEM)
     invitation, _ = teams.invite([(cast.team, "member")], by=cast.mia, email=f"{SECRET}@example.org")
@@ -114,8 +121,8 @@ def make_world() -> World:
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot, invitation=invitation,
-        registration=registration, bearers=bearers, sessions=_sessions(cast),
+        request=request, asked=asked, artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot,
+        invitation=invitation, registration=registration, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 
@@ -159,6 +166,16 @@ def _credential(alice: User, cast: people.Cast) -> Credential:
     )
     made.uses.create(version=1, alias="GIT", subject=f"run:{made.pk}", attempt=made.pk, attempt_no=1, user=alice)
     return made
+
+
+def _requests(cast: people.Cast, experiment: Experiment) -> tuple[AccessRequest, AccessRequest]:
+    """charlie asks for alice's experiment; alice asks for a project of his."""
+    his = Project.objects.create(name=f"his {SECRET}", owner=cast.charlie, visibility="private")
+    ask = sharing.request_access
+    return (
+        ask("experiment", experiment.pk, by=cast.charlie, message="please"),
+        ask("project", his.pk, by=cast.alice, message=f"for {SECRET}"),
+    )
 
 
 def _records() -> None:

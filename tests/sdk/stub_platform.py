@@ -329,6 +329,32 @@ class StubPlatform:
             return Answer(204)
         return Answer(200, project if id_ else page([project]))
 
+    def _access(self, request: Recorded, kind: str, id_: str = "", verb: str = "", *_subject: str) -> Answer:
+        if kind == "requests":
+            asked = {"id": id_ or new_id(), "kind": "run", "object_id": new_id(), "by": "bob\x1b[31m", "role": "editor"}
+            asked |= {"message": "please", "state": "open", "note": "", "decided_by": None, "created_at": NOW}
+            return Answer(204) if verb == "withdraw" else Answer(200, asked if id_ else page([asked]))
+        if verb == "requests":
+            return Answer(202, {"detail": "If there is such an object, those who manage it were asked."})
+        if request.method == "PATCH" or verb == "owner" or (verb == "shares" and request.method == "DELETE"):
+            return Answer(204)
+        if verb == "why":
+            path = {"role": "editor", "through": "through team vision, member", "expires_at": None}
+            told = {"user": "bob", "action": "delete", "needs": "manager", "allowed": False, "role": "editor"}
+            missing = ["Delete needs manager; the role is editor."]
+            return Answer(200, {**told, "paths": [path], "missing": missing, "scopes": ["all"]})
+        line = {
+            "kind": "user",
+            "role": "viewer",
+            "through": "through a share",
+            "expires_at": NOW,
+            "granted_by": "alice",
+        }
+        offset = int(request.query.get("offset", ["0"])[0])
+        held = {"kind": kind, "id": id_, "owner": "alice", "team": None, "visibility": "private", "role": "manager"}
+        lines = [{**line, "name": f"person-{offset}", "is_share": True}]
+        return Answer(200, {**held, "results": lines, "more": offset == 0})
+
     def _clusters(self, _request: Recorded, name: str = "") -> Answer:
         cluster = {"name": "local", "kind": "local", "state": "ok", "message": "", "isolation": "sandbox", "labels": {}}
         return Answer(200, cluster if name else page([cluster]))

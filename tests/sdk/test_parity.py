@@ -101,6 +101,22 @@ OPERATIONS = [
     Operation("GET /api/v2/runs/{}/artifacts/{}", "artifacts get", lambda c: c.runs.get_artifact(ID, "a/b", "file")),
     Operation("PUT /api/v2/runs/{}/artifacts/{}", "artifacts put", lambda c: c.runs.put_artifact(ID, __file__, "a/b")),
     Operation("DELETE /api/v2/runs/{}/artifacts/{}", "artifacts delete", lambda c: c.runs.delete_artifact(ID, "a/b")),
+    Operation("GET /api/v2/access/{}/{}/", "access list", lambda c: c.access.get("run", ID)),
+    Operation("PATCH /api/v2/access/{}/{}/", "access visibility", lambda c: c.access.set_visibility("run", ID, "team")),
+    Operation("GET /api/v2/access/{}/{}/why/", "access why", lambda c: c.access.why("run", ID, user="bob")),
+    Operation("POST /api/v2/access/{}/{}/owner/", "access transfer", lambda c: c.access.transfer("run", ID, "bob")),
+    Operation("POST /api/v2/access/{}/{}/requests/", "access request", lambda c: c.access.request("run", ID)),
+    Operation(
+        "PUT /api/v2/access/{}/{}/shares/{}/{}/", "share", lambda c: c.access.share("run", ID, "viewer", user="bob")
+    ),
+    Operation(
+        "DELETE /api/v2/access/{}/{}/shares/{}/{}/", "unshare", lambda c: c.access.unshare("run", ID, team="vision")
+    ),
+    Operation("GET /api/v2/access/requests/", "access requests", lambda c: list(c.access.requests(mine=True))),
+    Operation("GET /api/v2/access/requests/{}/", "access requests", lambda c: c.access.get_request(ID)),
+    Operation("POST /api/v2/access/requests/{}/grant/", "access grant", lambda c: c.access.grant(ID)),
+    Operation("POST /api/v2/access/requests/{}/refuse/", "access refuse", lambda c: c.access.refuse(ID)),
+    Operation("POST /api/v2/access/requests/{}/withdraw/", "access withdraw", lambda c: c.access.withdraw(ID)),
     Operation("GET /api/v2/clusters/", "clusters", lambda c: list(c.clusters.list())),
     Operation("GET /api/v2/clusters/{}/", "clusters", lambda c: c.clusters.get("local")),
     Operation("GET /api/v2/usage/", "usage", lambda c: c.usage()),

@@ -35,6 +35,7 @@ _FILTERS = [
     OpenApiParameter("tag", OpenApiTypes.STR, many=True, description="key=value"),
     OpenApiParameter("created_after", OpenApiTypes.DATETIME),
     OpenApiParameter("created_before", OpenApiTypes.DATETIME),
+    OpenApiParameter("shared", OpenApiTypes.BOOL, description="Only what was shared with me."),
 ]
 _NUMBER = {"type": "integer", "minimum": -(1 << 53), "maximum": 1 << 53}
 _LOG = [

@@ -17,6 +17,8 @@ from apps.experiments.models import Experiment
 class ActionView(GuardedView):
     """Find it, act, say so, go back. What its state forbids is said on its page; what the policy forbids is a 403."""
 
+    shared_as: ClassVar[str] = "experiment"
+
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         experiment: Experiment = self.find(Experiment.objects.live().with_details(), pk=pk)
         try:

@@ -59,6 +59,7 @@ def acts_on(experiment: Experiment, user: Any) -> dict[str, Act]:
 class RunPage(GuardedView):
     """What the tabs share."""
 
+    shared_as: ClassVar[str] = "experiment"
     policy_action: ClassVar[str] = "view"
     tab: ClassVar[str] = "experiment"
     template: ClassVar[str]
@@ -151,6 +152,7 @@ class HistoryView(RunPage):
 class StatusView(GuardedView):
     """The part of the header that changes; with it the buttons, when the state is no longer the one shown."""
 
+    shared_as: ClassVar[str] = "experiment"
     policy_action: ClassVar[str] = "view"
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -33,6 +33,8 @@ class ExperimentListView(GuardedView):
     def get(self, request: HttpRequest) -> HttpResponse:
         columns = Columns.read(request.GET)
         visible = Experiment.objects.visible_to(self.user, "view").live().with_details()
+        if request.GET.get("shared"):
+            visible = visible.shared_with(self.user)
         problems: dict[str, list[str]] = {}
         try:
             page = Page(ExperimentFilter.read(request.GET).apply(visible), request.GET)
@@ -46,7 +48,7 @@ class ExperimentListView(GuardedView):
             "problems": problems,
             "is_live": any(row.workload.state in ACTIVE for row in page.rows),
             "filtered": any(
-                request.GET.get(name) for name in ("state", "kind", "project", "team", "owner", "q", "tag")
+                request.GET.get(name) for name in ("state", "kind", "project", "team", "owner", "q", "tag", "shared")
             ),
         }
         if request.headers.get("HX-Target") == "rows":

@@ -32,6 +32,7 @@ class SubmitView(GuardedView):
 class CloneView(GuardedView):
     """The same form, filled in from an experiment one may see; the copy is one's own."""
 
+    shared_as: ClassVar[str] = "experiment"
     policy_action: ClassVar[str] = "clone"
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:  # noqa: ARG002 -- Django passes it

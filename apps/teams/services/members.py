@@ -109,7 +109,10 @@ def end_membership(team: Team, user: User) -> bool:
 def memberships_of(user: Any) -> Memberships:
     """Tell the judge: the person's role in each team, and the teams of his organizations."""
     rows = list(Membership.objects.filter(user_id=user.pk).values_list("team_id", "role", "team__organization_id"))
-    organizations = {organization for _, _, organization in rows}
-    siblings = Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True) if rows else []
-    roles = {team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows}
-    return Memberships(roles=roles, organization_teams=frozenset(siblings))
+    organizations = frozenset(organization for _, _, organization in rows)
+    return Memberships(
+        roles={team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows},
+        words={team: role for team, role, _ in rows},
+        organizations=organizations,
+        organization_teams=Team.objects.filter(organization_id__in=organizations).values("pk"),
+    )

@@ -29,10 +29,12 @@ RUN_FILTERS = [
     OpenApiParameter("q", _WORD, description="Part of the name."),
     OpenApiParameter("status", OpenApiTypes.STR, many=True, enum=RunStatus.values),
     OpenApiParameter("tag", OpenApiTypes.STR, many=True, description="key=value"),
+    OpenApiParameter("shared", OpenApiTypes.BOOL, description="Only what was shared with me."),
 ]
 PROJECT_FILTERS = [
     OpenApiParameter("q", _WORD, description="Part of the name."),
     OpenApiParameter("team", _WORD, description="A team's slug."),
+    OpenApiParameter("shared", OpenApiTypes.BOOL, description="Only what was shared with me."),
 ]
 CURVE_FILTERS = [
     OpenApiParameter("key", OpenApiTypes.STR, many=True, description="Default: all."),

@@ -41,8 +41,10 @@ def create_project(
 
 @transaction.atomic
 def update_project(project: Project, *, by: Any, **changes: str) -> Project:
-    """Change name, description or visibility. Audited. Raises: NotAllowed, Invalid."""
+    """Change name, description or visibility; the last needs the right to share. Audited. Raises: NotAllowed, Invalid."""
     policy.require(by, "edit", project)
+    if "visibility" in changes:
+        policy.require(by, "share", project)
     before = {name: getattr(project, name) for name in changes}
     for name, value in changes.items():
         setattr(project, name, value)

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from fathom.config import Connection, resolve
 from fathom.models import Me, Token, Usage
+from fathom.resources.access import AccessApi
 from fathom.resources.audit import AuditApi
 from fathom.resources.code import CodeApi
 from fathom.resources.credentials import CredentialsApi
@@ -36,6 +37,7 @@ class Client:
         connection: Connection | None = None,
     ) -> None:
         self.transport = Transport(connection or resolve(url, token), timeout=timeout, retry_seconds=retry_seconds)
+        self.access = AccessApi(self.transport)
         self.code = CodeApi(self.transport)
         self.experiments = ExperimentsApi(self.transport, self.code)
         self.runs = RunsApi(self.transport)

@@ -11,6 +11,7 @@ from fathom.cli.state import State
 from fathom.errors import FathomError
 
 COMMANDS = {
+    "access": "access",
     "artifacts": "tracked",
     "audit": "audit",
     "clone": "experiments",
@@ -29,11 +30,13 @@ COMMANDS = {
     "retry": "experiments",
     "run": "submit",
     "runs": "tracked",
+    "share": "access",
     "show": "experiments",
     "stop": "experiments",
     "sync": "local",
     "teams": "account",
     "token": "account",
+    "unshare": "access",
     "usage": "account",
     "version": "local",
     "wait": "experiments",

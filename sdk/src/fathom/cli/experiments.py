@@ -23,6 +23,7 @@ id_argument = click.argument("id_", metavar="ID")
 @click.option("--team")
 @click.option("--owner")
 @click.option("--mine", is_flag=True, help="Only your own.")
+@click.option("--shared", is_flag=True, help="Only what was shared with you.")
 @click.option("--name", "q", help="Its name contains this.")
 @click.option("--tag", "tags", multiple=True, metavar="K=V", help="Repeatable.")
 @click.option("--limit", type=click.IntRange(1), default=25, show_default=True)
@@ -48,6 +49,7 @@ def list_(
         owner=owner,
         q=filters["q"],
         tag=list(filters["tags"]),
+        shared=filters["shared"],
     )
     found = list(listing) if everything else listing.first(limit)
     headers = ["ID", "NAME", "STATE", "PROJECT", "OWNER", "CREATED", "DURATION", "WHY"]

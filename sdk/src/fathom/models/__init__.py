@@ -4,6 +4,7 @@ Each is made by `from_json` and keeps the answer it was made from in `raw`, so t
 is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
+from fathom.models.access import Access, AccessLine, AccessPath, AccessRequest, Why
 from fathom.models.audit import AuditEvent
 from fathom.models.credentials import CREDENTIAL_KINDS, Credential, CredentialField, CredentialUse
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
@@ -29,6 +30,10 @@ __all__ = [
     "ACTIVE_STATES",
     "CREDENTIAL_KINDS",
     "FINAL_STATES",
+    "Access",
+    "AccessLine",
+    "AccessPath",
+    "AccessRequest",
     "Amount",
     "Artifact",
     "Attempt",
@@ -58,4 +63,5 @@ __all__ = [
     "Token",
     "Usage",
     "UsageNode",
+    "Why",
 ]

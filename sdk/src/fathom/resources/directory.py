@@ -15,8 +15,9 @@ class ProjectsApi:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self) -> Listing[Project]:
-        return Listing(self._transport, path("projects"), Project.from_json)
+    def list(self, *, shared: bool = False) -> Listing[Project]:
+        """Newest first. `shared`: only what was shared with me."""
+        return Listing(self._transport, path("projects"), Project.from_json, {"shared": "true"} if shared else None)
 
     def create(
         self, name: str, *, description: str = "", team: str | None = None, visibility: str | None = None

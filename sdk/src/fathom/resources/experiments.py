@@ -56,8 +56,9 @@ class ExperimentsApi:
         tag: str | Sequence[str] | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        shared: bool = False,
     ) -> Listing[Experiment]:
-        """Newest first. `q`: the name contains it; `tag`: `key=value`."""
+        """Newest first. `q`: the name contains it; `tag`: `key=value`; `shared`: only what was shared with me."""
         query = {
             "state": _several(state),
             "kind": kind,
@@ -68,6 +69,7 @@ class ExperimentsApi:
             "tag": _several(tag),
             "created_after": created_after.isoformat() if created_after else None,
             "created_before": created_before.isoformat() if created_before else None,
+            "shared": "true" if shared else None,
         }
         return Listing(self._transport, path("experiments"), Experiment.from_json, query)
 

@@ -36,9 +36,10 @@ class RunsApi:
         reply = self._transport.request("POST", path("runs"), json_body=body, idempotency_key=idempotency_key)
         return Run.from_json(reply.json())
 
-    def list(self, *, project: str | None = None, q: str | None = None) -> Listing[Run]:
-        """Newest first. `q`: the name contains it."""
-        return Listing(self._transport, path("runs"), Run.from_json, {"project": project, "q": q})
+    def list(self, *, project: str | None = None, q: str | None = None, shared: bool = False) -> Listing[Run]:
+        """Newest first. `q`: the name contains it; `shared`: only what was shared with me."""
+        query = {"project": project, "q": q, "shared": "true" if shared else None}
+        return Listing(self._transport, path("runs"), Run.from_json, query)
 
     def get(self, run_id: str) -> Run:
         return Run.from_json(self._transport.request("GET", path("runs", run_id)).json())

@@ -1,0 +1,5 @@
+"""Fixtures of this folder."""
+
+from tests.factories import cast, committed, stage
+
+__all__ = ["cast", "committed", "stage"]
