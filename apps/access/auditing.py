@@ -53,7 +53,7 @@ def events(by: Any, action: str = "view") -> QuerySet[AuditEvent]:
 
 
 def _rule(principal: Any, role: Role) -> Q:
-    return Q() if role is Role.VIEWER and is_auditor(principal) else Q(pk__in=[])
+    return Q(pk__isnull=False) if role is Role.VIEWER and is_auditor(principal) else Q(pk__in=[])
 
 
 @dataclass(frozen=True, slots=True)
