@@ -91,7 +91,10 @@ def judge(username: str, password: str) -> tuple[User | None, str]:
 
 def _ask(username: str, password: str) -> User | None:
     name = canonical(username)
-    known = set(User.objects.filter(username__iexact=name).values_list("identity_source", flat=True))
+    accounts = dict(User.objects.filter(username__iexact=name).values_list("username", "identity_source"))
+    # The very name first: an account made later under another spelling must not shut its elder out.
+    owner = accounts.get(username) or accounts.get(name)
+    known = {owner} if owner else set(accounts.values())
     asked = [provider for source, provider in _passwords.items() if source in (known or {source}) and provider.is_on()]
     if IdentitySource.LOCAL in known or not asked:
         user = authenticate(username=username, password=password)

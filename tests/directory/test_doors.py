@@ -177,6 +177,18 @@ def test_a_wrong_rule_is_told(changes: dict[str, Any], field: str, cast: Cast, a
     assert not DirectoryRule.objects.exists()
 
 
+@pytest.mark.parametrize("pk", ["0", "-1", "abc", "9" * 30, "1.5", "%00"])
+@pytest.mark.parametrize("kind", ["rules", "sync"])
+def test_an_id_of_nothing(kind: str, pk: str, cast: Cast, as_: Any) -> None:
+    assert as_("sre").get(f"/api/v2/directory/{kind}/{pk}/").status_code == 404
+
+
+@pytest.mark.parametrize("group", ["a\x00b", "x" * 501, "\x00", 7, None, ["a"], {}])
+def test_a_group_that_cannot_be(group: Any, cast: Cast, as_: Any) -> None:
+    body = {"source": "ldap", "group": group, "team": "vision", "role": "member"}
+    assert as_("sre").post("/api/v2/directory/rules/", body).status_code in ({201} if group == 7 else {400})
+
+
 def test_a_rule_twice_is_a_conflict_in_words(cast: Cast, as_: Any) -> None:
     body = {"source": "ldap", "group": "research", "team": "vision", "role": "member"}
     assert as_("sre").post("/api/v2/directory/rules/", body).status_code == 201

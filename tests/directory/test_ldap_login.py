@@ -141,6 +141,16 @@ def test_nor_by_another_spelling(typed: str, slapd: Slapd, cast: Cast) -> None:
     assert User.objects.filter(identity_source="ldap").count() == 0
 
 
+def test_a_local_account_of_another_spelling_shuts_nobody_out(slapd: Slapd, cast: Cast) -> None:
+    ana = accounts.log_in("ana", PASSWORD)
+    local = accounts.create_user("Ana", by=SYSTEM, password=LOCAL_PASSWORD)
+    assert accounts.log_in("ana", PASSWORD).pk == ana.pk
+    assert accounts.log_in("Ana", LOCAL_PASSWORD).pk == local.pk
+    assert accounts.log_in("ANA", PASSWORD).pk == ana.pk
+    for name, password in (("ana", LOCAL_PASSWORD), ("Ana", PASSWORD), ("ANA", LOCAL_PASSWORD)):
+        refused(name, password)
+
+
 def test_nor_by_an_entry_that_is_found_under_another_name(slapd: Slapd, cast: Cast) -> None:
     """An entry with two user names is found by the one and would be the account of the other."""
     slapd.add_person("zoe", uid=["zoe", "alice"])
@@ -212,6 +222,16 @@ def test_the_page_lets_in_and_changes_the_session_key(slapd: Slapd) -> None:
 def test_the_api_gives_a_token(slapd: Slapd) -> None:
     body = {"username": "ana", "password": PASSWORD, "name": "laptop"}
     assert Client().post("/api/v2/auth/login/", body, content_type="application/json").status_code == 201
+
+
+def test_an_admin_of_the_directory_opens_the_admin(slapd: Slapd) -> None:
+    user = accounts.log_in("ben", PASSWORD)
+    client = Client()
+    form = {"username": "ben", "password": PASSWORD, "next": "/admin/"}
+    assert "may not operate the platform" in text_of(client.post("/admin/login/", form))
+    accounts.set_platform_role(user, "admin", by=SYSTEM)
+    assert client.post("/admin/login/", form)["Location"] == "/admin/"
+    assert client.get("/admin/").status_code == 200
 
 
 # --- The server is down -----------------------------------------------------------------------------------------------

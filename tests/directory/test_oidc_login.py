@@ -179,7 +179,12 @@ def test_a_provider_never_opens_a_local_account(name: str, provider: OpenIdProvi
     provider.know({"1001": {**OLGA, "preferred_username": name}})
     browser = Client()
     assert_refused(browser, log_in(browser), 403, "you have no account that may be used here")
-    assert LoginFailure.objects.get().reason.startswith("a local account has this name")
+    failure = LoginFailure.objects.get()
+    assert failure.reason.startswith("a local account has this name")
+    assert failure.username == f"{name.lower()} (oidc)"
+    for _ in range(10):
+        log_in(Client())
+    assert accounts.log_in("alice", PASSWORD).pk == cast.alice.pk  # it was no guess at her password
     assert User.objects.count() == users
 
 

@@ -51,7 +51,8 @@ def enter_by_redirect(person: Person) -> User:
         reason = "the account is disabled"
     logger.warning("login_refused", username=person.username, source=str(person.source), reason=reason)
     ip = current_request.get().ip
-    LoginFailure.objects.create(username=person.username[:150], ip=ip, reason=reason[:300])
+    label = f"{person.username[:140]} ({person.source})"  # no account's name: it must not count as a guess at one
+    LoginFailure.objects.create(username=label, ip=ip, reason=reason[:300])
     msg = "The provider knows you, but you have no account that may be used here. An operator can see why."
     raise NotAllowed(msg)
 
