@@ -88,7 +88,9 @@ class AccessRequestAdmin(GuardedAdmin):
 
     @override
     def get_urls(self) -> list[URLPattern]:
-        return [path("why/", self.admin_site.admin_view(self.why_view), name="sharing_why"), *super().get_urls()]
+        why: Any = self.admin_site.admin_view(self.why_view)
+        why.model_admin = self  # as Django marks a model's own pages
+        return [path("why/", why, name="sharing_why"), *super().get_urls()]
 
     def why_view(self, request: HttpRequest) -> HttpResponse:
         """Say why somebody can see an object or why not, and who has access; an acting admin changes that here."""
@@ -118,7 +120,7 @@ class AccessRequestAdmin(GuardedAdmin):
             raise PermissionDenied
         form = ChangeForm(request.POST)
         if not form.is_valid():
-            messages.error(request, " ".join(sentence for found in form.errors.values() for sentence in found))
+            messages.error(request, " ".join(str(sentence) for found in form.errors.values() for sentence in found))
         else:
             try:
                 _apply(found, form.cleaned_data, request.user)

@@ -49,7 +49,7 @@ def find_subject(kind: str, name: str, *, by: Any) -> Subject:
         raise Invalid(errors={"subject": [f"One of {', '.join(SubjectKind.values)}."]})
     chosen = SubjectKind(kind)
     _require_few_misses(by)
-    found = None if "\x00" in wanted else _FINDERS[chosen](wanted, by)
+    found: Subject | None = None if "\x00" in wanted else _FINDERS[chosen](wanted, by)
     if found is None:
         if by.pk is not None:
             UnknownName.objects.create(by_id=by.pk)
@@ -102,7 +102,7 @@ def _team(slug: str, by: Any) -> Subject | None:
     if not _knows_all(by):
         teams = teams.filter(pk__in=memberships_of(by).organization_teams)
     team = teams.select_related("group").first()
-    return team and Subject(SubjectKind.TEAM, team.slug, team.group)
+    return None if team is None else Subject(SubjectKind.TEAM, team.slug, team.group)
 
 
 def _organization(slug: str, by: Any) -> Subject | None:
@@ -110,7 +110,7 @@ def _organization(slug: str, by: Any) -> Subject | None:
     if not _knows_all(by):
         organizations = organizations.filter(teams__in=memberships_of(by).organization_teams)
     organization = organizations.select_related("group").first()
-    return organization and Subject(SubjectKind.ORGANIZATION, organization.slug, organization.group)
+    return None if organization is None else Subject(SubjectKind.ORGANIZATION, organization.slug, organization.group)
 
 
 def _knows_all(by: Any) -> bool:

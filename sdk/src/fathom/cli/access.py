@@ -17,7 +17,7 @@ _ROLES = click.Choice(["viewer", "editor", "manager"])
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
-class _Expiry(click.ParamType):
+class _Expiry(click.ParamType):  # type: ignore[type-arg]  # not generic in every click that we take
     """`12h`, `7d`, `2w`, or a time such as 2026-12-31T12:00:00Z."""
 
     name = "time"
