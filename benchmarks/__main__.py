@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, jobs, logs, tracking
+from benchmarks import audit, jobs, logs, policy, tracking
 from benchmarks.report import Result, write
 from tests.platform import Platform, proportional_memory
 
@@ -42,6 +42,7 @@ def main() -> int:
             results.append(jobs.submissions(platform, token))
             results += audit.cost(platform)
             results += tracking.large_data(platform)
+            results += policy.cost(platform)
         finally:
             platform.stop()
     sys.stdout.write(write(results))

@@ -64,10 +64,11 @@ def live() -> Q:
 
 def condition(model: type[Model], principal: "Principal", role: Role, prefix: str) -> Q:
     """Return the condition that a grant of at least `role` exists, as `pk IN (…)`, which stays fast in long lists."""
-    names = [codename(held) for held in Role if held >= max(role, Role.VIEWER)]
     users = _users(model)
     groups = _groups(model)
-    chosen = Q(permission__codename__in=names) & live()
+    chosen = live()
+    if role > Role.VIEWER:  # every grant gives at least that
+        chosen &= Q(permission__codename__in=[codename(held) for held in Role if held >= role])
     by_user = users.filter(chosen, user_id=principal.pk).values("content_object")
     by_group = groups.filter(chosen, group_id__in=_groups_of(principal)).values("content_object")
     return Q(**{f"{prefix}pk__in": by_user}) | Q(**{f"{prefix}pk__in": by_group})

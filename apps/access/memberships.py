@@ -2,29 +2,47 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from apps.access.decision import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Memberships:
-    """A person's teams with the role in each (and the team's word for it), and his organizations.
-
-    `organization_teams`, all teams of the organizations, is a query, for conditions: nobody pays for it who has no use.
-    """
+class Facts:
+    """A person's teams with the role in each, and the team's word for it; the organizations that these belong to."""
 
     roles: Mapping[Any, Role] = field(default_factory=dict)
     words: Mapping[Any, str] = field(default_factory=dict)
     organizations: frozenset[Any] = frozenset()
+
+
+@dataclass
+class Memberships:
+    """What a person belongs to: as queries, for the conditions of lists, and as facts, read when they are first asked for.
+
+    `teams_with` and `organization_teams` (all teams of his organizations) give the ids of teams.
+    """
+
+    load: Callable[[], Facts] = Facts
+    teams_with: Callable[[Role], Any] = lambda _role: []
     organization_teams: Any = ()
+
+    @cached_property
+    def _facts(self) -> Facts:
+        return self.load()
+
+    @property
+    def roles(self) -> Mapping[Any, Role]:
+        return self._facts.roles
+
+    @property
+    def words(self) -> Mapping[Any, str]:
+        return self._facts.words
 
     def share_organization(self, team: Any) -> bool:
         """Return whether `team` (or None) belongs to an organization of the person's."""
-        return team is not None and team.organization_id in self.organizations
-
-    def teams_with(self, role: Role) -> list[Any]:
-        return [team for team, held in self.roles.items() if held >= role]
+        return team is not None and team.organization_id in self._facts.organizations
 
 
 _provider: Callable[[Any], Memberships] | None = None
@@ -37,7 +55,7 @@ def provide(provider: Callable[[Any], Memberships]) -> None:
 
 
 def memberships_of(principal: Any) -> Memberships:
-    """Return the memberships, read once per request: they are kept on the user object, which a request loads anew."""
+    """Return the memberships, whose facts are read once per request: kept on the user object, which a request loads anew."""
     if _provider is None or principal.pk is None:
         return Memberships()
     known = principal.__dict__.get("_memberships")

@@ -257,14 +257,12 @@ def _condition(policy: Policy, principal: "Principal", role: Role) -> Q:
     prefix = f"{policy.via}__" if policy.via else ""
     member = memberships_of(principal)
     condition = Q(**{f"{prefix}owner_id": principal.pk})
-    if teams := member.teams_with(role):
-        shared = [Visibility.TEAM, Visibility.ORGANIZATION, Visibility.PUBLIC]
-        condition |= Q(**{f"{prefix}team_id__in": teams, f"{prefix}visibility__in": shared})
+    shared = [Visibility.TEAM, Visibility.ORGANIZATION, Visibility.PUBLIC]
+    condition |= Q(**{f"{prefix}team_id__in": member.teams_with(role), f"{prefix}visibility__in": shared})
     if role is Role.VIEWER:
         condition |= Q(**{f"{prefix}visibility": Visibility.PUBLIC})
-        if member.organizations:
-            siblings = member.organization_teams
-            condition |= Q(**{f"{prefix}team_id__in": siblings, f"{prefix}visibility": Visibility.ORGANIZATION})
+        siblings = member.organization_teams
+        condition |= Q(**{f"{prefix}team_id__in": siblings, f"{prefix}visibility": Visibility.ORGANIZATION})
     return condition | grants.condition(_owned_model(policy), principal, role, prefix)
 
 

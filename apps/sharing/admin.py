@@ -88,7 +88,9 @@ class AccessRequestAdmin(GuardedAdmin):
 
     @override
     def get_urls(self) -> list[URLPattern]:
-        return [path("why/", self.admin_site.admin_view(self.why_view), name="sharing_why"), *super().get_urls()]
+        why: Any = self.admin_site.admin_view(self.why_view)
+        why.model_admin = self  # as Django marks a model's own pages
+        return [path("why/", why, name="sharing_why"), *super().get_urls()]
 
     def why_view(self, request: HttpRequest) -> HttpResponse:
         """Say why somebody can see an object or why not, and who has access; an acting admin changes that here."""

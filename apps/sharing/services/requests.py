@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from apps.access import policy
 from apps.access.choices import Visibility
+from apps.access.memberships import memberships_of
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound, Throttled
 from apps.core.locks import lock_row
@@ -34,7 +35,7 @@ def request_access(
     if role not in ShareRole.values:
         raise Invalid(errors={"role": [f"One of {', '.join(ShareRole.values)}."]})
     root = _root(kinds.kind_named(kind))
-    row = _row(kind, root, object_id)
+    row = _row(kind, root, object_id, by)
     if by.is_superuser and row._state.adding:  # noqa: SLF001 -- documented Django API; an admin sees all there is
         raise NotFound
     held = policy.role_of(by, row)
@@ -95,8 +96,9 @@ def decide_request(
     return request
 
 
-def _row(kind: str, root: kinds.Kind, object_id: UUID) -> Any:
+def _row(kind: str, root: kinds.Kind, object_id: UUID, by: Any) -> Any:
     """Return the row to judge. SECURITY: without one, a stranger's private one, so that the judgement costs the same."""
+    _ = memberships_of(by).roles  # read before, as not every row needs them
     found = kinds.find_any(kind, object_id)
     if found is not None:
         return policy.owned(found)

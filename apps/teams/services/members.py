@@ -5,7 +5,8 @@ from typing import Any
 from django.db import transaction
 
 from apps.access import policy
-from apps.access.memberships import Memberships
+from apps.access.decision import Role
+from apps.access.memberships import Facts, Memberships
 from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid, NotFound
@@ -108,11 +109,20 @@ def end_membership(team: Team, user: User) -> bool:
 
 def memberships_of(user: Any) -> Memberships:
     """Tell the judge: the person's role in each team, and the teams of his organizations."""
-    rows = list(Membership.objects.filter(user_id=user.pk).values_list("team_id", "role", "team__organization_id"))
-    organizations = frozenset(organization for _, _, organization in rows)
-    return Memberships(
-        roles={team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows},
-        words={team: role for team, role, _ in rows},
-        organizations=organizations,
-        organization_teams=Team.objects.filter(organization_id__in=organizations).values("pk"),
-    )
+    mine = Membership.objects.filter(user_id=user.pk)
+
+    def load() -> Facts:
+        rows = list(mine.values_list("team_id", "role", "team__organization_id"))
+        return Facts(
+            roles={team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows},
+            words={team: role for team, role, _ in rows},
+            organizations=frozenset(organization for _, _, organization in rows),
+        )
+
+    def teams_with(least: Role) -> Any:
+        words = [word for word, role in ROLE_ON_ASSETS.items() if role >= least]
+        return mine.filter(role__in=words).values_list("team_id", flat=True)
+
+    organizations = mine.values("team__organization_id")
+    siblings = Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True)
+    return Memberships(load, teams_with, siblings)
