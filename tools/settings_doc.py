@@ -57,6 +57,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "SECRET_KEY": "Signs sessions and forms; at least 50 random characters. The embedded one lies in `secret.key`.",
         "SECRET_KEY_FALLBACKS": "Former keys whose signatures are still accepted.",
         "FATHOM_DATA_KEY": "64 hexadecimal digits. Run tokens are derived from it and links to files signed with it. The embedded one lies in `data.key`.",
+        "FATHOM_CREDENTIAL_KEYS": "The key ring of stored secrets: `id:key` entries with 64 hexadecimal digits each, separated by commas, the primary first.",
+        "FATHOM_CREDENTIAL_KEYS_FILE": "A file with the key ring, an entry per line; read anew when it changes.",
     },
     "Limits": {
         "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",

@@ -118,3 +118,17 @@ class Unready(DomainError):
     code = "unavailable"
     status = 503
     title = "Temporarily unavailable"
+
+
+class KeyUnavailable(Unready):
+    """The key of a stored secret cannot be had; the secret is not used, and nothing else stands in for it."""
+
+    code = "key_unavailable"
+    title = "The key is unavailable"
+
+
+class SealBroken(Conflict):
+    """A stored secret was changed or moved behind our back."""
+
+    code = "seal_broken"
+    title = "A stored secret cannot be opened"

@@ -44,6 +44,9 @@ IS_HTTPS = FATHOM_URL.startswith("https://")
 SECRET_KEY = env_secret("SECRET_KEY", FATHOM_HOME / "secret.key") or ""
 SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 FATHOM_DATA_KEY = env_secret("FATHOM_DATA_KEY", FATHOM_HOME / "data.key") or ""
+# Read when they are needed (apps/core/sealing.py): without them everything works but storing and using secrets.
+CREDENTIAL_KEYS = env_str("FATHOM_CREDENTIAL_KEYS")
+CREDENTIAL_KEYS_FILE = env_path("FATHOM_CREDENTIAL_KEYS_FILE", FATHOM_HOME / "credential.keys")
 
 # --- Application ------------------------------------------------------------------------------------------------------
 

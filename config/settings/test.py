@@ -8,6 +8,7 @@ from config.settings.local import *  # noqa: F403 -- a settings module is the su
 
 SECRET_KEY = "test-only-key-that-protects-nothing-and-is-long-enough-for-checks"  # noqa: S105 -- not a secret
 FATHOM_DATA_KEY = "11" * 32
+CREDENTIAL_KEYS = "test:" + "22" * 32
 FATHOM_HOME = env_path("FATHOM_HOME", Path(tempfile.gettempdir()) / "fathom-test")
 BLOB_ROOT = FATHOM_HOME / "blobs"
 JOBS_ROOT = FATHOM_HOME / "jobs"

@@ -90,7 +90,13 @@ def _keys(path: Path) -> None:
     if not data_key.exists() and (path / "pg").exists() and (path / "secret.key").exists():
         msg = f"{data_key} is missing, and what is stored in {path} cannot be read without it: put it back from your copy."
         raise StartError(msg)
-    for name, value in (("secret.key", secrets.token_urlsafe(50)), ("data.key", secrets.token_hex(32))):
+    made = {
+        "secret.key": secrets.token_urlsafe(50),
+        "data.key": secrets.token_hex(32),
+        # An id of its own: what was sealed under a ring that is lost names a key that is missing.
+        "credential.keys": f"k{secrets.token_hex(4)}:{secrets.token_hex(32)}",
+    }
+    for name, value in made.items():
         key = path / name
         if not key.exists():
             write_private(key, value.encode())

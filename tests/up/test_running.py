@@ -20,7 +20,15 @@ def _mode(path: Path) -> int:
 
 
 def test_keys_and_folders_are_for_the_owner_only(running: Up) -> None:
-    private = ["secret.key", "data.key", "pg.password", "valkey.password", "run/env.json", "run/up.lock"]
+    private = [
+        "secret.key",
+        "data.key",
+        "credential.keys",
+        "pg.password",
+        "valkey.password",
+        "run/env.json",
+        "run/up.lock",
+    ]
     assert {name: oct(_mode(running.home / name)) for name in private} == dict.fromkeys(private, "0o600")
     folders = ["", "pg", "valkey", "blobs", "jobs", "run", "log", "run/pg", "run/valkey"]
     assert {name: oct(_mode(running.home / name)) for name in folders} == dict.fromkeys(folders, "0o700")
@@ -61,9 +69,8 @@ def test_valkey_asks_for_the_password(running: Up) -> None:
 
 
 def test_no_password_is_on_a_command_line_or_in_the_output(running: Up) -> None:
-    secrets = [
-        (running.home / name).read_text() for name in ("pg.password", "valkey.password", "secret.key", "data.key")
-    ]
+    names = ("pg.password", "valkey.password", "secret.key", "data.key", "credential.keys")
+    secrets = [(running.home / name).read_text().rpartition(":")[2] for name in names]
     seen = running.output + "".join(" ".join(process.cmdline()) for process in running.processes())
     assert not [secret for secret in secrets if secret in seen]
 
