@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin import display
 from django.contrib.auth.models import Group
@@ -12,11 +13,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned, RecordAdmin
+from apps.access.admin import GuardedAdmin, Reasoned, RecordAdmin, ShownOnce
 from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
 from apps.accounts import services
 from apps.accounts.choices import TokenKind
-from apps.accounts.models import ApiToken, LoginFailure, User
+from apps.accounts.models import ApiToken, LoginFailure, User, UserSession
 
 if TYPE_CHECKING:
     UserForm = forms.ModelForm[User]
@@ -43,6 +44,10 @@ class NewUserForm(UserForm):
     class Meta:
         model = User
         fields: ClassVar[list[str]] = ["username", "email"]
+
+
+def _reset_link(user: User, *, by: Any, reason: str) -> str:
+    return settings.FATHOM_URL + services.issue_reset_link(user, by=by, reason=reason)
 
 
 @admin.register(User)
@@ -72,6 +77,21 @@ class UserAdmin(GuardedAdmin):
             effect="The same password works again. Ended tokens stay ended.",
             done="enabled",
             applies=lambda user: not user.is_active,
+        ),
+        ShownOnce(
+            "reset_link",
+            _reset_link,
+            label="Password reset link",
+            effect="A link by which the person sets a new password, once. You pass it on; earlier links end.",
+            done="can set a new password",
+            applies=lambda user: user.is_active,
+        ),
+        Reasoned(
+            "reset_second_factor",
+            services.reset_second_factor,
+            label="Reset second factor",
+            effect="Codes are no longer asked for, until a new generator is set up. Be sure that it is the person who asks.",
+            done="without a second factor",
         ),
     )
 
@@ -188,6 +208,36 @@ class ApiTokenAdmin(GuardedAdmin):
     @display(description="from", ordering="last_used_ip")
     def ip(self, token: ApiToken) -> str | SafeString:
         return token.last_used_ip or NOTHING
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(GuardedAdmin):
+    """Where people are logged in. Ending one is a named action."""
+
+    list_display = ("user_shown", "address", "user_agent", "created", "seen", "expires", "elevated")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "=ip")
+    search_help_text = "Person or address"
+    ordering = ("-last_seen_at",)
+    fields = ("user_shown", "address", "user_agent", "created", "seen", "expires", "elevated")
+    user_shown = related("user")
+    created = time_of("created_at", "began")
+    seen = time_of("last_seen_at", "last used")
+    expires = time_of("expires_at", "ends")
+    elevated = time_of("elevated_until", "acts as admin until")
+    actions = (
+        Reasoned(
+            "end",
+            services.end_session,
+            label="End",
+            effect="The browser is logged out at once; what it has open ends within five seconds.",
+            done="ended",
+        ),
+    )
+
+    @display(description="address", ordering="ip")
+    def address(self, session: UserSession) -> str | SafeString:
+        return session.ip or NOTHING
 
 
 @admin.register(LoginFailure)

@@ -4,7 +4,7 @@ from django.db.models import Q
 
 from apps.access.decision import Role
 from apps.access.policy import Policy, register
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import ApiToken, User, UserSession
 
 
 def _own(field: str) -> Any:
@@ -21,3 +21,12 @@ def declare() -> None:
         )
     )
     register(Policy(User, {"view": Role.VIEWER, "edit": Role.MANAGER}, rule=_own("pk"), is_personal=True))
+    register(
+        Policy(
+            UserSession,
+            {"view": Role.VIEWER, "end": Role.MANAGER},
+            rule=_own("user_id"),
+            scope="session",
+            is_personal=True,
+        )
+    )

@@ -1,5 +1,6 @@
 from typing import Self, TypeVar
 
+from django.conf import settings
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
@@ -12,3 +13,9 @@ class ApiTokenQuerySet(GuardedQuerySet[M_co]):
     def live(self) -> Self:
         """Keep tokens that are neither revoked nor expired, by the database's clock."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None)
+
+
+class UserSessionQuerySet(GuardedQuerySet[M_co]):
+    def live(self) -> Self:
+        """Keep sessions that were used lately and are not too old, by the database's clock."""
+        return self.filter(expires_at__gt=Now(), last_seen_at__gt=Now() - settings.SESSION_IDLE)

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.core.ids import new_id
 
+_LONGEST_AGENT = 200
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -20,6 +21,7 @@ class RequestContext:
     request_id: str = ""
     ip: str | None = None
     origin: str = "system"  # "api" | "portal" | "admin" | "websocket" | "system"
+    user_agent: str = ""
 
 
 current_request: ContextVar[RequestContext] = ContextVar("current_request", default=RequestContext())  # noqa: B039 -- frozen
@@ -42,7 +44,8 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = request_id_of(request.headers.get("X-Request-ID", ""))
-        context = RequestContext(request_id, request.META.get("REMOTE_ADDR") or None, _origin(request.path))
+        agent = "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))[:_LONGEST_AGENT]
+        context = RequestContext(request_id, request.META.get("REMOTE_ADDR") or None, _origin(request.path), agent)
         token = current_request.set(context)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:

@@ -17,6 +17,7 @@ from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
 from apps.teams import services as teams
 from apps.tracking.models import Artifact, MetricSeries, Param, Tag
+from tests import people
 
 
 def make_row(no: int) -> Experiment:
@@ -34,6 +35,7 @@ def make_row(no: int) -> Experiment:
     Param.objects.create(run=run, key="lr", value="0.1")
     Tag.objects.create(run=run, key="purpose", value="test")
     MetricSeries.objects.create(run=run, key="loss", count=3)
+    people.browser_of(user)
     CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())

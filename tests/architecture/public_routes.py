@@ -3,7 +3,8 @@
 PUBLIC_ROUTES: dict[str, str] = {
     "/login/": "one comes in here",
     "/setup/<str:token>/": "the first admin holds a one-time link and nothing else",
-    "/admin/login/": "operators come in here",
+    "/reset/<str:token>/": "who forgot his password holds a one-time link and nothing else",
+    "/admin/login/": "sends operators on to the login and to the elevation",
     "/api/v2/auth/login/": "scripts come in here",
     "/api/v2/schema/": "documentation: the same for everybody, holds no data",
     "/api/v2/spec-schema/": "documentation: the form of a specification",

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from apps.accounts.models import ApiToken
+from apps.accounts.models import ApiToken, UserSession
 from apps.compute.models import Cluster
 from apps.experiments.models import CodeUpload, Experiment
 from apps.teams.models import Membership, Team
@@ -39,6 +39,7 @@ class Row:
     public: bool = False
     inside: int = 0  # what a public page answers to those who are logged in, if it differs
     token_only: bool = False  # a session is nobody here
+    admins_only: bool = False  # to everybody else it is refused, with the reason
     query: str = ""
 
     @property
@@ -79,7 +80,19 @@ PAGES = [
     Row("POST", "login", 400, public=True),  # nothing was typed
     Row("GET", "setup", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "setup", 400, public=True, names=lambda _world: {"token": "never-was"}),
+    Row("GET", "reset", 404, public=True, names=lambda _world: {"token": "never-was"}),
+    Row("POST", "reset", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "logout", 302),
+    Row("GET", "elevate", admins_only=True),
+    Row("POST", "elevate", 400, admins_only=True),  # nothing was typed
+    Row("POST", "elevation-end", 302),
+    Row("GET", "account"),
+    Row("POST", "account-password", 400),  # nothing was typed
+    Row("POST", "second-factor"),
+    Row("POST", "second-factor-confirm", 400),  # nothing was typed
+    Row("POST", "second-factor-off", 400),  # nothing was typed
+    Row("POST", "sessions-end-others", 302),
+    Row("POST", "session-end", 302, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
     Row("GET", "home"),
     Row("GET", "usage"),
     Row("GET", "search"),
@@ -137,6 +150,10 @@ API = [
     Row("GET", "api-schema", public=True),
     Row("GET", "api-spec-schema", public=True),
     Row("POST", "api-login", 400, public=True),
+    Row("POST", "api-elevate", 400, scope="apitoken:create"),  # without a reason
+    Row("POST", "api-password", 400, scope="user:edit"),  # without a password
+    Row("GET", "api-session-list"),
+    Row("DELETE", "api-session-detail", 204, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
     Row("GET", "api-me"),
     Row("GET", "api-usage"),
     Row("GET", "api-token-list"),

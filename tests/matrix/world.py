@@ -14,7 +14,7 @@ from django.db.models import F
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import ApiToken, LoginFailure, User
+from apps.accounts.models import ApiToken, LoginFailure, User, UserSession
 from apps.compute import logs
 from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
@@ -64,6 +64,11 @@ class World:
     artifact: Artifact
     bearers: dict[str, str]
     sessions: dict[str, str]
+
+    @property
+    def session(self) -> UserSession:
+        """alice's browser."""
+        return UserSession.objects.get(user=self.cast.alice)
 
     @property
     def experiments(self) -> dict[str, str]:

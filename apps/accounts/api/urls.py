@@ -7,9 +7,12 @@ __all__ = ["schema", "urlpatterns"]  # importing the schema extension registers 
 
 router = SimpleRouter()
 router.register("tokens", views.TokenViewSet, basename="api-token")
+router.register("sessions", views.SessionViewSet, basename="api-session")
 
 urlpatterns = [
     path("me/", views.MeView.as_view({"get": "retrieve"}), name="api-me"),
     path("auth/login/", views.LoginView.as_view({"post": "create"}), name="api-login"),
+    path("auth/elevate/", views.ElevationView.as_view({"post": "create"}), name="api-elevate"),
+    path("auth/password/", views.PasswordView.as_view({"post": "create"}), name="api-password"),
     *router.urls,
 ]

@@ -8,9 +8,30 @@ from apps.accounts.services.api_tokens import (
     revoke_bound_tokens,
     revoke_token,
 )
-from apps.accounts.services.elevation import elevate, elevated_until
+from apps.accounts.services.elevation import (
+    begin_elevation,
+    disable_second_factor,
+    elevated_until,
+    end_elevation,
+    issue_admin_token,
+    prove,
+)
 from apps.accounts.services.logins import log_in
+from apps.accounts.services.passwords import (
+    change_password,
+    is_reset_link_live,
+    issue_reset_link,
+    redeem_reset_link,
+)
 from apps.accounts.services.people import create_user, disable_user, enable_user, set_platform_role
+from apps.accounts.services.second_factor import (
+    begin_second_factor,
+    confirm_second_factor,
+    has_second_factor,
+    recovery_codes_left,
+    reset_second_factor,
+)
+from apps.accounts.services.sessions import drop_sessions, end_other_sessions, end_session
 from apps.accounts.services.setup import (
     SETUP_LINK_LIFETIME,
     is_setup_link_live,
@@ -21,18 +42,34 @@ from apps.accounts.services.setup import (
 __all__ = [
     "SETUP_LINK_LIFETIME",
     "authenticate_token",
+    "begin_elevation",
+    "begin_second_factor",
+    "change_password",
+    "confirm_second_factor",
     "create_user",
+    "disable_second_factor",
     "disable_user",
-    "elevate",
+    "drop_sessions",
     "elevated_until",
     "enable_user",
+    "end_elevation",
+    "end_other_sessions",
+    "end_session",
+    "has_second_factor",
+    "is_reset_link_live",
     "is_setup_link_live",
+    "issue_admin_token",
+    "issue_reset_link",
     "issue_run_token",
     "issue_setup_link",
     "issue_token",
     "log_in",
     "note_use",
+    "prove",
+    "recovery_codes_left",
+    "redeem_reset_link",
     "redeem_setup_link",
+    "reset_second_factor",
     "revoke_bound_tokens",
     "revoke_token",
     "set_platform_role",

@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from apps.access.policy import require_admin
 from apps.accounts import recent
 from apps.accounts.choices import PlatformRole, TokenKind
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import ApiToken, User, UserSession
+from apps.accounts.services.sessions import drop_sessions
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_row
@@ -63,6 +64,7 @@ def disable_user(user: User, *, by: Any, reason: str) -> None:
         raise Conflict(msg)
     if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
         ended = ApiToken.objects.filter(user=user, kind=TokenKind.PERSONAL, revoked_at=None).update(revoked_at=Now())
+        drop_sessions(user)  # or they would live again with the account
         recent.forget()
         audit.record("disable", user, by=by, reason=reason, revoked_tokens=ended)
 
@@ -94,6 +96,7 @@ def set_platform_role(user: User, role: PlatformRole | str, *, by: Any, reason: 
     before = lock_row(User.objects.filter(pk=user.pk)).platform_role
     if before != role:
         User.objects.filter(pk=user.pk).update(platform_role=role)
+        UserSession.objects.filter(user=user).update(elevated_until=None)
         user.platform_role = role
         recent.forget()
         audit.record("set_platform_role", user, by=by, reason=reason, before=before, after=str(role))

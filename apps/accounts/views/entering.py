@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth import login, logout
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
@@ -17,17 +17,16 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.access.views import GuardedView, error_page
 from apps.accounts import services
-from apps.accounts.acting import keep_elevation
 from apps.accounts.choices import TokenKind
 from apps.accounts.forms import LoginForm, SetupForm, TokenForm, take_over
 from apps.accounts.models import ApiToken
+from apps.accounts.proof import Proof
+from apps.accounts.views.browser import open_session
 from apps.core.errors import Invalid, NotAuthenticated, NotFound, Throttled
 
-_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
-
-def _next(request: HttpRequest) -> str:
-    """Return the page that was asked for before the login. SECURITY: never one of another host."""
+def next_of(request: HttpRequest) -> str:
+    """Return the page that was asked for before. SECURITY: never one of another host."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     mine = url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
@@ -41,7 +40,7 @@ class LoginView(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:
-            return redirect(_next(request))
+            return redirect(next_of(request))
         return self._page(request, LoginForm())
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -53,11 +52,11 @@ class LoginView(View):
         except (NotAuthenticated, Throttled) as refusal:
             form.add_error(None, refusal.detail)
             return self._page(request, form, status=refusal.status)
-        login(request, user, backend=_BACKEND)
-        return redirect(_next(request))
+        open_session(request, user)
+        return redirect(next_of(request))
 
     def _page(self, request: HttpRequest, form: LoginForm, status: int = 200) -> HttpResponse:
-        return render(request, "accounts/login.html", {"form": form, "next": _next(request)}, status=status)
+        return render(request, "accounts/login.html", {"form": form, "next": next_of(request)}, status=status)
 
 
 class LogoutView(GuardedView):
@@ -88,8 +87,9 @@ class SetupView(View):
             except NotFound:
                 return self._gone(request)
             else:
-                login(request, user, backend=_BACKEND)
-                keep_elevation(request.session, services.elevated_until())
+                session = open_session(request, user)
+                proof = Proof(password=given["password"])
+                services.begin_elevation(session, by=user, proof=proof, reason="First set-up of the platform")
                 messages.success(request, f"Welcome, {user}. You are the admin of this platform.")
                 return redirect("home")
         return render(request, "accounts/setup.html", {"form": form}, status=400)
