@@ -116,7 +116,7 @@ def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> Query
 
 def decide(principal: "Principal", action: str, obj: Model) -> Decision:
     """Judge one object, with the reason."""
-    policy = policy_for(type(obj))
+    policy = policy_for(_model_of(obj))
     needed = policy.minimum(action)
     if getattr(principal, "is_system", False):
         return Decision(allowed=True, reason="the platform itself")
@@ -184,7 +184,7 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) ->
 
     The columns of an owned object are judged as they were loaded; only grants, and rules, ask the database.
     """
-    policy = policy or policy_for(type(obj))
+    policy = policy or policy_for(_model_of(obj))
     rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
     if (bound := _bound_condition(principal, policy)) is not None and not rows.filter(bound).exists():
         return Role.NONE
@@ -196,6 +196,11 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None) ->
     ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
     held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
     return max(least, Role(held or 0))
+
+
+def _model_of(obj: Model) -> type[Model]:
+    """Return the model, also of an object that is loaded only when it is looked at: a request's user."""
+    return obj._meta.model  # noqa: SLF001 -- documented Django API
 
 
 def _owned(obj: Model, policy: Policy) -> Any:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import segno
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth import logout, update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -123,6 +123,9 @@ class SessionEndView(GuardedView):
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         session = self.find(UserSession.objects.all(), pk=pk)
         services.end_session(session, by=self.user)
+        if self.user.session is not None and session.pk == self.user.session.pk:
+            logout(request)
+            return redirect("login")
         messages.success(request, "The session has ended.")
         return redirect("account")
 

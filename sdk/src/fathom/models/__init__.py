@@ -4,7 +4,7 @@ Each is made by `from_json` and keeps the answer it was made from in `raw`, so t
 is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
-from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
+from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Session, Team, Token, Usage, UsageNode
 from fathom.models.work import (
     ACTIVE_STATES,
     FINAL_STATES,
@@ -42,6 +42,7 @@ __all__ = [
     "QueueEntry",
     "Ref",
     "Run",
+    "Session",
     "Team",
     "Token",
     "Usage",
