@@ -16,7 +16,7 @@ from apps.accounts.acting import acting, anew
 from apps.accounts.authentication import bearer
 from apps.core.errors import NotAuthenticated
 from apps.core.ids import new_id
-from apps.core.middleware import RequestContext, current_request
+from apps.core.middleware import RequestContext, address_of, agent_of, current_request
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -29,9 +29,9 @@ class SocketAuth:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
-        ip = (scope.get("client") or (None,))[0]
-        agent = "".join(filter(str.isprintable, headers.get(b"user-agent", b"").decode("latin-1")))
-        current_request.set(RequestContext(str(new_id()), ip, "websocket", agent[:200]))
+        ip = address_of((scope.get("client") or (None,))[0])
+        agent = agent_of(headers.get(b"user-agent", b"").decode("latin-1"))
+        current_request.set(RequestContext(str(new_id()), ip, "websocket", agent))
         structlog.contextvars.bind_contextvars(request_id=current_request.get().request_id)
         scope["user"] = await _user(scope, headers)
         scope["anew"] = anew

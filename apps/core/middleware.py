@@ -1,9 +1,11 @@
 """Request id: taken from the caller if it is well-formed, else made here; on every log line, error and audit row."""
 
+import ipaddress
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse
@@ -32,6 +34,19 @@ def request_id_of(given: str) -> str:
     return given if _WELL_FORMED.fullmatch(given) else str(new_id())
 
 
+def address_of(text: Any) -> str | None:
+    """Return an IP address in its one spelling; None for what is none, which no column would take."""
+    try:
+        return str(ipaddress.ip_address(str(text or "").partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def agent_of(text: str) -> str:
+    """Return what a browser says of itself, short and printable."""
+    return "".join(filter(str.isprintable, text))[:_LONGEST_AGENT]
+
+
 def _origin(path: str) -> str:
     if path.startswith("/api/"):
         return "api"
@@ -44,8 +59,8 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = request_id_of(request.headers.get("X-Request-ID", ""))
-        agent = "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))[:_LONGEST_AGENT]
-        context = RequestContext(request_id, request.META.get("REMOTE_ADDR") or None, _origin(request.path), agent)
+        ip, agent = address_of(request.META.get("REMOTE_ADDR")), agent_of(request.headers.get("User-Agent", ""))
+        context = RequestContext(request_id, ip, _origin(request.path), agent)
         token = current_request.set(context)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:

@@ -16,6 +16,7 @@ from apps.access.choices import ADMIN_SCOPE
 from apps.access.principal import SYSTEM
 from apps.accounts import recent, tokens
 from apps.accounts.choices import TokenKind
+from apps.accounts.lookup import live_token
 from apps.accounts.models import ApiToken, User
 from apps.audit import services as audit
 from apps.core.errors import Invalid, NotAllowed, NotAuthenticated
@@ -125,7 +126,7 @@ def authenticate_token(value: str, *, afresh: bool = False) -> User:
     if not afresh and (known := recent.find(digest)) is not None:
         return known
     question = recent.Question()
-    token = ApiToken.objects.live().select_related("user").filter(digest=digest).first()
+    token = live_token(digest)
     if token is None or not token.user.is_active:
         raise refusal
     note_use(token)
