@@ -4,11 +4,12 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import url_has_allowed_host_and_scheme
 from typing_extensions import override
 
 from apps.access.admin.display import EMPTY
@@ -46,7 +47,7 @@ class OperatorAdminSite(AdminSite):
         wanted = request.GET.get(REDIRECT_FIELD_NAME, "") or reverse(f"{self.name}:index")
         if self.has_permission(request):
             return redirect(wanted if _is_ours(wanted, request) else f"{self.name}:index")
-        return redirect(f"{reverse(door)}?{urlencode({REDIRECT_FIELD_NAME: wanted})}")
+        return redirect_to_login(wanted, reverse(door))
 
     @override
     def get_urls(self) -> list[URLResolver | URLPattern]:
