@@ -19,3 +19,7 @@ class UserSessionQuerySet(GuardedQuerySet[M_co]):
     def live(self) -> Self:
         """Keep sessions that were used lately and are not too old, by the database's clock."""
         return self.filter(expires_at__gt=Now(), last_seen_at__gt=Now() - settings.SESSION_IDLE)
+
+    def run_out(self) -> Self:
+        """Keep sessions that open nothing any more."""
+        return self.filter(Q(expires_at__lte=Now()) | Q(last_seen_at__lte=Now() - settings.SESSION_IDLE))

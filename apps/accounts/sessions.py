@@ -106,7 +106,7 @@ class SessionStore(SessionBase):
     @override
     def clear_expired(cls) -> None:
         """Delete what has run out: `manage.py clearsessions`."""
-        UserSession.objects.exclude(pk__in=UserSession.objects.live().values("pk")).delete()
+        UserSession.objects.run_out().delete()
 
     def _facts(self, data: dict[str, Any]) -> dict[str, Any]:
         user = data.get(SESSION_KEY)

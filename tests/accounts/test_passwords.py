@@ -5,11 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
 from apps.accounts import services
-from apps.accounts.models import ApiToken, ResetLink, User, UserSession
+from apps.accounts.models import ApiToken, ResetLink, SecondFactor, User, UserSession
 from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict, NotAllowed, NotFound
 from config.settings import base
@@ -155,3 +157,16 @@ def test_the_admin_shows_the_link_once(cast: Cast) -> None:
     assert "no-store" in answer["Cache-Control"]
     assert found[1] not in operator.get(url).text
     assert Client().get(found[1]).status_code == 200
+
+
+def test_the_machine_itself_lets_the_last_admin_in_again(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    SecondFactor.objects.create(user=cast.sre, seed=b"x", confirmed_at=timezone.now())
+    call_command("recover_account", "sre", "--reason", "lost both", "--second-factor")
+    link = capsys.readouterr().out.strip()
+    assert Client().get(link.removeprefix(settings.FATHOM_URL)).status_code == 200
+    assert not SecondFactor.objects.exists()
+    told = AuditEvent.objects.filter(object_id=str(cast.sre.pk), reason="lost both", actor_label="system")
+    assert set(told.values_list("action", flat=True)) == {"reset_second_factor", "issue_reset_link"}
+    for name, sentence in (("nobody", "There is no nobody"), ("ivan", "The account is disabled")):
+        with pytest.raises(CommandError, match=sentence):
+            call_command("recover_account", name, "--reason", "x")

@@ -14,6 +14,7 @@ from apps.accounts import services
 from apps.accounts.models import User, UserSession
 from apps.accounts.sessions import SessionStore, digest
 from apps.audit.models import AuditEvent
+from apps.compute.reconcile import keep
 from apps.core.errors import NotFound
 from tests import people
 from tests.people import PASSWORD, Cast
@@ -90,7 +91,8 @@ def test_a_key_that_opens_nothing_does_not_take_the_cookie_away(cast: Cast) -> N
     assert inside.post("/logout/").cookies[COOKIE].value == ""
 
 
-def test_it_ends_when_idle_and_when_old(cast: Cast, settings: object) -> None:
+@pytest.mark.parametrize("by_loop", [True, False])
+def test_it_ends_when_idle_and_when_old(by_loop: bool, cast: Cast) -> None:
     idle, old, used = browser(), browser(), browser()
     now = timezone.now()
     UserSession.objects.filter(pk=row_of(idle).pk).update(last_seen_at=now - timedelta(minutes=481))
@@ -100,7 +102,8 @@ def test_it_ends_when_idle_and_when_old(cast: Cast, settings: object) -> None:
     row = row_of(used)
     assert row.last_seen_at > now
     assert row.expires_at - row.created_at == pytest.approx(timedelta(days=7), abs=timedelta(seconds=5))
-    call_command("clearsessions")
+    assert UserSession.objects.run_out().count() == 2
+    keep.purge() if by_loop else call_command("clearsessions")
     assert list(UserSession.objects.values_list("pk", flat=True)) == [row.pk]
 
 
