@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
 from apps.accounts.models import User
 
 FRESH = timedelta(minutes=5)  # a login elsewhere, so long ago at most, stands in for a password
+LOGGED_IN_AT = "logged_in_at"  # in a session: when a provider says that the password was last typed, in epoch seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +28,35 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A provider whose people type their password at its own site, never here.
+    """A provider that keeps the passwords of its people. `knows` says whose it is.
 
-    `knows` says whose it is; `login_url` returns where such a person logs in anew and comes back to a path of ours.
+    `login_url` returns where such a person logs in anew and comes back to a path of ours; who comes back so has
+    LOGGED_IN_AT in his session. None: the password is typed here, and whoever judges passwords asks the provider.
     """
 
     knows: Callable[[User], bool]
-    login_url: Callable[[str], str]
+    login_url: Callable[[str], str] | None = None
 
 
 _elsewhere: list[Elsewhere] = []
 
 
 def register(provider: Elsewhere) -> None:
-    """Declare a provider, in `AppConfig.ready`. Directories that judge a password typed here need not."""
+    """Declare a provider, in `AppConfig.ready`."""
     _elsewhere.append(provider)
 
 
-def elsewhere(user: User) -> Elsewhere | None:
-    """Return the provider at whose site the person logs in; None when his password is asked here."""
-    return next((provider for provider in _elsewhere if provider.knows(user)), None)
+def has_password_here(user: User) -> bool:
+    """Say whether the person's password is this platform's to keep and to change."""
+    return user.service_of_id is None and not any(provider.knows(user) for provider in _elsewhere)
+
+
+def elsewhere(user: User) -> Callable[[str], str] | None:
+    """Return the way to the site where the person types his password; None when he types it here."""
+    return next((provider.login_url for provider in _elsewhere if provider.knows(user)), None)
+
+
+def logged_in_at(session: Any) -> datetime | None:
+    """Return when the person of a session last logged in elsewhere."""
+    seconds = session.get(LOGGED_IN_AT)
+    return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)

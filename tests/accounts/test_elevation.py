@@ -8,10 +8,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from apps.access.principal import SYSTEM
 from apps.accounts import proof, services
 from apps.accounts.models import ApiToken, LoginFailure, User, UserSession
 from apps.accounts.sessions import digest
 from apps.audit.models import AuditEvent
+from apps.core.errors import Conflict
 from tests.people import PASSWORD, Cast
 
 pytestmark = pytest.mark.django_db
@@ -181,6 +183,14 @@ def test_narrow_tokens_take_nothing_up(cast: Cast) -> None:
     assert not ApiToken.objects.filter(scopes__contains=["admin"]).exists()
 
 
+def test_an_admin_token_makes_no_other(cast: Cast) -> None:
+    held = services.issue_token(cast.sre, by=SYSTEM, name="t", scopes=["admin"], expires_in=timedelta(hours=1))[1]
+    script = Client(headers={"Authorization": f"Bearer {held}"})
+    body = {"name": "next", "scopes": ["admin"], "expires_in_days": 1}
+    assert script.post("/api/v2/tokens/", body, content_type="application/json").status_code == 403
+    assert ApiToken.objects.filter(user=cast.sre).count() == 1
+
+
 @pytest.fixture
 def away() -> Iterator[None]:
     """sre's password is kept at another site."""
@@ -200,3 +210,17 @@ def test_whose_password_is_kept_elsewhere_logs_in_there_again(away: None, client
         session.save()
         assert client.post("/elevate/", GIVEN | {"password": ""}).status_code == status
     assert until(client) is not None
+    assert client.post("/api/v2/auth/elevate/", {"reason": "x"}, content_type="application/json").status_code == 201
+    token = services.issue_token(cast.sre, by=cast.sre, name="t")[1]
+    script = Client(headers={"Authorization": f"Bearer {token}"})
+    assert script.post("/api/v2/auth/elevate/", {"reason": "x"}, content_type="application/json").status_code == 401
+
+
+def test_a_password_kept_elsewhere_is_not_changed_here(away: None, client: Client, cast: Cast) -> None:
+    before = User.objects.get(pk=cast.sre.pk).password
+    assert 'name="current_password"' not in client.get("/account/").text
+    form = {"current_password": PASSWORD, "new_password": "another horse battery", "again": "another horse battery"}
+    assert client.post("/account/password/", form).status_code == 409
+    with pytest.raises(Conflict):
+        services.issue_reset_link(cast.sre, by=SYSTEM, reason="x")
+    assert User.objects.get(pk=cast.sre.pk).password == before

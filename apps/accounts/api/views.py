@@ -24,7 +24,7 @@ from apps.accounts.api.serializers import (
 )
 from apps.accounts.choices import PlatformRole
 from apps.accounts.models import ApiToken, User, UserSession
-from apps.accounts.proof import Proof
+from apps.accounts.proof import Proof, logged_in_at
 
 
 class MeView(GuardedAPI):
@@ -78,7 +78,8 @@ class ElevationView(JudgesPasswords):
         asked = ElevationSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = asked.validated_data
-        proof = Proof(data["password"], data["code"])
+        here = request._request.session  # noqa: SLF001 -- the session is Django's
+        proof = Proof(data["password"], data["code"], logged_in_at(here) if user.session is not None else None)
         token, value = services.issue_admin_token(user, proof=proof, reason=data["reason"], minutes=data.get("minutes"))
         return _shown_once(token, value)
 

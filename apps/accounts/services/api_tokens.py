@@ -71,6 +71,9 @@ def _check_scopes(scopes: Sequence[str], by: Any, expires_in: timedelta | None) 
         raise Invalid(errors={"scopes": [f"Unknown scope: {', '.join(unknown)}." if unknown else "Name at least one."]})
     if ADMIN_SCOPE in scopes:
         policy.require_admin(by)
+        if getattr(by, "token", None) is not None:  # SECURITY: or one would live on through the next, for ever
+            msg = "Admin rights are taken up with a password, not with a token that has them."
+            raise NotAllowed(msg)
         longest = timedelta(hours=settings.ADMIN_TOKEN_HOURS)
         if by is not SYSTEM and (expires_in is None or expires_in > longest):
             raise Invalid(errors={"expires_in_days": [f"An admin token lives {settings.ADMIN_TOKEN_HOURS} h at most."]})

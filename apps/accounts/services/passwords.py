@@ -14,7 +14,7 @@ from apps.access import policy
 from apps.accounts import recent, tokens
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, ResetLink, User
-from apps.accounts.proof import Proof, elsewhere
+from apps.accounts.proof import Proof, has_password_here
 from apps.accounts.services.logins import check_person, guessing
 from apps.accounts.services.sessions import drop_sessions
 from apps.audit import services as audit
@@ -107,6 +107,6 @@ def _check_strength(user: User, password: str, *, field: str) -> None:
 
 
 def _require_own_password(user: User) -> None:
-    if elsewhere(user) is not None or user.service_of_id is not None:
+    if not has_password_here(user):
         msg = "This account's password is not kept here."
         raise Conflict(msg)

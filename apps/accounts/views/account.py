@@ -17,7 +17,7 @@ from apps.access.views import GuardedView, error_page
 from apps.accounts import services
 from apps.accounts.forms import CodeForm, NewPasswordForm, PasswordForm, take_over
 from apps.accounts.models import UserSession
-from apps.accounts.proof import Proof, elsewhere
+from apps.accounts.proof import Proof, elsewhere, has_password_here, logged_in_at
 from apps.core.errors import DomainError, Invalid, NotAuthenticated, NotFound, Throttled
 
 _MOST = 100
@@ -33,7 +33,8 @@ class AccountPage(GuardedView):
         context = {
             "sessions": list(mine.order_by("-last_seen_at")[:_MOST]),
             "current": self.user.session and self.user.session.pk,
-            "has_password": elsewhere(self.user) is None,
+            "has_password": has_password_here(self.user),
+            "asks_password": elsewhere(self.user) is None,
             "has_code": services.has_second_factor(self.user),
             "codes_left": services.recovery_codes_left(self.user),
             "password_form": PasswordForm(),
@@ -83,7 +84,7 @@ class SecondFactorView(GuardedView):
         address = services.begin_second_factor(self.user, by=self.user)
         context = {
             "form": form,
-            "has_password": elsewhere(self.user) is None,
+            "asks_password": elsewhere(self.user) is None,
             "picture": segno.make(address, error="m").svg_data_uri(scale=5, border=3),
             "seed": address.partition("secret=")[2].partition("&")[0],
         }
@@ -97,7 +98,7 @@ class SecondFactorConfirmView(SecondFactorView):
         if not form.is_valid():
             return self.page(request, form, 400)
         try:
-            codes = services.confirm_second_factor(self.user, by=self.user, proof=_proof(form))
+            codes = services.confirm_second_factor(self.user, by=self.user, proof=_proof(request, form))
         except (NotAuthenticated, Throttled) as refusal:
             return self.page(request, form, _refused(form, refusal))
         return render(request, "accounts/recovery_codes.html", {"codes": codes})
@@ -110,7 +111,7 @@ class SecondFactorOffView(AccountPage):
         if not form.is_valid():
             return self.page(request, 400, off_form=form)
         try:
-            services.disable_second_factor(self.user, by=self.user, proof=_proof(form))
+            services.disable_second_factor(self.user, by=self.user, proof=_proof(request, form))
         except DomainError as refusal:
             return self.page(request, _refused(form, refusal), off_form=form)
         messages.success(request, "Your second factor is switched off.")
@@ -168,8 +169,8 @@ class ResetView(View):
         return error_page(request, NotFound("This link was used, has expired, or never was one. Ask for another."))
 
 
-def _proof(form: CodeForm) -> Proof:
-    return Proof(form.cleaned_data["password"], form.cleaned_data["code"])
+def _proof(request: HttpRequest, form: CodeForm) -> Proof:
+    return Proof(form.cleaned_data["password"], form.cleaned_data["code"], logged_in_at(request.session))
 
 
 def _refused(form: Any, refusal: DomainError) -> int:

@@ -1,6 +1,5 @@
 """Taking up admin rights for a while, and laying them down."""
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -15,12 +14,10 @@ from apps.access.views import GuardedView
 from apps.accounts import services
 from apps.accounts.choices import PlatformRole
 from apps.accounts.forms import ElevationForm, take_over
-from apps.accounts.proof import Proof, elsewhere
+from apps.accounts.proof import Proof, elsewhere, logged_in_at
 from apps.accounts.views.browser import session_of
 from apps.accounts.views.entering import next_of
 from apps.core.errors import Invalid, NotAllowed, NotAuthenticated, Throttled
-
-LOGGED_IN_AT = "logged_in_at"  # in a session: when a provider says that the password was last typed, in epoch seconds
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
@@ -39,7 +36,7 @@ class ElevateView(GuardedView):
         if not form.is_valid():
             return self._page(request, form, status=400)
         given = form.cleaned_data
-        proof = Proof(given["password"], given["code"], _logged_in_at(request))
+        proof = Proof(given["password"], given["code"], logged_in_at(request.session))
         try:
             services.begin_elevation(session_of(request), by=self.user, proof=proof, reason=given["reason"])
         except Invalid as refusal:
@@ -64,7 +61,7 @@ class ElevateView(GuardedView):
             "next": wanted,
             "minutes": settings.ELEVATION_MINUTES,
             "asks_password": away is None,
-            "login_url": "" if away is None else away.login_url(request.get_full_path()),
+            "login_url": "" if away is None else away(request.get_full_path()),
             "asks_code": has_code,
             "lacks_code": settings.REQUIRE_ADMIN_TOTP and not has_code,
         }
@@ -79,8 +76,3 @@ class ElevationEndView(GuardedView):
         request.session.cycle_key()
         messages.success(request, "You no longer act as an admin.")
         return redirect("home")
-
-
-def _logged_in_at(request: HttpRequest) -> datetime | None:
-    seconds = request.session.get(LOGGED_IN_AT)
-    return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)
