@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, jobs, logs, policy, tracking
+from benchmarks import audit, jobs, logs, policy, token_check, tracking
 from benchmarks.report import Result, write
 from tests.platform import Platform, proportional_memory
 
@@ -41,6 +41,7 @@ def main() -> int:
             results.append(tracking.ingestion(platform, token))
             results.append(jobs.submissions(platform, token))
             results += audit.cost(platform)
+            results += token_check.checks(platform)
             results += tracking.large_data(platform)
             results += policy.cost(platform)
         finally:

@@ -61,8 +61,8 @@ class ThreadedDjango:
             else:
                 async with self._large:
                     await self._answer(scope, receive, send, io.BufferedReader(_LargeBody(receive, length), _CHUNK))
-        except ClientGoneError:
-            logger.debug("client_gone", path=scope["path"])
+        except (ClientGoneError, ConnectionAbortedError):  # the second: whose stream it was may not read on
+            logger.debug("answer_cut", path=scope["path"])
         finally:
             self._waiting -= 1
 

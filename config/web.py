@@ -6,6 +6,7 @@ One process is the default. With FATHOM_WEB_WORKERS=N this one binds the ports a
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -37,7 +38,7 @@ class _Server(uvicorn.Server):
 
 
 def _config(app: str, *, websockets: bool) -> uvicorn.Config:
-    proxies = env_str("FATHOM_TRUSTED_PROXIES")
+    proxies = trusted_proxies(env_str("FATHOM_TRUSTED_PROXIES"))
     return uvicorn.Config(
         app,
         loop="none",  # uvloop is already running
@@ -48,11 +49,26 @@ def _config(app: str, *, websockets: bool) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies or None,
+        forwarded_allow_ips=proxies,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         lifespan="on",
     )
+
+
+def trusted_proxies(text: str) -> list[str]:
+    """Read addresses and networks, separated by commas. Raises: SystemExit for anything else.
+
+    SECURITY: "*" would believe whoever writes a header. Of the header the first address from the right counts that is
+    not a proxy's: what stands further left was written by the client.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            sys.exit(f"FATHOM_TRUSTED_PROXIES: {name} is neither an address nor a network (such as 10.0.0.0/8).")
+    return names
 
 
 async def serve(sockets: list[socket.socket]) -> None:

@@ -15,10 +15,11 @@ from django.utils import timezone
 from apps.access import grants
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
+from apps.accounts import acting
 from apps.accounts import services as accounts
-from apps.accounts.acting import keep_elevation
 from apps.accounts.choices import PlatformRole
-from apps.accounts.models import User
+from apps.accounts.models import User, UserSession
+from apps.accounts.sessions import SessionStore, digest
 from apps.compute import services as compute
 from apps.compute.models import Cluster
 from apps.experiments import services as experiments
@@ -63,10 +64,17 @@ def browser_of(user: User | None, **headers: str) -> Client:
     if user is not None:
         client.force_login(user)
         if user.platform_role == PlatformRole.ADMIN:
-            session = client.session
-            keep_elevation(session, timezone.now() + timedelta(hours=1))
-            session.save()
+            session = SessionStore(client.session.session_key)
+            acting.keep_elevation(session, timezone.now() + timedelta(hours=1))
     return client
+
+
+def in_browser(user: User) -> User:
+    """Return the person as he acts in a browser of his own."""
+    browser = browser_of(user)
+    found = acting.person(user.pk, session=UserSession.objects.get(digest=digest(str(browser.session.session_key))).pk)
+    assert found is not None
+    return found
 
 
 def make_cast() -> Cast:

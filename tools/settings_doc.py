@@ -51,7 +51,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Proxies": {
         "FATHOM_BEHIND_TLS_PROXY": "Trust `X-Forwarded-Proto`. Only for a proxy that always sets it.",
-        "FATHOM_TRUSTED_PROXIES": "Addresses of proxies whose `X-Forwarded-For` is believed; empty: nobody's.",
+        "FATHOM_TRUSTED_PROXIES": "Addresses and networks of proxies whose `X-Forwarded-For` is believed, from the right: the first address that is not theirs is the client's. Empty: nobody's.",
     },
     "Secrets": {
         "SECRET_KEY": "Signs sessions and forms; at least 50 random characters. The embedded one lies in `secret.key`.",
@@ -107,6 +107,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_WEB_WORKERS": "Web processes that share the ports.",
         "FATHOM_WEB_THREADS": "Threads for synchronous views in each web process; each holds one PostgreSQL connection.",
         "FATHOM_ELEVATION_MINUTES": "How long an admin acts as one after he has taken up admin rights.",
+        "FATHOM_REQUIRE_ADMIN_TOTP": "Nobody acts as an admin without a code from a second factor.",
+        "FATHOM_RESET_LINK_HOURS": "How long a link lives by which a person sets a new password.",
+        "FATHOM_SESSION_DAYS": "Days after which a browser has to log in again, however much it was used.",
+        "FATHOM_SESSION_IDLE_MINUTES": "Minutes without a request after which a browser has to log in again.",
         "FATHOM_ADMIN_TOKEN_HOURS": "The longest life of a token with the scope `admin`.",
         "FATHOM_INVITATION_HOURS": "How long an invitation link can be used, unless less was chosen.",
         "FATHOM_SELF_REGISTRATION": "Let people ask for an account at `/register/`; an admin approves or rejects it.",

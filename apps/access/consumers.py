@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.contrib.auth import get_user_model
 from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from typing_extensions import override
@@ -30,7 +29,10 @@ _REFUSALS: dict[int, Callable[[], DomainError]] = {
 
 
 class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
-    """A socket on one object. `policy_action` is required; `find` names the object."""
+    """A socket on one object. `policy_action` is required; `find` names the object.
+
+    The scope's `anew` returns its user as he is now, None when he, his token or his session has ended.
+    """
 
     policy_action: ClassVar[str]
     found: Model
@@ -86,28 +88,20 @@ class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
     def _shared_judgement(self) -> "asyncio.Task[int]":
         loop = asyncio.get_running_loop()
         user = self.scope["user"]
-        token = getattr(user, "token", None)
-        key = (id(loop), type(self), user.pk, token and token.pk, self.found.pk)
+        through = [found and found.pk for found in (user.token, user.session)]
+        key = (id(loop), type(self), user.pk, *through, self.found.pk)
         if key not in _judgements:
             _judgements[key] = asyncio.ensure_future(database_sync_to_async(self._judge_anew)())
             loop.call_later(_SHARED_SECONDS, _judgements.pop, key, None)
         return _judgements[key]
 
     def _judge_anew(self) -> int:
-        """Judge with the user, his token and memberships as they are now."""
-        user = self.scope["user"]
-        fresh = get_user_model()._default_manager.filter(pk=user.pk).first()  # noqa: SLF001 -- generic code
-        token = getattr(user, "token", None)
-        if fresh is None or not fresh.is_active or (token is not None and not self._is_live(token)):
+        """Judge with the user, his token or session, and his memberships as they are now."""
+        fresh = self.scope["anew"](self.scope["user"])
+        if fresh is None:
             return UNAUTHENTICATED
-        fresh.token = token
-        fresh.elevated_until = user.elevated_until
         self.scope["user"] = fresh
         return self._judge()
-
-    def _is_live(self, token: Any) -> bool:
-        token.refresh_from_db(fields=["revoked_at", "expires_at"])
-        return bool(token.is_live)
 
     def _judge(self) -> int:
         user: Any = self.scope["user"]

@@ -126,7 +126,7 @@ def holding(queryset: QuerySet[M], principal: "Principal", role: Role, *, as_adm
 
 def decide(principal: "Principal", action: str, obj: Model) -> Decision:
     """Judge one object, with the reason."""
-    policy = policy_for(type(obj))
+    policy = policy_for(_model_of(obj))
     needed = policy.minimum(action)
     if getattr(principal, "is_system", False):
         return Decision(allowed=True, reason="the platform itself")
@@ -203,7 +203,7 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None, *,
 
     The columns of an owned object are judged as they were loaded; only grants, and rules, ask the database.
     """
-    policy = policy or policy_for(type(obj))
+    policy = policy or policy_for(_model_of(obj))
     rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
     if (bound := _bound_condition(principal, policy)) is not None and not rows.filter(bound).exists():
         return Role.NONE
@@ -217,9 +217,14 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None, *,
     return max(least, Role(held or 0))
 
 
+def _model_of(obj: Model) -> type[Model]:
+    """Return the model, also of an object that is loaded only when it is looked at: a request's user."""
+    return obj._meta.model  # noqa: SLF001 -- documented Django API
+
+
 def owned(obj: Model, policy: Policy | None = None) -> Any:
     """Return the row whose owner, team, visibility and grants judge `obj`: itself, or what its policy goes through."""
-    policy = policy or policy_for(type(obj))
+    policy = policy or policy_for(_model_of(obj))
     for name in filter(None, policy.via.split("__")):
         obj = getattr(obj, name)
     return obj

@@ -22,6 +22,64 @@ class LoginForm(forms.Form):
     )
 
 
+def _password(label: str, *, kind: str, required: bool = True) -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"autocomplete": kind})
+    return forms.CharField(max_length=4096, strip=False, widget=widget, label=label, required=required)
+
+
+class NewPasswordForm(forms.Form):
+    """A password, typed twice."""
+
+    password = _password("New password", kind="new-password")
+    again = _password("New password again", kind="new-password")
+    repeated = "password"
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get(self.repeated, again):
+            msg = "The two passwords differ."
+            raise forms.ValidationError(msg)
+        return again
+
+
+class PasswordForm(NewPasswordForm):
+    """One's own password: the present one, and another."""
+
+    password = None  # type: ignore[assignment]  # Django's way to leave out a field of the base
+    current_password = _password("Present password", kind="current-password")
+    new_password = _password("New password", kind="new-password")
+    end_tokens = forms.BooleanField(required=False, label="Revoke my access tokens too")
+    repeated = "new_password"
+    field_order = ("current_password", "new_password", "again", "end_tokens")
+
+
+class CodeForm(forms.Form):
+    """The password, where it is kept here, and a code."""
+
+    password = _password("Password", kind="current-password", required=False)
+    code = forms.CharField(
+        max_length=64,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "spellcheck": "false"}),
+        error_messages={"required": "Enter a code."},
+    )
+
+
+class ElevationForm(forms.Form):
+    """Who it is, again, and why; which of the first two are needed is the service's to say."""
+
+    password = _password("Password", kind="current-password", required=False)
+    code = forms.CharField(
+        max_length=64,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "spellcheck": "false"}),
+    )
+    reason = forms.CharField(
+        max_length=500,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": "Say why."},
+    )
+
+
 class SetupForm(forms.Form):
     """The first admin."""
 

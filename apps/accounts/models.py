@@ -11,7 +11,7 @@ from typing_extensions import override
 from apps.access.choices import ADMIN_SCOPE
 from apps.access.querysets import GuardedQuerySet
 from apps.accounts.choices import IdentitySource, PlatformRole, TokenKind
-from apps.accounts.querysets import ApiTokenQuerySet, RegistrationQuerySet
+from apps.accounts.querysets import ApiTokenQuerySet, RegistrationQuerySet, UserSessionQuerySet
 from apps.core.ids import new_id
 
 _Manager: Any = UserManager.from_queryset(GuardedQuerySet)
@@ -24,8 +24,9 @@ class PeopleManager(_Manager):  # type: ignore[misc, type-arg]  # made by Django
 class User(AbstractUser):
     """A person, or a team's service account.
 
-    What he acts through is set for one request: `token` narrows what he may do; `elevated_until` says how long an
-    admin acts as one; `seen_by` is the admin who looks at the platform through his eyes.
+    What he acts through is set for one request: `token` narrows what he may do; `session` is the browser's;
+    `elevated_until` says how long an admin acts as one; `seen_by` is the admin who looks at the platform through his
+    eyes.
     """
 
     platform_role = models.CharField(max_length=8, choices=PlatformRole, default=PlatformRole.NONE, blank=True)
@@ -44,6 +45,7 @@ class User(AbstractUser):
     )
 
     token: "ApiToken | None" = None
+    session: "UserSession | None" = None
     elevated_until: datetime | None = None
     seen_by: "User | None" = None
 
@@ -173,6 +175,89 @@ class Registration(models.Model):
         return "rejected" if self.user_id is None else "approved"
 
 
+class UserSession(models.Model):
+    """A browser in which somebody is logged in. The row is deleted when it ends; its id outlives changes of the key."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # SECURITY: the key in the cookie is kept as its SHA-256 only: who reads the database takes over nobody's session.
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="sessions")
+    session_data = models.TextField()
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    expires_at = models.DateTimeField(db_index=True)
+    last_seen_at = models.DateTimeField(db_default=models.functions.Now())
+    ip = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    elevated_until = models.DateTimeField(null=True)
+
+    objects = UserSessionQuerySet["UserSession"].as_manager()
+
+    class Meta:
+        verbose_name = "session"
+
+    @override
+    def __str__(self) -> str:
+        return f"session from {self.ip or 'somewhere'}"
+
+    @property
+    def is_elevated(self) -> bool:
+        return self.elevated_until is not None and self.elevated_until > timezone.now()
+
+
+class SecondFactor(models.Model):
+    """The seed of a person's code generator (TOTP); in force once a first code has confirmed it."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="second_factor"
+    )
+    seed = models.BinaryField(editable=False)
+    last_step = models.BigIntegerField(default=0, help_text="Of the last code that was accepted: none is taken twice.")
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    confirmed_at = models.DateTimeField(null=True)
+
+    objects = GuardedQuerySet[Any].as_manager()
+
+    @override
+    def __str__(self) -> str:
+        return f"second factor of {self.user}"
+
+
+class RecoveryCode(models.Model):
+    """Stands in for a code once, when the generator is lost; kept as a digest of 80 random bits."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="recovery_codes")
+    digest = models.CharField(max_length=64)
+    used_at = models.DateTimeField(null=True)
+
+    objects = GuardedQuerySet[Any].as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["user", "digest"], name="recovery_code_of_user"),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"recovery code {self.pk}"
+
+
+class ResetLink(models.Model):
+    """A one-time link by which a person sets a new password; kept as a digest."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="reset_links")
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    objects = GuardedQuerySet[Any].as_manager()
+
+    @override
+    def __str__(self) -> str:
+        return f"reset link of {self.created_at:%Y-%m-%d %H:%M}"
+
+
 class SetupLink(models.Model):
     """A one-time link by which the first admin sets a password; kept as a digest."""
 
@@ -189,7 +274,7 @@ class SetupLink(models.Model):
 
 
 class LoginFailure(models.Model):
-    """A failed password, counted per account and per address to slow guessing down."""
+    """A guess at a password or a code that was wrong, or is being judged: counted per account and per address."""
 
     id = models.BigAutoField(primary_key=True)
     username = models.CharField(max_length=150)

@@ -5,7 +5,7 @@ from django.db.models import Q
 from apps.access.decision import Role
 from apps.access.memberships import memberships_of
 from apps.access.policy import Policy, register
-from apps.accounts.models import ApiToken, Registration, User
+from apps.accounts.models import ApiToken, Registration, User, UserSession
 
 
 def _tokens(principal: Any, _role: Role) -> Q:
@@ -44,6 +44,19 @@ def declare() -> None:
     actions = {"view": Role.VIEWER, "edit": Role.EDITOR, "manage": Role.MANAGER}
     register(Policy(User, actions, rule=_people, is_personal=True))
     register(Policy(Registration, {"view": Role.VIEWER, "decide": Role.MANAGER}, rule=_nobody))
+    register(
+        Policy(
+            UserSession,
+            {"view": Role.VIEWER, "end": Role.MANAGER},
+            rule=_sessions,
+            scope="session",
+            is_personal=True,
+        )
+    )
+
+
+def _sessions(principal: Any, _role: Role) -> Q:
+    return Q(user_id=principal.pk)
 
 
 def _nobody(_principal: Any, _role: Role) -> Q:

@@ -1,6 +1,7 @@
 from datetime import datetime
 from typing import Self, TypeVar
 
+from django.conf import settings
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
@@ -23,3 +24,13 @@ class RegistrationQuerySet(GuardedQuerySet[M_co]):
     def waiting(self) -> Self:
         """Keep those that nobody has decided on."""
         return self.filter(decided_at=None)
+
+
+class UserSessionQuerySet(GuardedQuerySet[M_co]):
+    def live(self) -> Self:
+        """Keep sessions that were used lately and are not too old, by the database's clock."""
+        return self.filter(expires_at__gt=Now(), last_seen_at__gt=Now() - settings.SESSION_IDLE)
+
+    def run_out(self) -> Self:
+        """Keep sessions that open nothing any more."""
+        return self.filter(Q(expires_at__lte=Now()) | Q(last_seen_at__lte=Now() - settings.SESSION_IDLE))

@@ -12,11 +12,11 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 
 from apps.accounts import services
-from apps.accounts.acting import acting
+from apps.accounts.acting import acting, anew
 from apps.accounts.authentication import bearer
 from apps.core.errors import NotAuthenticated
 from apps.core.ids import new_id
-from apps.core.middleware import RequestContext, current_request
+from apps.core.middleware import RequestContext, address_of, agent_of, current_request
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -29,10 +29,12 @@ class SocketAuth:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
-        ip = (scope.get("client") or (None,))[0]
-        current_request.set(RequestContext(str(new_id()), ip, "websocket"))
+        ip = address_of((scope.get("client") or (None,))[0])
+        agent = agent_of(headers.get(b"user-agent", b"").decode("latin-1"))
+        current_request.set(RequestContext(str(new_id()), ip, "websocket", agent))
         structlog.contextvars.bind_contextvars(request_id=current_request.get().request_id)
         scope["user"] = await _user(scope, headers)
+        scope["anew"] = anew
         await self.app(scope, receive, send)
 
 
@@ -46,7 +48,13 @@ async def _user(scope: dict[str, Any], headers: dict[bytes, bytes]) -> Any:
             return AnonymousUser()
     if not _is_own_origin(headers):
         return AnonymousUser()
-    return acting(await get_user(scope), scope["session"])
+    user = await get_user(scope)
+    return await database_sync_to_async(_acting)(user, scope["session"])
+
+
+def _acting(user: Any, session: Any) -> Any:
+    """Look through Channels' lazy session at the one that was loaded."""
+    return acting(user, getattr(session, "_wrapped", session))
 
 
 def _is_own_origin(headers: dict[bytes, bytes]) -> bool:

@@ -9,7 +9,7 @@ class DirectoryConfig(AppConfig):
 
     @override
     def ready(self) -> None:
-        from apps.accounts import providers  # noqa: PLC0415 -- models must be loaded first
+        from apps.accounts import proof, providers  # noqa: PLC0415 -- models must be loaded first
         from apps.accounts.choices import IdentitySource  # noqa: PLC0415 -- as above
         from apps.directory import checks, policies, registry, services  # noqa: F401, PLC0415 -- as above; the checks register themselves
         from apps.directory.config import ldap_config, oidc_config  # noqa: PLC0415 -- as above
@@ -27,7 +27,12 @@ class DirectoryConfig(AppConfig):
 
             return read_people(config)
 
+        def anew(wanted: str) -> str:
+            return reverse("login-oidc", query={"anew": "1", "next": wanted})
+
         policies.declare()
+        proof.register(proof.Elsewhere(lambda user: user.identity_source == IdentitySource.LDAP))
+        proof.register(proof.Elsewhere(lambda user: user.identity_source == IdentitySource.OIDC, anew))
         registry.register_reader(IdentitySource.LDAP, everybody)
         providers.register_passwords(LdapProvider(services.enter))
         providers.register_redirect(IdentitySource.OIDC, button)

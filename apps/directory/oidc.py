@@ -67,11 +67,14 @@ def _app(config: OidcConfig) -> _App:
     return _known[1]
 
 
-def begin(config: OidcConfig, session: Any, *, redirect_uri: str) -> str:
-    """Return where the browser goes; what must come back is kept in the session. Raises: Unready."""
+def begin(config: OidcConfig, session: Any, *, redirect_uri: str, anew: bool = False) -> str:
+    """Return where the browser goes; what must come back is kept in the session. `anew` asks for the password again.
+
+    Raises: Unready.
+    """
     app = _app(config)
     try:
-        made = app.create_authorization_url(redirect_uri)
+        made = app.create_authorization_url(redirect_uri, **({"prompt": "login", "max_age": 0} if anew else {}))
     except (requests.RequestException, ValueError, RuntimeError) as error:
         raise _unreachable(error) from error
     kept = {key: made[key] for key in ("nonce", "code_verifier")}
@@ -145,6 +148,7 @@ def _person(config: OidcConfig, claims: Mapping[str, Any]) -> Person:
         first_name=_text(claims, "given_name")[:_LONGEST_NAME],
         last_name=_text(claims, "family_name")[:_LONGEST_NAME],
         groups=frozenset(group.strip() for group in named if isinstance(group, str)),
+        logged_in_at=float(claims["auth_time"]) if isinstance(claims.get("auth_time"), int) else None,
     )
 
 

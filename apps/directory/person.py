@@ -22,6 +22,7 @@ class Person:
     first_name: str = ""
     last_name: str = ""
     groups: frozenset[str] = field(default_factory=frozenset)
+    logged_in_at: float | None = None  # when the password was last typed there, in epoch seconds, if it is known
     gave_groups: bool = True  # False: the directory said nothing of groups, so nobody loses any
 
     @property

@@ -2,46 +2,27 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from typing_extensions import override
 
 from apps.access.admin.display import EMPTY
 from apps.access.admin.guarded import is_operator
-from apps.accounts import services as accounts
-from apps.accounts.acting import keep_elevation
-from apps.audit import services as audit
-from apps.core.errors import DomainError, NotAllowed
+from apps.access.views import error_page
+from apps.accounts.choices import PlatformRole
+from apps.core.errors import NotAllowed
 from apps.portal import operations
 
 _ORDER = [
     "compute", "quotas", "experiments", "credentials", "tracking", "accounts", "teams", "directory", "sharing", "audit",
 ]  # fmt: skip
 _UNWANTED = {"password_change", "password_change_done"}  # they write without a service, and so without the audit trail
-
-
-class OperatorLoginForm(AdminAuthenticationForm):
-    """Checks the password by the one service that slows guessing down, and lets only operators in."""
-
-    @override
-    def clean(self) -> dict[str, Any]:
-        data = self.cleaned_data
-        username, password = data.get("username"), data.get("password")
-        if username and password:
-            try:
-                user = accounts.log_in(username, password)
-            except DomainError as error:
-                raise forms.ValidationError(error.detail, code=error.code) from error
-            if not user.platform_role:
-                msg = "This account may not operate the platform."
-                audit.refused(user, "enter_admin", user, NotAllowed(msg))
-                raise forms.ValidationError(msg, code="not_operator")
-            self.user_cache = user
-        return data
 
 
 class OperatorAdminSite(AdminSite):
@@ -51,7 +32,6 @@ class OperatorAdminSite(AdminSite):
     site_title = "Fathom operations"
     index_title = "Operations"
     empty_value_display = EMPTY
-    login_form = OperatorLoginForm
 
     @override
     def has_permission(self, request: HttpRequest) -> bool:
@@ -59,11 +39,17 @@ class OperatorAdminSite(AdminSite):
 
     @override
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Let in, and let an admin act as one: the password was given just now."""
-        response = super().login(request, extra_context)
-        if request.method == "POST" and request.user.is_authenticated:
-            keep_elevation(request.session, accounts.elevated_until())
-        return response
+        """Send on whoever may not enter yet: there is one door to come in by, and one to take up admin rights."""
+        user: Any = request.user
+        door = "login"
+        if user.is_authenticated:
+            if not self.has_permission(request) and user.platform_role != PlatformRole.ADMIN:
+                return error_page(request, NotAllowed("This account may not operate the platform."))
+            door = "elevate"
+        wanted = request.GET.get(REDIRECT_FIELD_NAME, "") or reverse(f"{self.name}:index")
+        if self.has_permission(request):
+            return redirect(wanted if _is_ours(wanted, request) else f"{self.name}:index")
+        return redirect_to_login(wanted, reverse(door))
 
     @override
     def get_urls(self) -> list[URLResolver | URLPattern]:
@@ -79,3 +65,7 @@ class OperatorAdminSite(AdminSite):
         """List the apps in the order in which operators need them."""
         apps = super().get_app_list(request, app_label)
         return sorted(apps, key=lambda app: _ORDER.index(app["app_label"]) if app["app_label"] in _ORDER else 99)
+
+
+def _is_ours(url: str, request: HttpRequest) -> bool:
+    return url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()}, require_https=request.is_secure())

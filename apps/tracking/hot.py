@@ -20,7 +20,7 @@ from apps.audit import services as audit
 from apps.core import asyncdb
 from apps.core.api import problem, translate
 from apps.core.errors import DomainError, Invalid, NotAuthenticated, NotFound, TooLarge, Unready
-from apps.core.middleware import RequestContext, current_request, request_id_of
+from apps.core.middleware import RequestContext, address_of, current_request, request_id_of
 from apps.tracking import batches, ingest, judging
 from apps.tracking.ingest import Outcome
 
@@ -42,7 +42,7 @@ async def log_batch(scope: Scope, receive: Receive, send: Send, run_id: str) -> 
     headers = _headers(scope)
     client = scope.get("client")
     request_id = request_id_of(headers.get("x-request-id", ""))
-    token = current_request.set(RequestContext(request_id, client[0] if client else None, "api"))
+    token = current_request.set(RequestContext(request_id, address_of(client[0] if client else None), "api"))
     try:
         outcome = await _log(headers, receive, run_id)
         await _answer(send, 200, outcome.as_json(), {"X-Request-ID": request_id})

@@ -5,16 +5,15 @@ import contextvars
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import close_old_connections
 
 from apps.access import policy
+from apps.accounts import acting, tokens
 from apps.accounts import services as accounts
-from apps.accounts import tokens
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.core.errors import DomainError, NotAuthenticated, NotFound
 from apps.core.middleware import current_request
@@ -64,7 +63,7 @@ async def in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
 def artifact_of(ticket: Ticket) -> Artifact:
     """Return the artifact that a genuine ticket names, if its user may still view it.
 
-    Raises: NotAuthenticated when the user or his token has ended since, NotFound.
+    Raises: NotAuthenticated when the user, his token or his session has ended since, NotFound.
     """
     user = _user_of(ticket)
     rows = Artifact.objects.visible_to(user, "view").filter(run_id=ticket.run, path=ticket.path, run__archived_at=None)
@@ -76,17 +75,10 @@ def artifact_of(ticket: Ticket) -> Artifact:
 
 
 def _user_of(ticket: Ticket) -> User:
-    user = User.objects.filter(pk=ticket.user).first()
-    if user is None or not user.is_active:
-        raise _ended(user, ticket)
-    found: User = user
-    if ticket.as_admin:
-        found.elevated_until = datetime.fromtimestamp(ticket.expires_at, UTC)
-    if ticket.token is not None:
-        found.token = ApiToken.objects.live().filter(pk=ticket.token, user=found).first()
-        if found.token is None:
-            raise _ended(found, ticket)
-        accounts.require_address(found.token)
+    found = acting.person(ticket.user, token=ticket.token, session=ticket.session)
+    if found is None:
+        raise _ended(User.objects.filter(pk=ticket.user).first(), ticket)
+    accounts.require_address(found.token)
     return found
 
 

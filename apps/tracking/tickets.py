@@ -1,8 +1,7 @@
-"""Signed links to user content: `/artifacts/<run>/<path>?ticket=<expiry>.<user>.<token>.<signature>`.
+"""Signed links to user content: `/artifacts/<run>/<path>?ticket=<expiry>.<user>.<through>.<signature>`.
 
-The user's number is followed by "a" when he asked as an admin who acts as one.
-
-A ticket says who asked, for what and until when. It gives no right of its own: who serves it judges again.
+A ticket says who asked, through what (the id of a token, or "s" and the id of a session), for what and until when. It
+gives no right of its own: who serves it judges again, with what the token or the session gives then.
 """
 
 import hashlib
@@ -21,26 +20,26 @@ from apps.core.errors import NotAuthenticated
 LIFETIME_SECONDS = 300
 _PARTS = 4
 _LONGEST = 200
+_NOTHING = "-"  # the platform's own work: judged as the person without admin rights
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """`token` is the API token through which the user asked, None for a session."""
+    """`token` or `session` is what the user asked through."""
 
     run: UUID
     path: str
     user: int
     token: UUID | None
     expires_at: int
-    as_admin: bool = False
+    session: UUID | None = None
 
 
 def link(run: UUID, path: str, *, by: Any, now: float | None = None) -> str:
     """Return a link to one file on the content origin, for `by`, good for five minutes."""
-    token = getattr(by, "token", None)
+    token, session = getattr(by, "token", None), getattr(by, "session", None)
     expires_at = int(time.time() if now is None else now) + LIFETIME_SECONDS
-    as_admin = token is None and bool(by.is_superuser)
-    ticket = Ticket(run, path, by.pk, None if token is None else token.pk, expires_at, as_admin)
+    ticket = Ticket(run, path, by.pk, token and token.pk, expires_at, session.pk if session and not token else None)
     claims = _claims(ticket)
     return f"{settings.FATHOM_CONTENT_URL}/artifacts/{run}/{quote(path, safe='/')}?ticket={claims}.{_signature(ticket)}"
 
@@ -51,10 +50,11 @@ def read(text: str, *, run: UUID, path: str, now: float | None = None) -> Ticket
     parts = text.split(".")
     if len(parts) != _PARTS or len(text) > _LONGEST or not text.isascii():
         raise refusal
-    expiry, user, token, signature = parts
+    expiry, user, through, signature = parts
     try:
-        number, as_admin = user.removesuffix("a"), user.endswith("a")
-        ticket = Ticket(run, path, int(number), UUID(token) if token != "-" else None, int(expiry), as_admin)  # noqa: S105 -- not a password
+        session = UUID(through[1:]) if through.startswith("s") else None
+        token = None if session or through == _NOTHING else UUID(through)
+        ticket = Ticket(run, path, int(user), token, int(expiry), session)
     except ValueError:
         raise refusal from None
     # The claims are compared in their one spelling: int() and UUID() read several.
@@ -65,7 +65,8 @@ def read(text: str, *, run: UUID, path: str, now: float | None = None) -> Ticket
 
 
 def _claims(ticket: Ticket) -> str:
-    return f"{ticket.expires_at}.{ticket.user}{'a' if ticket.as_admin else ''}.{ticket.token or '-'}"
+    through = f"s{ticket.session}" if ticket.session else ticket.token or _NOTHING
+    return f"{ticket.expires_at}.{ticket.user}.{through}"
 
 
 def _signature(ticket: Ticket) -> str:

@@ -1,5 +1,6 @@
 """What every installation has in common. Values that differ between installations come through `config.env`."""
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -95,7 +96,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "apps.accounts.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -248,13 +249,14 @@ ALLOWED_HOSTS = [
 ]
 CSRF_TRUSTED_ORIGINS = [origin(FATHOM_URL)] if IS_HTTPS else []
 
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_ENGINE = "apps.accounts.sessions"
 SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
 SESSION_COOKIE_NAME = "__Host-fathom_session" if IS_HTTPS else "fathom_session"
 SESSION_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 7 * 24 * 3600
+SESSION_COOKIE_AGE = env_int("FATHOM_SESSION_DAYS", 7, low=1, high=90) * 24 * 3600
+SESSION_IDLE = timedelta(minutes=env_int("FATHOM_SESSION_IDLE_MINUTES", 480, low=1, high=90 * 24 * 60))
 CSRF_USE_SESSIONS = False
 CSRF_FAILURE_VIEW = "apps.portal.failures.csrf_failure"
 CSRF_COOKIE_NAME = "__Host-fathom_csrf" if IS_HTTPS else "fathom_csrf"
@@ -296,6 +298,8 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FATHOM_MAX_BODY_BYTES = env_int("FATHOM_MAX_BODY_BYTES", 5 * 1024**3)
 FATHOM_WEB_THREADS = env_int("FATHOM_WEB_THREADS", 8, low=1, high=256)
 ELEVATION_MINUTES = env_int("FATHOM_ELEVATION_MINUTES", 15, low=1, high=480)
+REQUIRE_ADMIN_TOTP = env_bool("FATHOM_REQUIRE_ADMIN_TOTP")
+RESET_LINK_HOURS = env_int("FATHOM_RESET_LINK_HOURS", 24, low=1, high=168)
 ADMIN_TOKEN_HOURS = env_int("FATHOM_ADMIN_TOKEN_HOURS", 24, low=1, high=720)
 INVITATION_HOURS = env_int("FATHOM_INVITATION_HOURS", 168, low=1, high=8760)
 SELF_REGISTRATION = env_bool("FATHOM_SELF_REGISTRATION")

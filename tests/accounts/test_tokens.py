@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.access.principal import SYSTEM
-from apps.accounts import services, tokens
+from apps.accounts import lookup, services, tokens
 from apps.accounts.models import ApiToken, LoginFailure, SetupLink, User
 from apps.audit.models import AuditEvent
 from apps.core.errors import InsufficientScope, Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled
@@ -249,3 +249,21 @@ def test_a_refused_setup_keeps_the_link() -> None:
     with pytest.raises(Invalid):
         services.redeem_setup_link(value, username="root", email="", password="short")
     assert services.is_setup_link_live(value)
+
+
+def test_the_compiled_lookup_finds_what_the_queryset_finds(cast: Cast) -> None:
+    """Every column of the token and of its user, and nothing for what has ended."""
+    value = services.issue_token(cast.alice, by=cast.alice, name="t", scopes=["read", "experiment:stop"])[1]
+    services.issue_token(cast.bob, by=cast.bob, name="other")
+    ApiToken.objects.filter(digest=tokens.digest(value)).update(last_used_ip="192.0.2.1", last_used_at=timezone.now())
+    found = lookup.live_token(tokens.digest(value))
+    expected = ApiToken.objects.select_related("user").get(digest=tokens.digest(value))
+    assert found is not None
+    for one, other in ((found, expected), (found.user, expected.user)):
+        names = [field.attname for field in one._meta.concrete_fields]
+        assert {name: getattr(one, name) for name in names} == {name: getattr(other, name) for name in names}
+    assert lookup.live_token("0" * 64) is None
+    ApiToken.objects.update(expires_at=timezone.now())
+    assert lookup.live_token(tokens.digest(value)) is None
+    ApiToken.objects.update(expires_at=None, revoked_at=timezone.now())
+    assert lookup.live_token(tokens.digest(value)) is None

@@ -22,6 +22,7 @@ from apps.quotas import services as quotas
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.tracking.models import Artifact, MetricSeries, Param, Tag
+from tests import people
 
 
 def make_row(no: int) -> Experiment:
@@ -43,6 +44,7 @@ def make_row(no: int) -> Experiment:
     Param.objects.create(run=run, key="lr", value="0.1")
     Tag.objects.create(run=run, key="purpose", value="test")
     MetricSeries.objects.create(run=run, key="loss", count=3)
+    people.browser_of(user)
     CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
     value = {"value": f"secret-{no}"}
     stored = credentials.create_credential(f"secret-{no}", "generic", value, by=user, team=team)

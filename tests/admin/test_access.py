@@ -1,7 +1,7 @@
 """Who may open what: every page of every registered admin, and every kind of person."""
 
 from collections.abc import Callable
-from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.contrib.admin import site
@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
 from apps.access.admin import GuardedAdmin
-from apps.accounts.models import LoginFailure, User
+from apps.accounts.models import User, UserSession
 from apps.audit.models import AuditEvent
 from tests.admin.conftest import PASSWORD
 from tests.admin.rows import make_row
@@ -19,7 +19,8 @@ from tests.admin.rows import make_row
 PAGES = sorted(site._registry.values(), key=lambda page: page.opts.label_lower)
 LABELS = [page.opts.label_lower for page in PAGES]
 EXPECTED = [
-    "accounts.apitoken", "accounts.loginfailure", "accounts.registration", "accounts.user", "audit.auditevent",
+    "accounts.apitoken", "accounts.loginfailure", "accounts.registration", "accounts.user",
+    "accounts.usersession", "audit.auditevent",
     "compute.attempt", "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent",
     "credentials.credential", "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
     "experiments.experiment", "quotas.quotanode", "quotas.reservation", "sharing.accessrequest", "teams.invitation",
@@ -117,29 +118,43 @@ def test_nothing_is_deleted(label: str, browser: Client) -> None:
     assert MODELS[label]._base_manager.filter(pk=row.pk).exists()
 
 
-def log_in(client: Client, name: str, password: str = PASSWORD) -> Any:
-    return client.post("/admin/login/?next=/admin/compute/workload/", {"username": name, "password": password})
+WANTED = "/admin/compute/workload/"
 
 
-def test_login_lets_an_operator_in(sre: User, client: Client) -> None:
-    answer = log_in(client, "sre")
-    assert (answer.status_code, answer["Location"]) == (302, "/admin/compute/workload/")
-    assert client.get("/admin/").status_code == 200
+def test_whoever_may_not_enter_yet_is_sent_to_the_right_door(
+    alice: User, halfway: User, browser_of: Callable[[User | None], Client]
+) -> None:
+    doors = {None: f"/login/?next={WANTED}", halfway: f"/elevate/?next={WANTED}"}
+    for person, door in doors.items():
+        answer = browser_of(person).get("/admin/login/", {"next": WANTED})
+        assert (answer.status_code, unquote(answer["Location"])) == (302, door)
+    refused = browser_of(alice).get("/admin/login/", {"next": WANTED})
+    assert refused.status_code == 403
+    assert "may not operate the platform" in refused.text
 
 
-def test_login_refuses_a_right_password_of_somebody_else(alice: User, client: Client) -> None:
-    answer = log_in(client, alice.username)
-    assert answer.status_code == 200
-    assert "may not operate the platform" in answer.text
+def test_whoever_may_enter_goes_on_and_never_elsewhere(browser: Client) -> None:
+    assert browser.get("/admin/login/", {"next": WANTED})["Location"] == WANTED
+    for wanted in ("https://evil.example/", "//evil.example/", "javascript:alert(1)", ""):
+        assert browser.get("/admin/login/", {"next": wanted})["Location"] == "/admin/"
+
+
+def test_the_door_of_the_admin_takes_no_password(sre: User, client: Client) -> None:
+    answer = client.post("/admin/login/?next=/admin/", {"username": "sre", "password": PASSWORD})
+    assert (answer.status_code, unquote(answer["Location"])) == (302, "/login/?next=/admin/")
     assert client.get("/admin/").status_code == 302
+    assert not UserSession.objects.filter(user=sre).exists()
 
 
-def test_login_counts_failures_and_slows_down(sre: User, client: Client) -> None:
-    for _ in range(10):
-        assert "The name or the password is wrong." in log_in(client, "sre", "wrong").text
-    assert LoginFailure.objects.filter(username="sre").count() == 10
-    assert "Too many failed logins" in log_in(client, "sre").text
-    assert client.get("/admin/").status_code == 302
+def test_an_admin_comes_in_by_login_and_elevation(sre: User, client: Client) -> None:
+    answer = client.post("/login/", {"username": "sre", "password": PASSWORD, "next": WANTED})
+    assert answer["Location"] == WANTED
+    assert client.get(WANTED).status_code == 302  # logged in, and not yet an operator
+    given = {"password": PASSWORD, "reason": "look after the queue", "next": WANTED}
+    assert client.post("/elevate/", given)["Location"] == WANTED
+    page = client.get(WANTED)
+    assert page.status_code == 200
+    assert "You act as admin until" in page.text
 
 
 def test_logout_needs_a_post_and_ends_the_session(browser: Client) -> None:

@@ -44,7 +44,7 @@ def test_site_pages_run_under_the_strict_policy(browser: Client, client: Client)
     for answer in (
         browser.get("/admin/"),
         browser.get("/admin/compute/"),
-        client.get("/admin/login/"),
+        client.get("/login/"),
         question,
         kinds,
         form,

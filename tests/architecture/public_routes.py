@@ -1,4 +1,4 @@
-"""What answers without asking who it is: at most ten, each with its reason."""
+"""What answers without asking who it is: each with its reason."""
 
 PUBLIC_ROUTES: dict[str, str] = {
     "/login/": "one comes in here",
@@ -6,7 +6,8 @@ PUBLIC_ROUTES: dict[str, str] = {
     "/setup/<str:token>/": "the first admin holds a one-time link and nothing else",
     "/join/<str:token>/": "who is invited holds a one-time link and nothing else",
     "/register/": "who has no account asks for one here, where that is switched on",
-    "/admin/login/": "operators come in here",
+    "/reset/<str:token>/": "who forgot his password holds a one-time link and nothing else",
+    "/admin/login/": "sends operators on to the login and to the elevation",
     "/api/v2/auth/login/": "scripts come in here",
     "/api/v2/schema/": "documentation: the same for everybody, holds no data",
     "/api/v2/spec-schema/": "documentation: the form of a specification",

@@ -8,6 +8,8 @@ FRONT_DOORS = {"services", "models", "querysets", "choices", "policies", "regist
 GLUE = {"core", "audit", "access"}  # may be imported whole
 # What else an app offers to the apps above it. A line here is a decision, with its reason.
 ALSO_PUBLIC: dict[str, str] = {
+    "apps.accounts.acting": "the person as he is now: what stays open asks it again and again",
+    "apps.accounts.proof": "where a directory says that its people type their password at its own site",
     "apps.accounts.authentication": "how a bearer token is read from a header: once, for views and native handlers",
     "apps.accounts.providers": "where a source of identities is made known to the login page and the password check",
     "apps.accounts.api": "tokens, and the question `?dry_run=`, have one form, also at the doors of teams",

@@ -13,7 +13,6 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("apps/experiments/api/views.py", "WorkloadEvent"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Attempt"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Experiment"): "the row that was just judged or made, loaded with its details",
-    ("apps/access/consumers.py", "get_user_model()"): "who it is that reads, loaded anew to be judged again",
 }
 
 

@@ -31,6 +31,13 @@ class Screen:
         page.click("button:has-text('Log in')")
         page.wait_for_url(self.url + "/")
 
+    def elevate(self, password: str, reason: str) -> None:
+        """Fill in the page that asks an admin who he is, which is open."""
+        page = self.page
+        page.fill("#id_password", password)
+        page.fill("#id_reason", reason)
+        page.click("button:has-text('Act as admin')")
+
     def accessibility(self) -> list[str]:
         """Return what axe finds on the page as it is now. The script goes in beside the page's own policy."""
         # Colours are measured at rest: an animation or a hover would be caught half way.

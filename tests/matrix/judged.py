@@ -19,6 +19,8 @@ def expected_page(row: Row) -> dict[str, int]:
     if row.public:
         return {**dict.fromkeys((*OUTSIDE, *TOKENS), row.ok), **dict.fromkeys(PEOPLE, row.inside or row.ok)}
     inside = {name: _by_role(row, name) for name in PEOPLE} if row.model else _without_object(row)
+    if row.admin_only:
+        inside = {name: row.ok if name == "sre" else 403 for name in PEOPLE}
     return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside, **row.but}
 
 

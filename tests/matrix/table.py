@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from django.db.models import Model
 
-from apps.accounts.models import ApiToken, Registration, User
+from apps.accounts.models import ApiToken, Registration, User, UserSession
 from apps.compute.models import Cluster
 from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
@@ -168,7 +168,19 @@ PAGES = [
     Row("GET", "login-oidc", 404, public=True),  # no provider is named in the settings
     Row("GET", "setup", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "setup", 400, public=True, names=lambda _world: {"token": "never-was"}),
+    Row("GET", "reset", 404, public=True, names=lambda _world: {"token": "never-was"}),
+    Row("POST", "reset", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "logout", 302),
+    Row("GET", "elevate", admin_only=True),
+    Row("POST", "elevate", 400, admin_only=True),  # nothing was typed
+    Row("POST", "elevation-end", 302),
+    Row("GET", "account"),
+    Row("POST", "account-password", 400),  # nothing was typed
+    Row("POST", "second-factor"),
+    Row("POST", "second-factor-confirm", 400),  # nothing was typed
+    Row("POST", "second-factor-off", 400),  # nothing was typed
+    Row("POST", "sessions-end-others", 302),
+    Row("POST", "session-end", 302, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
     Row("GET", "home"),
     Row("GET", "usage"),
     Row("GET", "search"),
@@ -375,6 +387,10 @@ API = [
     Row("GET", "api-schema", public=True),
     Row("GET", "api-spec-schema", public=True),
     Row("POST", "api-login", 400, public=True),
+    Row("POST", "api-elevate", 400, scope="apitoken:create"),  # without a reason
+    Row("POST", "api-password", 400, scope="user:edit"),  # without a password
+    Row("GET", "api-session-list"),
+    Row("DELETE", "api-session-detail", 204, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
     Row("GET", "api-me"),
     Row("GET", "api-usage"),
     Row("GET", "api-token-list"),

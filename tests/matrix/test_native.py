@@ -18,6 +18,7 @@ from apps.accounts import services as accounts
 from apps.core import asyncdb
 from apps.tracking import tickets
 from config import asgi, content
+from tests import people
 from tests.architecture.routes import sockets
 from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS
 from tests.matrix.world import NONE, ROLES, SECRET, VIEWER, World, make_world
@@ -168,6 +169,8 @@ def test_files(world: World) -> None:
         user = world.cast.people.get(person)
         if person in TOKENS:
             user = accounts.authenticate_token(world.bearers[person])
+        elif person == "sre":
+            user = people.in_browser(world.cast.sre)
         if user is None:
             return f"/artifacts/{world.ended.pk}/{world.artifact.path}"
         return tickets.link(world.ended.pk, world.artifact.path, by=user).removeprefix(settings.FATHOM_CONTENT_URL)

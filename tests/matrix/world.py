@@ -14,7 +14,7 @@ from django.db.models import F
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import ApiToken, LoginFailure, Registration, User
+from apps.accounts.models import ApiToken, LoginFailure, Registration, User, UserSession
 from apps.compute import logs
 from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
@@ -86,6 +86,11 @@ class World:
     registration: Registration
     bearers: dict[str, str]
     sessions: dict[str, str]
+
+    @property
+    def session(self) -> UserSession:
+        """alice's browser."""
+        return UserSession.objects.get(user=self.cast.alice)
 
     @property
     def experiments(self) -> dict[str, str]:

@@ -18,6 +18,8 @@ from urllib.parse import parse_qs, unquote
 import uvicorn
 
 TOKEN = "fth_pat_test"
+ADMIN_TOKEN = "fth_pat_admin"
+KNOWN = {f"Bearer {TOKEN}", f"Bearer {ADMIN_TOKEN}"}
 NOW = "2026-11-24T10:00:00Z"
 EVENT = {
     "id": 7,
@@ -246,7 +248,7 @@ class StubPlatform:
         """Route, once per idempotency key."""
         if request.path.startswith("/content/"):
             return Answer(200, self.artifacts[tuple(request.path.split("/", 3)[2:])])  # type: ignore[index]
-        if request.path != "/api/v2/auth/login/" and request.headers.get("authorization") != f"Bearer {TOKEN}":
+        if request.path != "/api/v2/auth/login/" and request.headers.get("authorization") not in KNOWN:
             return problem(401, "not_authenticated", "The token is unknown, expired or revoked.")
         key = request.headers.get("idempotency-key")
         if request.method != "GET":
@@ -270,9 +272,15 @@ class StubPlatform:
         me = {"username": "alice", "email": "alice@example.org", "is_admin": False, "teams": teams, "token": token}
         return Answer(200, me)
 
-    def _auth(self, request: Recorded, _verb: str) -> Answer:
-        if request.json()["password"] != "correct":
+    def _auth(self, request: Recorded, verb: str) -> Answer:
+        given = request.json()
+        if given["current_password" if verb == "password" else "password"] != "correct":
             return problem(401, "not_authenticated", "The name or the password is wrong.")
+        if verb == "password":
+            return Answer(204)
+        if verb == "elevate":
+            made = {"token": ADMIN_TOKEN, "id": "tok-9", "name": "admin rights", "scopes": ["admin"]}
+            return Answer(201, {**made, "expires_at": "2999-01-01T00:00:00.000000Z"})
         return Answer(201, {"token": TOKEN, "id": "tok-1", "name": request.json()["name"], "scopes": ["all"]})
 
     def _tokens(self, request: Recorded, id_: str = "") -> Answer:
@@ -289,6 +297,12 @@ class StubPlatform:
         if request.method == "DELETE":
             return Answer(204)
         return Answer(200, token if id_ else page([token]))
+
+    def _sessions(self, request: Recorded, _id: str = "") -> Answer:
+        if request.method == "DELETE":
+            return Answer(204)
+        session = {"id": new_id(), "user": "alice", "ip": "192.0.2.1", "user_agent": "Firefox", "created_at": NOW}
+        return Answer(200, page([{**session, "last_seen_at": NOW, "expires_at": NOW, "elevated_until": None}]))
 
     def _teams(self, _request: Recorded, slug: str = "") -> Answer:
         team = {"slug": "vision", "name": "Vision", "organization": "acme", "role": "member"}

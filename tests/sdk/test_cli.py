@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.sdk.stub_platform import TOKEN, StubPlatform, problem
+from tests.sdk.stub_platform import ADMIN_TOKEN, TOKEN, StubPlatform, problem
 
 Fathom = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -384,6 +384,43 @@ def test_colour_on_a_terminal_unless_refused(
     os.close(leader)
     assert "running" in text
     assert ("\x1b[" in text) is colored
+
+
+def test_elevation_speaks_with_another_token_until_it_ends(platform: StubPlatform, fathom: Fathom) -> None:
+    nowhere = {"FATHOM_URL": "", "FATHOM_TOKEN": ""}
+    fathom("login", "--url", platform.url, "--token", "-", stdin=f"{TOKEN}\n", **nowhere)
+    wrong = fathom("elevate", "--reason", "queue", stdin="wrong\n\n", **nowhere)
+    assert wrong.returncode == 3
+    fathom("whoami", **nowhere)
+    assert platform.requests[-1].headers["authorization"] == f"Bearer {TOKEN}"
+    taken = fathom("elevate", "--reason", "queue", stdin="correct\n123456\n", **nowhere)
+    assert taken.returncode == 0, taken.stderr
+    asked = platform.seen("POST", "/auth/elevate/")[-1].json()
+    assert asked == {"password": "correct", "reason": "queue", "code": "123456"}
+    assert ADMIN_TOKEN not in taken.stdout + taken.stderr
+    fathom("whoami", **nowhere)
+    assert platform.requests[-1].headers["authorization"] == f"Bearer {ADMIN_TOKEN}"
+    assert fathom("elevate", "--end", **nowhere).returncode == 0
+    assert len(platform.seen("DELETE", "/tokens/tok-9/")) == 1
+    fathom("whoami", **nowhere)
+    assert platform.requests[-1].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_password_is_asked_for_and_never_shown(platform: StubPlatform, fathom: Fathom) -> None:
+    changed = fathom("password", "--end-tokens", stdin="correct\nanother horse battery\nanother horse battery\n")
+    assert changed.returncode == 0, changed.stderr
+    assert platform.seen("POST", "/auth/password/")[0].json() == {
+        "current_password": "correct", "new_password": "another horse battery", "end_tokens": True,
+    }  # fmt: skip
+    assert "another" not in changed.stdout + changed.stderr
+    assert "log in again" in changed.stdout
+
+
+def test_sessions_are_listed_and_ended(platform: StubPlatform, fathom: Fathom) -> None:
+    (session,) = json.loads(fathom("sessions", "list", "-o", "json").stdout)
+    assert session["user_agent"] in fathom("sessions", "list").stdout
+    assert fathom("sessions", "end", session["id"]).stdout == f"Ended {session['id']}.\n"
+    assert len(platform.seen("DELETE", f"/sessions/{session['id']}/")) == 1
 
 
 def test_audit_lists_filters_and_exports(platform: StubPlatform, fathom: Fathom, tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ def _history(kind: Any, client: Client) -> Any:
 OPERATIONS = [
     Operation("GET /api/v2/me/", "whoami", lambda c: c.me()),
     Operation("POST /api/v2/auth/login/", "login", lambda c: c.login("alice", "correct", name="x")),
+    Operation("POST /api/v2/auth/elevate/", "elevate", lambda c: c.elevate("correct", reason="why")),
+    Operation("POST /api/v2/auth/password/", "password", lambda c: c.change_password("correct", "another")),
+    Operation("GET /api/v2/sessions/", "sessions list", lambda c: list(c.sessions.list())),
+    Operation("DELETE /api/v2/sessions/{}/", "sessions end", lambda c: c.sessions.end(ID)),
     Operation("GET /api/v2/tokens/", "token list", lambda c: list(c.tokens.list())),
     Operation("POST /api/v2/tokens/", "token create", lambda c: c.tokens.create("ci")),
     Operation("GET /api/v2/tokens/{}/", "token show", lambda c: c.tokens.get("tok-2")),

@@ -2,6 +2,6 @@
 
 from apps.access.admin.guarded import GuardedAdmin, RecordAdmin
 from apps.access.admin.inlines import LatestInline
-from apps.access.admin.reasons import Reasoned
+from apps.access.admin.reasons import Reasoned, ShownOnce
 
-__all__ = ["GuardedAdmin", "LatestInline", "Reasoned", "RecordAdmin"]
+__all__ = ["GuardedAdmin", "LatestInline", "Reasoned", "RecordAdmin", "ShownOnce"]

@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from typing_extensions import override
 
 from apps.core.errors import DomainError
 
@@ -61,15 +63,15 @@ class Reasoned:
         form = ReasonForm(request.POST if "_confirmed" in request.POST else None)
         if not form.is_valid():
             return self._ask(page, request, rows, form)
-        done, failures = page.each(rows, self._step(request.user, form.cleaned_data["reason"]))
+        return self._carry_out(page, request, rows, form.cleaned_data["reason"])
+
+    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+        def step(row: Any) -> None:
+            self.work(row, by=request.user, reason=reason)
+
+        done, failures = page.each(rows, step)
         page.report(request, done, self.done, failures)
         return HttpResponseRedirect(_back(page, request, rows))
-
-    def _step(self, by: Any, reason: str) -> Callable[[Any], None]:
-        def step(row: Any) -> None:
-            self.work(row, by=by, reason=reason)
-
-        return step
 
     def _ask(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
         context = {
@@ -85,6 +87,30 @@ class Reasoned:
             "back_url": _back(page, request, rows),
         }
         return TemplateResponse(request, "admin/confirm_action.html", context)
+
+
+class ShownOnce(Reasoned):
+    """An action whose results are secrets: they stand in its answer, this once, and are kept nowhere."""
+
+    @override
+    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+        results: dict[str, str] = {}
+
+        def step(row: Any) -> None:
+            results[str(row)] = self.work(row, by=request.user, reason=reason)
+
+        _, failures = page.each(rows, step)
+        context = {
+            **page.admin_site.each_context(request),
+            "title": self.short_description,
+            "opts": page.opts,
+            "results": results,
+            "failures": failures,
+            "back_url": _back(page, request, rows),
+        }
+        response = TemplateResponse(request, "admin/shown_once.html", context)
+        add_never_cache_headers(response)
+        return response
 
 
 def _back(page: Any, request: HttpRequest, rows: list[Any]) -> str:

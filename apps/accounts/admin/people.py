@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.contrib.auth.models import Group
@@ -16,11 +17,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned
+from apps.access.admin import GuardedAdmin, Reasoned, ShownOnce
 from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
 from apps.access.admin.guarded import may_operate
 from apps.accounts import services
-from apps.accounts.choices import PlatformRole, TokenKind
+from apps.accounts.choices import IdentitySource, PlatformRole, TokenKind
 from apps.accounts.forms import OffboardingForm, take_over
 from apps.accounts.models import User
 from apps.core.errors import DomainError
@@ -96,6 +97,10 @@ class PeopleQuestionFilter(admin.SimpleListFilter):
         return queryset.filter(conditions[asked]) if asked in conditions else queryset
 
 
+def _reset_link(user: User, *, by: Any, reason: str) -> str:
+    return settings.FATHOM_URL + services.issue_reset_link(user, by=by, reason=reason)
+
+
 @admin.register(User)
 class UserAdmin(GuardedAdmin):
     """Created here or imported; changed; shut out and let in again by named actions. Passwords are set, never shown."""
@@ -104,7 +109,7 @@ class UserAdmin(GuardedAdmin):
     can_change = True
     policy_change = "manage"
     list_display = ("username", "email", "state", "groups_shown", "tokens", "last_login_shown", "joined")
-    list_filter = (PeopleQuestionFilter, "platform_role")
+    list_filter = (PeopleQuestionFilter, "platform_role", "identity_source")
     search_fields = ("username", "email", "first_name", "last_name")
     ordering = ("username",)
     joined = time_of("date_joined", "joined")
@@ -127,6 +132,21 @@ class UserAdmin(GuardedAdmin):
             effect="The same password works again. Ended tokens stay ended.",
             done="enabled",
             applies=lambda user: not user.is_active,
+        ),
+        ShownOnce(
+            "reset_link",
+            _reset_link,
+            label="Password reset link",
+            effect="A link by which the person sets a new password, once. You pass it on; earlier links end.",
+            done="can set a new password",
+            applies=lambda user: user.is_active,
+        ),
+        Reasoned(
+            "reset_second_factor",
+            services.reset_second_factor,
+            label="Reset second factor",
+            effect="Codes are no longer asked for, until a new generator is set up. Be sure that it is the person who asks.",
+            done="without a second factor",
         ),
     )
 
@@ -157,7 +177,7 @@ class UserAdmin(GuardedAdmin):
             return [(None, {"fields": [*_EDITED, "password", "platform_role"]})]
         edited = [*_EDITED, "platform_role"] + (["reason"] if self.has_change_permission(request, obj) else [])
         shown = [
-            "state", "service_team", "password_kind", "groups_shown", "tokens", "last_login_shown", "joined",
+            "state", "service_team", "identity_source", "external_id", "password_kind", "groups_shown", "tokens", "last_login_shown", "joined",
         ]  # fmt: skip
         return [(None, {"fields": edited}), ("How it is", {"fields": shown})]
 
@@ -166,7 +186,7 @@ class UserAdmin(GuardedAdmin):
         if obj is None:
             return ()
         return (
-            "state", "service_team", "password_kind", "groups_shown", "tokens", "last_login_shown", "joined",
+            "state", "service_team", "identity_source", "external_id", "password_kind", "groups_shown", "tokens", "last_login_shown", "joined",
         )  # fmt: skip
 
     @override
@@ -249,4 +269,6 @@ class UserAdmin(GuardedAdmin):
 
     @display(description="password")
     def password_kind(self, user: User) -> str:
+        if user.identity_source != IdentitySource.LOCAL:
+            return "the directory's"
         return "set" if user.has_usable_password() else "none: only tokens"

@@ -14,7 +14,7 @@ from apps.access.admin import GuardedAdmin, Reasoned, RecordAdmin
 from apps.access.admin.display import NOTHING, chip, related, time_of
 from apps.accounts import services
 from apps.accounts.choices import TokenKind
-from apps.accounts.models import ApiToken, LoginFailure, Registration
+from apps.accounts.models import ApiToken, LoginFailure, Registration, UserSession
 
 _LONG_UNUSED = timedelta(days=90)
 
@@ -99,14 +99,44 @@ class ApiTokenAdmin(GuardedAdmin):
         return token.last_used_ip or NOTHING
 
 
+@admin.register(UserSession)
+class UserSessionAdmin(GuardedAdmin):
+    """Where people are logged in. Ending one is a named action."""
+
+    list_display = ("user_shown", "address", "user_agent", "created", "seen", "expires", "elevated")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "=ip")
+    search_help_text = "Person or address"
+    ordering = ("-last_seen_at",)
+    fields = ("user_shown", "address", "user_agent", "created", "seen", "expires", "elevated")
+    user_shown = related("user")
+    created = time_of("created_at", "began")
+    seen = time_of("last_seen_at", "last used")
+    expires = time_of("expires_at", "ends")
+    elevated = time_of("elevated_until", "acts as admin until")
+    actions = (
+        Reasoned(
+            "end",
+            services.end_session,
+            label="End",
+            effect="The browser is logged out at once; what it has open ends within five seconds.",
+            done="ended",
+        ),
+    )
+
+    @display(description="address", ordering="ip")
+    def address(self, session: UserSession) -> str | SafeString:
+        return session.ip or NOTHING
+
+
 @admin.register(LoginFailure)
 class LoginFailureAdmin(RecordAdmin):
     """Failed passwords of the last day: who guesses, and from where."""
 
-    list_display = ("username", "ip", "moment")
+    list_display = ("username", "ip", "moment", "reason")
     search_fields = ("username", "=ip")
     ordering = ("-id",)
-    fields = ("username", "ip", "moment")
+    fields = ("username", "ip", "moment", "reason")
     moment = time_of("at", "when")
 
 

@@ -5,7 +5,7 @@ from rest_framework import serializers
 from typing_extensions import override
 
 from apps.accounts.choices import Assets, Belonging, Jobs, PlatformRole
-from apps.accounts.models import ApiToken, Registration, User
+from apps.accounts.models import ApiToken, Registration, User, UserSession
 
 LONGEST_LIFE_DAYS = 3650
 PRIVATE = ("email", "platform_role", "is_active", "last_login", "date_joined")  # of a person, not for colleagues
@@ -176,3 +176,44 @@ class MeSerializer(serializers.Serializer[Any]):
     is_admin = serializers.BooleanField()
     teams = MyTeamSerializer(many=True)
     token = TokenSerializer(allow_null=True)
+
+
+class ElevationSerializer(serializers.Serializer[Any]):
+    """Who it is, again, and why. `minutes` is as long as an elevation in the browser unless given."""
+
+    password = serializers.CharField(max_length=4096, trim_whitespace=False, write_only=True, default="")
+    code = serializers.CharField(max_length=64, write_only=True, default="", allow_blank=True)
+    reason = serializers.CharField(max_length=500)
+    minutes = serializers.IntegerField(min_value=1, max_value=60 * 24 * 30, required=False)
+
+
+class PasswordSerializer(serializers.Serializer[Any]):
+    current_password = serializers.CharField(max_length=4096, trim_whitespace=False, write_only=True)
+    new_password = serializers.CharField(max_length=4096, trim_whitespace=False, write_only=True)
+    end_tokens = serializers.BooleanField(default=False, help_text="Revoke every personal token as well.")
+
+
+class SessionSerializer(serializers.ModelSerializer[UserSession]):
+    """A browser in which somebody is logged in."""
+
+    user = serializers.CharField(source="user.username")
+    is_current = serializers.SerializerMethodField()
+
+    class Meta:
+        model = UserSession
+        fields: ClassVar = [
+            "id",
+            "user",
+            "created_at",
+            "last_seen_at",
+            "expires_at",
+            "ip",
+            "user_agent",
+            "elevated_until",
+            "is_current",
+        ]
+        read_only_fields = fields
+
+    def get_is_current(self, session: UserSession) -> bool:
+        mine = self.context["request"].user.session
+        return mine is not None and mine.pk == session.pk

@@ -1,5 +1,6 @@
 from typing import Any, ClassVar, cast
 
+from django.contrib.auth import update_session_auth_hash
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -9,19 +10,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from typing_extensions import override
 
+from apps.access import policy
 from apps.access.api import GuardedAPI, GuardedViewSet
 from apps.access.history import HistoryMixin
 from apps.accounts import services
 from apps.accounts.api.serializers import (
+    ElevationSerializer,
     IssuedTokenSerializer,
     LoginSerializer,
     MeSerializer,
     NewTokenSerializer,
+    PasswordSerializer,
     RotationSerializer,
+    SessionSerializer,
     TokenSerializer,
 )
 from apps.accounts.choices import PlatformRole
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import ApiToken, User, UserSession
+from apps.accounts.proof import Proof, logged_in_at
 
 
 class MeView(GuardedAPI):
@@ -42,13 +48,17 @@ class MeView(GuardedAPI):
         return Response(MeSerializer({**me, "token": user.token}).data)
 
 
-class LoginView(GuardedAPI):
-    public_reason = "the door through which one comes in"
-    authentication_classes: Any = ()
+class JudgesPasswords(GuardedAPI):
+    """Base of what asks for a password. SECURITY: a transaction around it would take back the count of wrong ones."""
 
     @override
     def _wants_record(self, request: Any) -> bool:
-        return False  # nobody is known yet to whom an answer could be kept
+        return False
+
+
+class LoginView(JudgesPasswords):
+    public_reason = "the door through which one comes in"
+    authentication_classes: Any = ()
 
     @extend_schema(operation_id="auth_login", request=LoginSerializer, responses={201: IssuedTokenSerializer}, auth=[])
     def create(self, request: Request) -> Response:
@@ -58,6 +68,64 @@ class LoginView(GuardedAPI):
         data = asked.validated_data
         user = services.log_in(data["username"], data["password"])
         return _issue(user, user, asked)
+
+
+class ElevationView(JudgesPasswords):
+    policy_actions: ClassVar = {"create": "apitoken:create"}
+
+    @extend_schema(operation_id="auth_elevate", request=ElevationSerializer, responses={201: IssuedTokenSerializer})
+    def create(self, request: Request) -> Response:
+        """Exchange my password, and a code if I have a second factor, for a short-lived token that acts as an admin."""
+        user = cast("User", request.user)
+        policy.require_active(user, "apitoken:create")
+        asked = ElevationSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        data = asked.validated_data
+        here = request._request.session  # noqa: SLF001 -- the session is Django's
+        proof = Proof(data["password"], data["code"], logged_in_at(here) if user.session is not None else None)
+        token, value = services.issue_admin_token(user, proof=proof, reason=data["reason"], minutes=data.get("minutes"))
+        return issued(token, value)
+
+
+class PasswordView(JudgesPasswords):
+    policy_actions: ClassVar = {"create": "user:edit"}
+
+    @extend_schema(operation_id="auth_password", request=PasswordSerializer, responses={204: None})
+    def create(self, request: Request) -> Response:
+        """Change my password; every other session of mine ends."""
+        user = cast("User", request.user)
+        policy.require_active(user, "user:edit")
+        asked = PasswordSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        data = asked.validated_data
+        services.change_password(
+            user,
+            by=user,
+            current=data["current_password"],
+            new=data["new_password"],
+            end_tokens=data["end_tokens"],
+        )
+        if user.session is not None:
+            update_session_auth_hash(request._request, user)  # noqa: SLF001 -- the session is Django's
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SessionViewSet(ListModelMixin, GuardedViewSet):
+    model = UserSession
+    queryset = UserSession.objects.none()
+    serializer_class = SessionSerializer
+    policy_actions: ClassVar = {"list": "view", "destroy": "end"}
+
+    @override
+    def shape(self, queryset: QuerySet[UserSession]) -> QuerySet[UserSession]:
+        shown: QuerySet[UserSession] = cast("Any", queryset).live().exclude(user=None).select_related("user")
+        return shown
+
+    @extend_schema(operation_id="sessions_destroy", responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """End a session at once."""
+        services.end_session(self.get_object(), by=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):

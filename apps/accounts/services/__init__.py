@@ -10,7 +10,14 @@ from apps.accounts.services.api_tokens import (
     revoke_token,
     rotate_token,
 )
-from apps.accounts.services.elevation import elevate, elevated_until
+from apps.accounts.services.elevation import (
+    begin_elevation,
+    disable_second_factor,
+    elevated_until,
+    end_elevation,
+    issue_admin_token,
+    prove,
+)
 from apps.accounts.services.logins import log_in
 from apps.accounts.services.offboarding import (
     close_account,
@@ -18,6 +25,12 @@ from apps.accounts.services.offboarding import (
     enable_user,
     keep_run_tokens,
     offboard_user,
+)
+from apps.accounts.services.passwords import (
+    change_password,
+    is_reset_link_live,
+    issue_reset_link,
+    redeem_reset_link,
 )
 from apps.accounts.services.people import (
     SERVICE_PREFIX,
@@ -33,6 +46,14 @@ from apps.accounts.services.registrations import (
     reject_registration,
     require_open,
 )
+from apps.accounts.services.second_factor import (
+    begin_second_factor,
+    confirm_second_factor,
+    has_second_factor,
+    recovery_codes_left,
+    reset_second_factor,
+)
+from apps.accounts.services.sessions import drop_sessions, end_other_sessions, end_session
 from apps.accounts.services.setup import (
     SETUP_LINK_LIFETIME,
     is_setup_link_live,
@@ -45,13 +66,25 @@ __all__ = [
     "SETUP_LINK_LIFETIME",
     "approve_registration",
     "authenticate_token",
+    "begin_elevation",
+    "begin_second_factor",
+    "change_password",
     "close_account",
+    "confirm_second_factor",
     "create_user",
+    "disable_second_factor",
     "disable_user",
-    "elevate",
+    "drop_sessions",
     "elevated_until",
     "enable_user",
+    "end_elevation",
+    "end_other_sessions",
+    "end_session",
+    "has_second_factor",
+    "is_reset_link_live",
     "is_setup_link_live",
+    "issue_admin_token",
+    "issue_reset_link",
     "issue_run_token",
     "issue_setup_link",
     "issue_token",
@@ -60,11 +93,15 @@ __all__ = [
     "note_use",
     "offboard_user",
     "open_account",
+    "prove",
+    "recovery_codes_left",
+    "redeem_reset_link",
     "redeem_setup_link",
     "register",
     "reject_registration",
     "require_address",
     "require_open",
+    "reset_second_factor",
     "revoke_bound_tokens",
     "revoke_token",
     "rotate_token",

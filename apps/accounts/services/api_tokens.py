@@ -18,6 +18,7 @@ from apps.access.principal import SYSTEM
 from apps.accounts import addresses as networks
 from apps.accounts import recent, tokens
 from apps.accounts.choices import TokenKind
+from apps.accounts.lookup import live_token
 from apps.accounts.models import ApiToken, User
 from apps.audit import services as audit
 from apps.core.errors import Conflict, DomainError, Invalid, NotAllowed, NotAuthenticated
@@ -125,6 +126,9 @@ def _check_scopes(scopes: Sequence[str], by: Any, expires_in: timedelta | None) 
         raise Invalid(errors={"scopes": [f"Unknown scope: {', '.join(unknown)}." if unknown else "Name at least one."]})
     if ADMIN_SCOPE in scopes:
         policy.require_admin(by)
+        if getattr(by, "token", None) is not None:  # SECURITY: or one would live on through the next, for ever
+            msg = "Admin rights are taken up with a password, not with a token that has them."
+            raise NotAllowed(msg)
         longest = timedelta(hours=settings.ADMIN_TOKEN_HOURS)
         if by is not SYSTEM and (expires_in is None or expires_in > longest):
             raise Invalid(errors={"expires_in_days": [f"An admin token lives {settings.ADMIN_TOKEN_HOURS} h at most."]})
@@ -182,7 +186,7 @@ def authenticate_token(value: str, *, afresh: bool = False) -> User:
         require_address(known.token)
         return known
     question = recent.Question()
-    token = ApiToken.objects.live().select_related("user").filter(digest=digest).first()
+    token = live_token(digest)
     if token is None or not (token.user.is_active or _works_on(token)):
         raise _token_refused(digest)
     require_address(token)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -12,6 +10,7 @@ from apps.accounts import handlers, recent
 from apps.accounts.choices import Assets, Belonging, Jobs, TokenKind
 from apps.accounts.handlers import Departure, Effect
 from apps.accounts.models import ApiToken, User
+from apps.accounts.services.sessions import drop_sessions
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_row
@@ -89,7 +88,7 @@ def _shut_out(user: User) -> list[Effect]:
     User.objects.filter(pk=user.pk).update(is_active=False)
     mine = ApiToken.objects.filter(user=user, revoked_at=None).exclude(kind=TokenKind.RUN)
     tokens = mine.update(revoked_at=Now())
-    sessions = _end_sessions(user)
+    sessions = drop_sessions(user)
     recent.forget()
     return [Effect("tokens revoked", tokens), Effect("sessions ended", sessions)]
 
@@ -139,11 +138,3 @@ def _require_another(user: User, by: Any) -> None:
     if by.pk == user.pk:
         msg = "You cannot disable yourself. Ask another admin."
         raise Conflict(msg)
-
-
-def _end_sessions(user: User) -> int:
-    """End his sessions, so that they are gone also when he comes back. A session names its user only inside."""
-    rows = Session.objects.filter(expire_date__gt=Now()).iterator()
-    his = [row.session_key for row in rows if row.get_decoded().get(SESSION_KEY) == str(user.pk)]
-    Session.objects.filter(session_key__in=his).delete()
-    return len(his)

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from apps.access.policy import require_admin
 from apps.accounts import recent
 from apps.accounts.choices import PlatformRole
-from apps.accounts.models import User
+from apps.accounts.models import User, UserSession
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_row
@@ -139,6 +139,7 @@ def set_platform_role(user: User, role: PlatformRole | str, *, by: Any, reason: 
     before = row.platform_role
     if before != role:
         User.objects.filter(pk=user.pk).update(platform_role=role)
+        UserSession.objects.filter(user=user).update(elevated_until=None)
         user.platform_role = role
         recent.forget()
         audit.record("set_platform_role", user, by=by, reason=reason, before=before, after=str(role))

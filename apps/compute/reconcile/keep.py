@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from apps.access.models import IdempotencyRecord
-from apps.accounts.models import LoginFailure
+from apps.accounts.models import LoginFailure, UserSession
 from apps.compute import registry, services
 from apps.compute.backends.base import Inventory, Unavailable
 from apps.compute.choices import ClusterState
@@ -92,7 +92,8 @@ def audit_books() -> str:
 
 
 def purge() -> str:
-    """Delete answers kept for repeats, and failed logins, that are past their time."""
+    """Delete answers kept for repeats, failed logins and sessions that are past their time."""
     IdempotencyRecord.objects.filter(created_at__lt=Now() - _KEEP_ANSWERS).delete()
     LoginFailure.objects.filter(at__lt=Now() - _KEEP_FAILURES).delete()
+    UserSession.objects.run_out().delete()
     return ""

@@ -26,7 +26,7 @@ def person_of(config: LdapConfig, dn: str, attributes: Mapping[str, Any], groups
         username=canonical(_text(names)),
         groups=frozenset(groups),
         gave_groups=bool(config.group_base),
-        **{**fields, "email": email},
+        **{**fields, "email": email},  # type: ignore[arg-type]  # texts, by the names of the settings
     )
 
 

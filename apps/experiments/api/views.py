@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -12,8 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from typing_extensions import override
 
+from apps.access import policy
 from apps.access.api import GuardedAPI, GuardedViewSet
 from apps.access.history import HistoryMixin
+from apps.accounts import acting
 from apps.compute import logs as store
 from apps.compute.api.serializers import AttemptSerializer, EventSerializer
 from apps.compute.choices import State
@@ -45,6 +48,7 @@ _LOG = [
 ]
 
 
+_JUDGED_AGAIN_SECONDS = 3.0  # promised: what is being downloaded stops within 5 s of losing access
 _SUBMITTED = serializers.SubmittedSerializer()  # one for all: making its fields anew costs as much as filling them
 
 
@@ -195,7 +199,7 @@ class ExperimentViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, Guarde
         attempt = logs.attempt_of(experiment, _integer(request, "attempt", None))
         name = f"{experiment.pk}-{attempt.no if attempt else 0}.log"
         return StreamingHttpResponse(
-            _pieces(attempt),
+            _pieces(attempt, experiment, request.user),
             content_type="text/plain; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"},
         )
@@ -210,10 +214,15 @@ def _submitted(experiment: Experiment) -> Response:
     return Response(_SUBMITTED.to_representation(experiment), status=status.HTTP_201_CREATED)
 
 
-def _pieces(attempt: Attempt | None) -> Iterator[bytes]:
-    offset = 0
+def _pieces(attempt: Attempt | None, experiment: Experiment, reader: Any) -> Iterator[bytes]:
+    """Read the log on while its reader may. What stops short cuts the connection: the client sees a failure, not an end."""
+    offset, judged_at = 0, time.monotonic()
     while attempt is not None:
-        piece = store.read(attempt, offset=offset, limit=logs.LARGEST_PIECE)
+        if time.monotonic() - judged_at > _JUDGED_AGAIN_SECONDS:
+            fresh, judged_at = acting.anew(reader), time.monotonic()
+            if fresh is None or not policy.can(fresh, "logs", experiment):
+                raise ConnectionAbortedError
+        piece = store.read(attempt, offset=offset, limit=logs.DEFAULT_PIECE)
         if not piece.data:
             return
         yield piece.data

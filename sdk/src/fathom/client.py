@@ -9,7 +9,7 @@ from fathom.resources.access import AccessApi
 from fathom.resources.audit import AuditApi
 from fathom.resources.code import CodeApi
 from fathom.resources.credentials import CredentialsApi
-from fathom.resources.directory import ClustersApi, ProjectsApi, TeamsApi, TokensApi
+from fathom.resources.directory import ClustersApi, ProjectsApi, SessionsApi, TeamsApi, TokensApi
 from fathom.resources.experiments import ExperimentsApi
 from fathom.resources.identities import DirectoryApi
 from fathom.resources.paths import path
@@ -44,6 +44,7 @@ class Client:
         self.projects = ProjectsApi(self.transport)
         self.credentials = CredentialsApi(self.transport)
         self.tokens = TokensApi(self.transport)
+        self.sessions = SessionsApi(self.transport)
         self.teams = TeamsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
         self.audit = AuditApi(self.transport)
@@ -61,6 +62,18 @@ class Client:
             body["expires_in_days"] = expires_in_days
         reply = self.transport.request("POST", path("auth", "login"), json_body=body, anonymous=True)
         return Token.from_json(reply.json())
+
+    def elevate(self, password: str, *, reason: str, code: str = "", minutes: int | None = None) -> Token:
+        """Exchange your password (and a code of your second factor) for a short-lived token that acts as an admin."""
+        body: dict[str, Any] = {"password": password, "reason": reason, "code": code}
+        if minutes is not None:
+            body["minutes"] = minutes
+        return Token.from_json(self.transport.request("POST", path("auth", "elevate"), json_body=body).json())
+
+    def change_password(self, current: str, new: str, *, end_tokens: bool = False) -> None:
+        """Set another password; your browser sessions end, and with `end_tokens` every personal token too."""
+        body = {"current_password": current, "new_password": new, "end_tokens": end_tokens}
+        self.transport.request("POST", path("auth", "password"), json_body=body)
 
     def me(self) -> Me:
         return Me.from_json(self.transport.request("GET", path("me")).json())

@@ -6,6 +6,7 @@ configuration file that `fathom login` writes (`~/.config/fathom/config.json`, m
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,19 @@ class Host:
     token: str = field(repr=False)
     username: str = ""
     token_id: str = ""
+    admin_token: str = field(default="", repr=False)
+    admin_token_id: str = ""
+    admin_until: float = 0.0
+
+    @property
+    def is_elevated(self) -> bool:
+        """Whether `fathom elevate` is in force for the commands that follow it."""
+        return bool(self.admin_token) and self.admin_until > time.time()
+
+    @property
+    def current_token(self) -> str:
+        """The token that speaks now: the admin's while it lives, else one's own."""
+        return self.admin_token if self.is_elevated else self.token
 
 
 @dataclass(slots=True)
@@ -117,7 +131,7 @@ def _named(host: str, token: str | None) -> Connection:
         message = f"There is no host {host!r} in the configuration (known: {known})."
         raise NotConfigured(message)
     entry = hosts[host]
-    return Connection(entry.url, lambda: token or entry.token)
+    return Connection(entry.url, lambda: token or entry.current_token)
 
 
 def _token_source(token: str | None, url: str) -> Callable[[], str | None]:
@@ -126,7 +140,7 @@ def _token_source(token: str | None, url: str) -> Callable[[], str | None]:
     if path := os.environ.get("FATHOM_TOKEN_FILE"):
         return lambda: _read_token(Path(path))
     entry = Config.load().for_url(url)
-    return lambda: entry.token if entry else None
+    return lambda: entry.current_token if entry else None
 
 
 def _read_token(path: Path) -> str | None:

@@ -59,11 +59,11 @@ def logout(state: State) -> None:
     if host is None:
         click.echo("You are not logged in.")
         return
-    if host.token_id:
+    for token_id in filter(None, (host.admin_token_id, host.token_id)):
         from fathom.client import Client  # noqa: PLC0415 -- only here
 
         try:
-            Client(connection=Connection(host.url, lambda: host.token), retry_seconds=2).tokens.revoke(host.token_id)
+            Client(connection=Connection(host.url, lambda: host.token), retry_seconds=2).tokens.revoke(token_id)
         except ApiError as error:
             click.echo(f"The token could not be revoked ({error}); it is only forgotten here.", err=True)
     if config.current == name:

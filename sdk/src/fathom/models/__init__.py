@@ -7,7 +7,7 @@ is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 from fathom.models.access import Access, AccessLine, AccessPath, AccessRequest, Why
 from fathom.models.audit import AuditEvent
 from fathom.models.credentials import CREDENTIAL_KINDS, Credential, CredentialField, CredentialUse
-from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
+from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Session, Team, Token, Usage, UsageNode
 from fathom.models.identities import DirectoryChange, DirectoryPlan, DirectoryRule, DirectorySync
 from fathom.models.work import (
     ACTIVE_STATES,
@@ -59,6 +59,7 @@ __all__ = [
     "QueueEntry",
     "Ref",
     "Run",
+    "Session",
     "Team",
     "Token",
     "Usage",

@@ -40,6 +40,35 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A browser in which somebody is logged in. `elevated_until` says how long it acts as an admin."""
+
+    id: str
+    user: str
+    ip: str
+    user_agent: str
+    created_at: datetime | None
+    last_seen_at: datetime | None
+    expires_at: datetime | None
+    elevated_until: datetime | None
+    raw: Mapping[str, Any] = raw_json()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            id=str(data["id"]),
+            user=str(data.get("user") or ""),
+            ip=str(data.get("ip") or ""),
+            user_agent=str(data.get("user_agent") or ""),
+            created_at=as_time(data.get("created_at")),
+            last_seen_at=as_time(data.get("last_seen_at")),
+            expires_at=as_time(data.get("expires_at")),
+            elevated_until=as_time(data.get("elevated_until")),
+            raw=data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     username: str
     role: str

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fathom.models import Cluster, Project, Team, Token
+from fathom.models import Cluster, Project, Session, Team, Token
 from fathom.paging import Listing
 from fathom.resources.paths import path
 from fathom.transport import Transport
@@ -60,6 +60,20 @@ class TokensApi:
     def revoke(self, token_id: str) -> None:
         """It stops working at once."""
         self._transport.request("DELETE", path("tokens", token_id))
+
+
+class SessionsApi:
+    """`client.sessions`: the browsers in which you are logged in."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> Listing[Session]:
+        return Listing(self._transport, path("sessions"), Session.from_json)
+
+    def end(self, session_id: str) -> None:
+        """It is logged out at once."""
+        self._transport.request("DELETE", path("sessions", session_id))
 
 
 class TeamsApi:

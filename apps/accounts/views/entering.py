@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login, logout
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,7 +16,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.access.views import GuardedView, error_page, page_after_login
 from apps.accounts import providers, services
-from apps.accounts.acting import keep_elevation
 from apps.accounts.choices import TokenKind
 from apps.accounts.forms import (
     OVERLAPS,
@@ -28,12 +27,13 @@ from apps.accounts.forms import (
     take_over,
 )
 from apps.accounts.models import ApiToken
+from apps.accounts.proof import Proof
+from apps.accounts.views.browser import open_session
 from apps.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled, Unready
 
-_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
-
-def _next(request: HttpRequest) -> str:
+def next_of(request: HttpRequest) -> str:
+    """Return the page that was asked for before. SECURITY: never one of another host."""
     return page_after_login(request, request.POST.get("next") or request.GET.get("next") or "")
 
 
@@ -43,7 +43,7 @@ class LoginView(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:
-            return redirect(_next(request))
+            return redirect(next_of(request))
         return self._page(request, LoginForm())
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -55,13 +55,13 @@ class LoginView(View):
         except (NotAuthenticated, Throttled, Unready) as refusal:
             form.add_error(None, refusal.detail)
             return self._page(request, form, status=refusal.status)
-        login(request, user, backend=_BACKEND)
-        return redirect(_next(request))
+        open_session(request, user)
+        return redirect(next_of(request))
 
     def _page(self, request: HttpRequest, form: LoginForm, status: int = 200) -> HttpResponse:
         context = {
             "form": form,
-            "next": _next(request),
+            "next": next_of(request),
             "buttons": providers.buttons(),
             "may_register": settings.SELF_REGISTRATION,
         }
@@ -96,8 +96,9 @@ class SetupView(View):
             except NotFound:
                 return self._gone(request)
             else:
-                login(request, user, backend=_BACKEND)
-                keep_elevation(request.session, services.elevated_until())
+                session = open_session(request, user)
+                proof = Proof(password=given["password"])
+                services.begin_elevation(session, by=user, proof=proof, reason="First set-up of the platform")
                 messages.success(request, f"Welcome, {user}. You are the admin of this platform.")
                 return redirect("home")
         return render(request, "accounts/setup.html", {"form": form}, status=400)
