@@ -54,7 +54,7 @@ class NewCredentialForm(ValueForm):
 
     name = forms.CharField(max_length=63, error_messages={"required": "Give it a name."})
     team = forms.ChoiceField(required=False)
-    visibility = forms.ChoiceField(choices=[("", "As the team says"), *Visibility.choices], required=False)
+    visibility = forms.ChoiceField(choices=[("", "Its team, or only me"), *Visibility.choices], required=False)
     description = forms.CharField(max_length=500, required=False)
     expires_at = forms.DateTimeField(required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
 

@@ -63,7 +63,9 @@ def database() -> str:
 def monitored() -> Iterator[list[str]]:
     """Keep every command that reaches the hint server meanwhile: tasks, channel messages, all of it."""
     seen: list[str] = []
-    with redis.Redis.from_url(settings.REDIS_URL) as client, client.monitor() as monitor:
+    # Between two commands there may be a long silence, which is no failure.
+    patient = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
+    with patient as client, client.monitor() as monitor:
         ready = threading.Event()
 
         def listen() -> None:

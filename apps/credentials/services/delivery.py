@@ -84,7 +84,8 @@ def deliver(
         secrets |= given.files
         env |= given.env
         opened.append((entry["as"], credential))
-        _record(credential, entry["as"], user, subject=subject, attempt=attempt, number=number)
+    for alias, credential in sorted(opened, key=lambda pair: pair[1].pk):  # LOCKING: one order for all jobs
+        _record(credential, alias, user, subject=subject, attempt=attempt, number=number)
     helpers = variables.helpers(opened)
     return Delivery(secrets, {**env, **helpers.env}, helpers.first)
 
