@@ -6,9 +6,10 @@ from typing import Any, Self
 from fathom.config import Connection, resolve
 from fathom.models import Me, Token, Usage
 from fathom.resources.code import CodeApi
-from fathom.resources.directory import ClustersApi, ProjectsApi, TeamsApi, TokensApi
+from fathom.resources.directory import ClustersApi, ProjectsApi, ServiceAccountsApi, TeamsApi, TokensApi
 from fathom.resources.experiments import ExperimentsApi
 from fathom.resources.paths import path
+from fathom.resources.people import InvitationsApi, OrganizationsApi, RegistrationsApi, UsersApi
 from fathom.resources.runs import RunsApi
 from fathom.transport import Transport
 
@@ -39,6 +40,11 @@ class Client:
         self.projects = ProjectsApi(self.transport)
         self.tokens = TokensApi(self.transport)
         self.teams = TeamsApi(self.transport)
+        self.service_accounts = ServiceAccountsApi(self.transport)
+        self.organizations = OrganizationsApi(self.transport)
+        self.users = UsersApi(self.transport)
+        self.registrations = RegistrationsApi(self.transport)
+        self.invitations = InvitationsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
 
     @property

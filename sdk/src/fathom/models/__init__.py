@@ -5,6 +5,17 @@ is not lost. Times are aware datetimes, durations seconds, sizes bytes.
 """
 
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Team, Token, Usage, UsageNode
+from fathom.models.people import (
+    Effect,
+    ImportLine,
+    ImportReport,
+    Invitation,
+    Offboarding,
+    Organization,
+    Registration,
+    ServiceAccount,
+    User,
+)
 from fathom.models.work import (
     ACTIVE_STATES,
     FINAL_STATES,
@@ -30,20 +41,29 @@ __all__ = [
     "Attempt",
     "Cluster",
     "CodeUpload",
+    "Effect",
     "Event",
     "Experiment",
+    "ImportLine",
+    "ImportReport",
+    "Invitation",
     "LogChunk",
     "Me",
     "Member",
     "MetricPoint",
     "MetricSeries",
     "MetricSummary",
+    "Offboarding",
+    "Organization",
     "Project",
     "QueueEntry",
     "Ref",
+    "Registration",
     "Run",
+    "ServiceAccount",
     "Team",
     "Token",
     "Usage",
     "UsageNode",
+    "User",
 ]
