@@ -4,6 +4,7 @@ from typing import Any
 from django import forms
 
 from apps.access import policy
+from apps.access.choices import ADMIN_SCOPE
 from apps.accounts.choices import Assets, Belonging, Jobs
 from apps.core.errors import Invalid
 
@@ -140,9 +141,10 @@ class TokenForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "placeholder": "192.0.2.0/24", "spellcheck": "false"}),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, for_admin: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        single = [scope for scope in policy.all_scopes() if scope not in _BROAD]
+        left_out = _BROAD if for_admin else {*_BROAD, ADMIN_SCOPE}
+        single = [scope for scope in policy.all_scopes() if scope not in left_out]
         self.fields["scopes"] = forms.MultipleChoiceField(required=False, choices=[(name, name) for name in single])
 
     def groups(self) -> list[tuple[str, list[tuple[str, str, bool]]]]:
@@ -158,6 +160,8 @@ class TokenForm(forms.Form):
         data = self.cleaned_data
         if data.get("scope") == "chosen" and not data.get("scopes"):
             self.add_error("scope", "Choose at least one thing it may do.")
+        elif data.get("scope") in _BROAD and data.get("scopes"):
+            self.add_error("scope", "Single things are chosen below: say “only what is chosen”, or choose none.")
         return data
 
     def facts(self) -> dict[str, Any]:

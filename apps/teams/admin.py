@@ -227,7 +227,7 @@ class TeamAdmin(GuardedAdmin):
         """Take a file of people: show what would happen, then do all of it or nothing."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = ImportForm(request.POST or None, request.FILES or None)
+        form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
         context = {
             **self.admin_site.each_context(request),
             "title": "Import people",

@@ -283,7 +283,7 @@ class StubPlatform:
             return Answer(201, {**made, "expires_at": "2999-01-01T00:00:00.000000Z"})
         return Answer(201, {"token": TOKEN, "id": "tok-1", "name": request.json()["name"], "scopes": ["all"]})
 
-    def _tokens(self, request: Recorded, id_: str = "") -> Answer:
+    def _tokens(self, request: Recorded, id_: str = "", verb: str = "") -> Answer:
         token: dict[str, Any] = {
             "id": id_ or "tok-2",
             "name": "ci",
@@ -293,7 +293,8 @@ class StubPlatform:
         }
         token |= {"created_at": NOW, "expires_at": None, "last_used_at": None}
         if request.method == "POST":
-            return Answer(201, {**token, "name": request.json()["name"], "token": "fth_pat_secret"})
+            name = "ci" if verb else request.json()["name"]
+            return Answer(201, {**token, "name": name, "token": "fth_pat_secret"})
         if request.method == "DELETE":
             return Answer(204)
         return Answer(200, token if id_ else page([token]))
@@ -304,10 +305,48 @@ class StubPlatform:
         session = {"id": new_id(), "user": "alice", "ip": "192.0.2.1", "user_agent": "Firefox", "created_at": NOW}
         return Answer(200, page([{**session, "last_seen_at": NOW, "expires_at": NOW, "elevated_until": None}]))
 
-    def _teams(self, _request: Recorded, slug: str = "") -> Answer:
+    def _teams(self, request: Recorded, slug: str = "", part: str = "", *rest: str) -> Answer:
+        if request.method == "DELETE":
+            return Answer(204)
+        if part == "service-accounts":
+            account = {"username": "svc.vision.ci", "role": "member", "is_active": True}
+            made = {**account, "token": "fth_svc_secret", "name": "t"} if "tokens" in rest else account
+            return Answer(200, [account] if request.method == "GET" and not rest else made)
+        if part == "members":
+            return Answer(200, {"username": rest[0], "role": request.json()["role"]})
         team = {"slug": "vision", "name": "Vision", "organization": "acme", "role": "member"}
         members = [{"username": "alice", "role": "member"}]
-        return Answer(200, {**team, "members": members} if slug else page([team]))
+        return Answer(200, {**team, "members": members} if slug or request.method == "POST" else page([team]))
+
+    def _users(self, request: Recorded, name: str = "", verb: str = "") -> Answer:
+        user = {"username": name or "alice", "first_name": "A", "last_name": "", "service_of": None, "email": None}
+        dry_run = request.query.get("dry_run") == ["true"]
+        if verb == "offboard":
+            effects = [{"what": "tokens revoked", "count": 2, "examples": ["ci"], "is_warning": False}]
+            return Answer(200, {"username": name, "dry_run": dry_run, "effects": effects})
+        if name == "import":
+            wrong = ["team: there is no team nowhere."] if "nowhere" in request.json()["csv"] else []
+            line = {"line": 2, "username": "newt", "does": "creates newt", "errors": wrong}
+            links = [] if dry_run else [{"username": "newt", "url": f"{self.url}/join/x/"}]
+            report = {"applied": not dry_run, "changes": 1, "new_people": ["newt"], "lines": [line], "links": links}
+            return Answer(200, report)
+        return Answer(200, user if name or request.method == "POST" else page([user]))
+
+    def _registrations(self, _request: Recorded, id_: str = "", _verb: str = "") -> Answer:
+        asked = {"id": id_ or new_id(), "username": "newt", "email": "", "state": "waiting", "created_at": NOW}
+        return Answer(200, asked if id_ else page([asked]))
+
+    def _organizations(self, request: Recorded, slug: str = "") -> Answer:
+        found = {"slug": "acme", "name": "Acme", "archived": False}
+        return Answer(200, found if slug or request.method == "POST" else page([found]))
+
+    def _invitations(self, request: Recorded, id_: str = "") -> Answer:
+        if request.method == "DELETE":
+            return Answer(204)
+        made = {"id": id_ or new_id(), "state": "pending", "email": "", "teams": [{"team": "vision", "role": "member"}]}
+        if request.method == "POST":
+            return Answer(201, {**made, "teams": request.json()["teams"], "url": f"{self.url}/join/fth_inv_x/"})
+        return Answer(200, made if id_ else page([made]))
 
     def _credentials(self, request: Recorded, id_: str = "", verb: str = "") -> Answer:
         if not id_ and request.method == "GET":

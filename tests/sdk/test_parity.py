@@ -25,6 +25,8 @@ VERBS = {"get", "post", "put", "patch", "delete"}
 ID = "0199aaaa-0000-7000-8000-000000000001"
 REF = f"sha256:{'ab' * 32}"
 
+ACCOUNTS = "/api/v2/teams/{}/service-accounts/"
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -65,8 +67,6 @@ OPERATIONS = [
         lambda c: c.credentials.replace(ID, {"value": "sesame-2"}),
     ),
     Operation("GET /api/v2/credentials/{}/uses/", "credentials uses", lambda c: list(c.credentials.uses(ID))),
-    Operation("GET /api/v2/teams/", "teams", lambda c: list(c.teams.list())),
-    Operation("GET /api/v2/teams/{}/", "teams", lambda c: c.teams.get("vision")),
     Operation("GET /api/v2/directory/rules/", "directory rules list", lambda c: list(c.directory.rules())),
     Operation("POST /api/v2/directory/rules/", "directory rules create", lambda c: c.directory.create_rule("g")),
     Operation("GET /api/v2/directory/rules/{}/", "directory rules show", lambda c: c.directory.rule(1)),
@@ -76,6 +76,50 @@ OPERATIONS = [
     Operation("POST /api/v2/directory/sync/", "directory sync", lambda c: c.directory.sync()),
     Operation("GET /api/v2/directory/sync/", "directory syncs", lambda c: list(c.directory.syncs())),
     Operation("GET /api/v2/directory/sync/{}/", "directory syncs", lambda c: c.directory.sync_result(1)),
+    Operation("POST /api/v2/tokens/{}/rotate/", "tokens rotate", lambda c: c.tokens.rotate("tok-2")),
+    Operation("GET /api/v2/teams/", "teams list", lambda c: list(c.teams.list())),
+    Operation("POST /api/v2/teams/", "teams create", lambda c: c.teams.create("t", name="T", organization="o")),
+    Operation("GET /api/v2/teams/{}/", "teams show", lambda c: c.teams.get("vision")),
+    Operation("PATCH /api/v2/teams/{}/", "teams update", lambda c: c.teams.update("vision", name="Sight")),
+    Operation("PUT /api/v2/teams/{}/members/{}/", "teams members add", lambda c: c.teams.set_member("v", "b", role="viewer")),
+    Operation("DELETE /api/v2/teams/{}/members/{}/", "teams members remove", lambda c: c.teams.remove_member("v", "b")),
+    Operation(f"GET {ACCOUNTS}", "teams service-accounts list", lambda c: list(c.service_accounts.list("v"))),
+    Operation(f"POST {ACCOUNTS}", "teams service-accounts create", lambda c: c.service_accounts.create("v", "ci")),
+    Operation(f"GET {ACCOUNTS}{{}}/", "teams service-accounts show", lambda c: c.service_accounts.get("v", "ci")),
+    Operation(
+        f"PATCH {ACCOUNTS}{{}}/", "teams service-accounts update",
+        lambda c: c.service_accounts.update("v", "ci", is_active=False),
+    ),
+    Operation(
+        f"POST {ACCOUNTS}{{}}/tokens/", "teams service-accounts token",
+        lambda c: c.service_accounts.create_token("v", "ci", "t", addresses=["10.0.0.0/8"]),
+    ),
+    Operation("GET /api/v2/organizations/", "organizations list", lambda c: list(c.organizations.list())),
+    Operation("POST /api/v2/organizations/", "organizations create", lambda c: c.organizations.create("o", name="O")),
+    Operation("GET /api/v2/organizations/{}/", "organizations show", lambda c: c.organizations.get("o")),
+    Operation("PATCH /api/v2/organizations/{}/", "organizations update", lambda c: c.organizations.update("o", name="P")),
+    Operation("GET /api/v2/users/", "users list", lambda c: list(c.users.list(q="a"))),
+    Operation("POST /api/v2/users/", "users create", lambda c: c.users.create("a", email="a@example.org")),
+    Operation("GET /api/v2/users/{}/", "users show", lambda c: c.users.get("a")),
+    Operation("PATCH /api/v2/users/{}/", "users update", lambda c: c.users.update("a", first_name="A")),
+    Operation("POST /api/v2/users/{}/disable/", "users disable", lambda c: c.users.disable("a", reason="x")),
+    Operation("POST /api/v2/users/{}/enable/", "users enable", lambda c: c.users.enable("a", reason="x")),
+    Operation("POST /api/v2/users/{}/offboard/", "users offboard", lambda c: c.users.offboard("a", reason="x", dry_run=True)),
+    Operation("POST /api/v2/users/import/", "users import", lambda c: c.users.import_csv("username\na\n", dry_run=True)),
+    Operation("GET /api/v2/registrations/", "registrations list", lambda c: list(c.registrations.list(waiting=True))),
+    Operation("GET /api/v2/registrations/{}/", "registrations show", lambda c: c.registrations.get(ID)),
+    Operation(
+        "POST /api/v2/registrations/{}/approve/", "registrations approve",
+        lambda c: c.registrations.approve(ID, reason="x"),
+    ),
+    Operation(
+        "POST /api/v2/registrations/{}/reject/", "registrations reject",
+        lambda c: c.registrations.reject(ID, reason="x"),
+    ),
+    Operation("GET /api/v2/invitations/", "invitations list", lambda c: list(c.invitations.list())),
+    Operation("POST /api/v2/invitations/", "invitations create", lambda c: c.invitations.create({"vision": "member"})),
+    Operation("GET /api/v2/invitations/{}/", "invitations show", lambda c: c.invitations.get(ID)),
+    Operation("DELETE /api/v2/invitations/{}/", "invitations revoke", lambda c: c.invitations.revoke(ID)),
     Operation("GET /api/v2/projects/", "projects list", lambda c: list(c.projects.list())),
     Operation("POST /api/v2/projects/", "projects create", lambda c: c.projects.create("p")),
     Operation("GET /api/v2/projects/{}/", "projects show", lambda c: c.projects.get(ID)),
@@ -132,7 +176,7 @@ OPERATIONS = [
     ),
     Operation("GET /api/v2/spec-schema/", "- for editors and forms, not for people", lambda c: c.spec_schema()),
     Operation("GET /api/v2/schema/", "- for generators, not for people", lambda c: c.api_schema()),
-]
+]  # fmt: skip
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> set[str]:

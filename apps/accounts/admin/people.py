@@ -218,7 +218,7 @@ class UserAdmin(GuardedAdmin):
             raise Http404
         if not self.has_change_permission(request, user):
             raise PermissionDenied
-        form = OffboardingForm(request.POST or None)
+        form = OffboardingForm(request.POST if request.method == "POST" else None)
         effects = None
         if request.method == "POST" and form.is_valid():
             confirmed = "_confirmed" in request.POST

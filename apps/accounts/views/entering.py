@@ -1,6 +1,6 @@
 """Logging in and out, the one-time set-up page, and access tokens."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.access.views import GuardedView, error_page, page_after_login
 from apps.accounts import providers, services
-from apps.accounts.choices import TokenKind
+from apps.accounts.choices import PlatformRole, TokenKind
 from apps.accounts.forms import (
     OVERLAPS,
     LoginForm,
@@ -113,11 +113,11 @@ class TokenListView(GuardedView):
     policy_action: ClassVar[str] = ""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return self._page(request, TokenForm(initial={"expires_in_days": "90", "scope": "all"}))
+        return self._page(request, self._form(initial={"expires_in_days": "90", "scope": "all"}))
 
     @method_decorator(never_cache)
     def post(self, request: HttpRequest) -> HttpResponse:
-        form = TokenForm(request.POST)
+        form = self._form(request.POST)
         if not form.is_valid():
             return self._page(request, form, status=400)
         try:
@@ -125,7 +125,10 @@ class TokenListView(GuardedView):
         except (Invalid, NotAllowed) as refusal:
             take_over(form, getattr(refusal, "errors", None) or {"scope": [refusal.detail]})
             return self._page(request, form, status=400)
-        return self._page(request, TokenForm(), created=token, value=value, status=201)
+        return self._page(request, self._form(), created=token, value=value, status=201)
+
+    def _form(self, data: Any = None, **more: Any) -> TokenForm:
+        return TokenForm(data, for_admin=self.user.platform_role == PlatformRole.ADMIN, **more)
 
     def _page(self, request: HttpRequest, form: TokenForm, *, status: int = 200, **extra: object) -> HttpResponse:
         rows = ApiToken.objects.visible_to(self.user, "view").filter(user=self.user, kind=TokenKind.PERSONAL)

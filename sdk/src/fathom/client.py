@@ -9,10 +9,18 @@ from fathom.resources.access import AccessApi
 from fathom.resources.audit import AuditApi
 from fathom.resources.code import CodeApi
 from fathom.resources.credentials import CredentialsApi
-from fathom.resources.directory import ClustersApi, ProjectsApi, SessionsApi, TeamsApi, TokensApi
+from fathom.resources.directory import (
+    ClustersApi,
+    ProjectsApi,
+    ServiceAccountsApi,
+    SessionsApi,
+    TeamsApi,
+    TokensApi,
+)
 from fathom.resources.experiments import ExperimentsApi
 from fathom.resources.identities import DirectoryApi
 from fathom.resources.paths import path
+from fathom.resources.people import InvitationsApi, OrganizationsApi, RegistrationsApi, UsersApi
 from fathom.resources.runs import RunsApi
 from fathom.transport import Transport
 
@@ -46,6 +54,11 @@ class Client:
         self.tokens = TokensApi(self.transport)
         self.sessions = SessionsApi(self.transport)
         self.teams = TeamsApi(self.transport)
+        self.service_accounts = ServiceAccountsApi(self.transport)
+        self.organizations = OrganizationsApi(self.transport)
+        self.users = UsersApi(self.transport)
+        self.registrations = RegistrationsApi(self.transport)
+        self.invitations = InvitationsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
         self.audit = AuditApi(self.transport)
         self.directory = DirectoryApi(self.transport)

@@ -1,12 +1,43 @@
 """Around the work: projects, tokens, teams, clusters, usage."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from fathom.cli.output import ago, chip, clean, emit, facts, mapping, output_option, size, table
 from fathom.cli.state import State, pass_state, short
-from fathom.models import Amount, Project, Team, Token, Usage
+from fathom.models import Amount, Project, Token, Usage
+
+F = TypeVar("F", bound=Callable[..., Any])
+_HOURS = {"h": 1, "d": 24}
+
+
+class Hours(click.ParamType[int]):
+    """A length of time in whole hours: 24h, 7d, 0."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,4})([hd])?", value)
+        if match is None or (match[2] is None and match[1] != "0"):
+            self.fail(f"{value!r} is no length of time such as 24h or 7d.", param, ctx)
+        return int(match[1]) * _HOURS.get(match[2], 0)
+
+
+class Days(click.ParamType[int]):
+    """A length of time in whole days: 30d or 30."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d{1,4})d?", str(value))
+        if match is None or int(match[1]) < 1:
+            self.fail(f"{value!r} is no number of days such as 30d.", param, ctx)
+        return int(match[1])
 
 
 @click.group()
@@ -81,18 +112,55 @@ def token() -> None:
     """Your API tokens."""
 
 
-@token.command("create")
-@click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="What it may do; repeatable. By default everything you may.")
-@click.option("--expires-in-days", type=click.IntRange(1))
-@output_option
-@pass_state
-def create_token(state: State, name: str, scopes: Sequence[str], expires_in_days: int | None, output: str) -> None:
-    """Create a token. The secret is shown this once, on standard output alone."""
-    made = state.client.tokens.create(name, scopes=scopes or ("all",), expires_in_days=expires_in_days)
+def token_options(command: F) -> F:
+    """What a token may do, from where and for how long."""
+    options = (
+        click.option(
+            "--scope", "scopes", multiple=True, help="What it may do; repeatable. By default everything you may."
+        ),
+        click.option("--address", "addresses", multiple=True, metavar="NETWORK", help="Only from there; repeatable."),
+        click.option(
+            "--expires",
+            "--expires-in-days",
+            "expires_in_days",
+            type=Days(),
+            metavar="DAYS",
+            help="Its life: 30d. By default 90 days.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def show_secret(made: Token, output: str) -> None:
+    """Print a new token's secret, this once, alone on standard output."""
     if output == "table":
         click.echo("Keep it now; it is not shown again:", err=True)
     emit(output, made.raw, lambda: made.token or "")
+
+
+@token.command("create")
+@click.argument("name")
+@token_options
+@output_option
+@pass_state
+def create_token(state: State, /, name: str, output: str, **facts: Any) -> None:
+    """Create a token. The secret is shown this once, on standard output alone."""
+    facts["scopes"] = facts["scopes"] or ("all",)
+    show_secret(state.client.tokens.create(name, **facts), output)
+
+
+@token.command("rotate")
+@click.argument("token_id", metavar="ID")
+@click.option(
+    "--overlap", type=Hours(), default=24, metavar="TIME", help="How long the old one still works: 24h, 7d, 0."
+)
+@output_option
+@pass_state
+def rotate_token(state: State, token_id: str, overlap: int, output: str) -> None:
+    """Replace a token by a new one with the same rights; the old one ends after the overlap."""
+    show_secret(state.client.tokens.rotate(token_id, overlap_hours=overlap), output)
 
 
 @token.command("list")
@@ -124,22 +192,6 @@ def revoke_token(state: State, token_ids: Sequence[str]) -> None:
     for token_id in token_ids:
         state.client.tokens.revoke(token_id)
         click.echo(f"Revoked {token_id}.")
-
-
-@click.command()
-@click.argument("slug", required=False)
-@output_option
-@pass_state
-def teams(state: State, slug: str | None, output: str) -> None:
-    """List your teams, or show one with its members."""
-    if slug:
-        team = state.client.teams.get(slug)
-        rows = [[clean(member.username), clean(member.role)] for member in team.members]
-        emit(output, team.raw, lambda: table(["MEMBER", "ROLE"], rows) or _team_line(team))
-        return
-    found = list(state.client.teams.list())
-    rows = [[clean(item.slug), clean(item.name), clean(item.organization), clean(item.role)] for item in found]
-    emit(output, [item.raw for item in found], lambda: table(["TEAM", "NAME", "ORGANIZATION", "YOUR ROLE"], rows))
 
 
 @click.command()
@@ -210,10 +262,6 @@ def _token_row(item: Token) -> list[str]:
     ]
 
 
-def _team_line(team: Team) -> str:
-    return facts([("team", clean(team.slug)), ("name", clean(team.name)), ("your role", clean(team.role))])
-
-
 def _usage_text(now: Usage) -> str:
     rows = [
         [clean(node.kind), clean(node.name), clean(name), _amount(name, amount.used), _limit(name, amount)]
@@ -236,4 +284,4 @@ def _limit(resource: str, amount: Amount) -> str:
     return "no limit" if amount.limit is None else _amount(resource, amount.limit)
 
 
-COMMANDS = {"clusters": clusters, "projects": projects, "teams": teams, "token": token, "usage": usage}
+COMMANDS = {"clusters": clusters, "projects": projects, "token": token, "tokens": token, "usage": usage}

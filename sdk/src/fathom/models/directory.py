@@ -17,6 +17,8 @@ class Token:
     kind: str
     scopes: tuple[str, ...]
     prefix: str
+    user: str
+    addresses: tuple[str, ...]
     created_at: datetime | None
     expires_at: datetime | None
     last_used_at: datetime | None
@@ -31,6 +33,8 @@ class Token:
             kind=str(data.get("kind") or ""),
             scopes=tuple(data.get("scopes") or ()),
             prefix=str(data.get("prefix") or ""),
+            user=str(data.get("user") or ""),
+            addresses=tuple(data.get("addresses") or ()),
             created_at=as_time(data.get("created_at")),
             expires_at=as_time(data.get("expires_at")),
             last_used_at=as_time(data.get("last_used_at")),
@@ -72,6 +76,7 @@ class Session:
 class Member:
     username: str
     role: str
+    is_service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +88,23 @@ class Team:
     organization: str
     role: str
     members: tuple[Member, ...] = ()
+    archived: bool = False
     raw: Mapping[str, Any] = raw_json()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        members = (Member(str(item["username"]), str(item["role"])) for item in data.get("members") or ())
+        members = (
+            Member(str(item["username"]), str(item["role"]), bool(item.get("is_service")))
+            for item in data.get("members") or ()
+        )
         organization = data.get("organization")
         return cls(
-            slug=str(data["slug"]),
+            slug=str(data.get("slug") or ""),
             name=str(data.get("name", "")),
             organization=str(organization.get("name") if isinstance(organization, Mapping) else organization or ""),
             role=str(data.get("role") or ""),
             members=tuple(members),
+            archived=bool(data.get("archived")),
             raw=data,
         )
 

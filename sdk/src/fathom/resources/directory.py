@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fathom.models import Cluster, Project, Session, Team, Token
+from fathom.models import Cluster, Member, Project, ServiceAccount, Session, Team, Token
 from fathom.paging import Listing
 from fathom.resources.paths import path
 from fathom.transport import Transport
@@ -47,15 +47,26 @@ class TokensApi:
     def list(self) -> Listing[Token]:
         return Listing(self._transport, path("tokens"), Token.from_json)
 
-    def create(self, name: str, *, scopes: Sequence[str] = ("all",), expires_in_days: int | None = None) -> Token:
-        """The secret is in the answer's `token`, this once."""
-        body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
-        if expires_in_days is not None:
-            body["expires_in_days"] = expires_in_days
+    def create(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[str] = ("all",),
+        expires_in_days: int | None = None,
+        addresses: Sequence[str] = (),
+    ) -> Token:
+        """The secret is in the answer's `token`, this once. `addresses`: the networks it may be used from."""
+        body = token_body(name, scopes, expires_in_days, addresses)
         return Token.from_json(self._transport.request("POST", path("tokens"), json_body=body).json())
 
     def get(self, token_id: str) -> Token:
         return Token.from_json(self._transport.request("GET", path("tokens", token_id)).json())
+
+    def rotate(self, token_id: str, *, overlap_hours: int = 24) -> Token:
+        """A new token with the same rights, in `token` this once; the old one ends after the overlap (0 to 168)."""
+        body = {"overlap_hours": overlap_hours}
+        reply = self._transport.request("POST", path("tokens", token_id, "rotate"), json_body=body)
+        return Token.from_json(reply.json())
 
     def revoke(self, token_id: str) -> None:
         """It stops working at once."""
@@ -87,6 +98,77 @@ class TeamsApi:
 
     def get(self, slug: str) -> Team:
         return Team.from_json(self._transport.request("GET", path("teams", slug)).json())
+
+    def create(self, slug: str, *, name: str, organization: str) -> Team:
+        """Make a team. Admins only."""
+        body = {"slug": slug, "name": name, "organization": organization}
+        return Team.from_json(self._transport.request("POST", path("teams"), json_body=body).json())
+
+    def update(self, slug: str, **changes: Any) -> Team:
+        """Change `name`, or `archived`, which needs a `reason`. Admins only."""
+        return Team.from_json(self._transport.request("PATCH", path("teams", slug), json_body=changes).json())
+
+    def set_member(self, slug: str, username: str, *, role: str) -> Member:
+        """Put somebody into the team, or give him another role. Maintainers only."""
+        target = path("teams", slug, "members", username)
+        data = self._transport.request("PUT", target, json_body={"role": role}).json()
+        return Member(str(data.get("username") or username), str(data.get("role") or role))
+
+    def remove_member(self, slug: str, username: str) -> None:
+        """Take somebody out of the team; what he owns stays his. Maintainers only."""
+        self._transport.request("DELETE", path("teams", slug, "members", username))
+
+
+class ServiceAccountsApi:
+    """`client.service_accounts`: what a team's programs act as. `name` may leave out `svc.<team>.`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, team: str) -> Listing[ServiceAccount]:
+        return Listing(self._transport, _accounts(team), ServiceAccount.from_json)
+
+    def get(self, team: str, name: str) -> ServiceAccount:
+        return ServiceAccount.from_json(self._transport.request("GET", _accounts(team, name)).json())
+
+    def create(self, team: str, name: str, *, role: str = "member") -> ServiceAccount:
+        body = {"name": name, "role": role}
+        return ServiceAccount.from_json(self._transport.request("POST", _accounts(team), json_body=body).json())
+
+    def update(self, team: str, name: str, **changes: Any) -> ServiceAccount:
+        """Change `role` or `is_active`."""
+        reply = self._transport.request("PATCH", _accounts(team, name), json_body=changes)
+        return ServiceAccount.from_json(reply.json())
+
+    def create_token(
+        self,
+        team: str,
+        account: str,
+        name: str,
+        *,
+        scopes: Sequence[str] = ("all",),
+        expires_in_days: int | None = None,
+        addresses: Sequence[str] = (),
+    ) -> Token:
+        """The secret is in the answer's `token`, this once."""
+        body = token_body(name, scopes, expires_in_days, addresses)
+        return Token.from_json(
+            self._transport.request("POST", _accounts(team, account, "tokens"), json_body=body).json()
+        )
+
+
+def token_body(
+    name: str, scopes: Sequence[str], expires_in_days: int | None, addresses: Sequence[str]
+) -> dict[str, Any]:
+    """What a token is made from, as the platform reads it."""
+    body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
+    if expires_in_days is not None:
+        body["expires_in_days"] = expires_in_days
+    return body | ({"addresses": list(addresses)} if addresses else {})
+
+
+def _accounts(team: str, *rest: str) -> str:
+    return path("teams", team, "service-accounts", *rest)
 
 
 class ClustersApi:
