@@ -66,7 +66,7 @@ class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         loop = asyncio.get_running_loop()
         user = self.scope["user"]
         token = getattr(user, "token", None)
-        key = (id(loop), type(self), user.pk, token and token.pk, self.found.pk)
+        key = (id(loop), type(self), user.pk, token and token.pk, user.seen_by and user.seen_by.pk, self.found.pk)
         if key not in _judgements:
             _judgements[key] = asyncio.ensure_future(database_sync_to_async(self._judge_anew)())
             loop.call_later(_SHARED_SECONDS, _judgements.pop, key, None)
@@ -80,7 +80,9 @@ class GuardedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels
         if fresh is None or not fresh.is_active or (token is not None and not self._is_live(token)):
             return UNAUTHENTICATED
         fresh.token = token
-        fresh.elevated_until = user.elevated_until
+        fresh.elevated_until, fresh.seen_by = user.elevated_until, user.seen_by
+        if fresh.seen_by is not None and not self.scope["is_still_seen"]():
+            return UNAUTHENTICATED
         self.scope["user"] = fresh
         return self._judge()
 

@@ -4,6 +4,7 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
+from apps.accounts import seeing
 from apps.accounts.models import User
 
 _ELEVATED = "elevated_until"
@@ -13,7 +14,7 @@ def acting(user: Any, session: Any) -> Any:
     """Put what the session says onto its user."""
     if isinstance(user, User) and (until := session.get(_ELEVATED)) is not None:
         user.elevated_until = datetime.fromtimestamp(until, UTC)
-    return user
+    return seeing.eyes_of(user, session) if isinstance(user, User) else user
 
 
 def keep_elevation(session: MutableMapping[str, Any], until: datetime | None) -> None:

@@ -1,22 +1,28 @@
 """People, their tokens, and who tried to get in."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.contrib.auth.models import Group
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import rotate_token
+from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned, RecordAdmin
-from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
-from apps.accounts import services
-from apps.accounts.choices import TokenKind
+from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, RecordAdmin, panel, question_filter
+from apps.access.admin.display import NOTHING, chip, link, list_url, page_of, related, time_of, when
+from apps.access.admin.panels import ROWS
+from apps.access.choices import ADMIN_SCOPE
+from apps.accounts import seeing, services
+from apps.accounts.choices import GUESSES, PlatformRole, TokenKind
 from apps.accounts.models import ApiToken, LoginFailure, User
+from apps.core.errors import DomainError
 
 if TYPE_CHECKING:
     UserForm = forms.ModelForm[User]
@@ -45,18 +51,61 @@ class NewUserForm(UserForm):
         fields: ClassVar[list[str]] = ["username", "email"]
 
 
+class SeeAs(Reasoned):
+    """Looks at the portal as one person; what it leads to is this session, not a row."""
+
+    most = 1
+
+    @override
+    def perform(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+        try:
+            until = services.begin_seeing(rows[0], by=request.user, reason=reason)
+        except DomainError as error:
+            messages.error(request, f"{rows[0]}: {error.detail}")
+            return redirect(request.get_full_path())
+        seeing.begin(request.session, rows[0], until)
+        request.session.cycle_key()
+        rotate_token(request)
+        return redirect("home")
+
+
+_PEOPLE = question_filter(
+    User,
+    [
+        Question("never", "Never logged in", lambda rows: rows.filter(_person, is_active=True, last_login=None)),
+        Question("away", "Away for 90 days", lambda rows: rows.filter(is_active=True, last_login__lt=Now() - _LONG)),
+        Question("alone", "In no team", lambda rows: rows.filter(_person, is_active=True, groups=None)),
+        Question("admins", "Admins", lambda rows: rows.filter(platform_role=PlatformRole.ADMIN)),
+        Question("auditors", "Auditors", lambda rows: rows.filter(platform_role=PlatformRole.AUDITOR)),
+        Question("services", "Service accounts", lambda rows: rows.filter(service_of__isnull=False)),
+        Question("disabled", "Disabled", lambda rows: rows.filter(is_active=False)),
+    ],
+)
+_person = Q(service_of=None)
+_LONG = timedelta(days=90)
+
+
 @admin.register(User)
 class UserAdmin(GuardedAdmin):
     """Created here; shut out and let in again by named actions. Passwords are set, never shown."""
 
     can_add = True
     list_display = ("username", "email", "state", "groups_shown", "tokens", "last_login_shown", "joined")
-    list_filter = ("is_active", "platform_role")
+    list_filter = (_PEOPLE, "is_active", "platform_role")
     search_fields = ("username", "email", "first_name", "last_name")
     ordering = ("username",)
     joined = time_of("date_joined", "joined")
     last_login_shown = time_of("last_login", "last login")
     actions = (
+        SeeAs(
+            "see_as",
+            services.begin_seeing,
+            label="See as",
+            effect="Shows you the portal as this person sees it, for 15 minutes at most: reading only, with a banner on "
+            "every page. Nothing of it is hidden: beginning and end are in the audit trail.",
+            done="seen",
+            applies=lambda user: user.is_active and not user.platform_role and user.service_of_id is None,
+        ),
         Reasoned(
             "disable",
             services.disable_user,
@@ -126,23 +175,20 @@ class UserAdmin(GuardedAdmin):
         return "set" if user.has_usable_password() else "none: only tokens"
 
 
-class TokenQuestionFilter(admin.SimpleListFilter):
-    title = "question"
-    parameter_name = "question"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("live", "Live"), ("forever", "Live and never expires"), ("unused", "Live and never used")]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        narrowed: dict[str, dict[str, None]] = {
-            "live": {},
-            "forever": {"expires_at": None},
-            "unused": {"last_used_at": None},
-        }
-        asked = self.value()
-        return queryset.live().filter(**narrowed[asked]) if asked in narrowed else queryset
+_TOKENS = question_filter(
+    ApiToken,
+    [
+        Question("live", "Live", lambda rows: rows.live()),
+        Question("forever", "Live and never expires", lambda rows: rows.live().filter(expires_at=None)),
+        Question("unused", "Live and never used", lambda rows: rows.live().filter(last_used_at=None)),
+        Question(
+            "stale", "Live, not used for 90 days", lambda rows: rows.live().filter(last_used_at__lt=Now() - _LONG)
+        ),
+        Question("ending", "Ends within 7 days", lambda rows: rows.live().filter(expires_at__lt=Now() + _WEEK)),
+        Question("admin", "Live, with admin rights", lambda rows: rows.live().filter(scopes__contains=[ADMIN_SCOPE])),
+    ],
+)
+_WEEK = timedelta(days=7)
 
 
 @admin.register(ApiToken)
@@ -150,7 +196,7 @@ class ApiTokenAdmin(GuardedAdmin):
     """Tokens are made by their owners; here they are seen, without their secret, and ended."""
 
     list_display = ("name", "prefix", "user_shown", "kind", "state", "scopes_shown", "created", "expires", "used", "ip")
-    list_filter = (TokenQuestionFilter, "kind")
+    list_filter = (_TOKENS, "kind")
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username", "=bound_to")
     search_help_text = "Name, first characters, person or a pasted id"
@@ -190,12 +236,42 @@ class ApiTokenAdmin(GuardedAdmin):
         return token.last_used_ip or NOTHING
 
 
+def _guessed(rows: Any) -> Any:
+    """Keep the failures of this hour that hit one name, or came from one address, often."""
+    recent = rows.filter(at__gt=Now() - _HOUR)
+    often = {
+        field: recent.order_by().values(field).annotate(times=Count("pk")).filter(times__gte=GUESSES).values(field)
+        for field in ("username", "ip")
+    }
+    return recent.filter(Q(username__in=often["username"]) | Q(ip__in=often["ip"]))
+
+
+_HOUR = timedelta(hours=1)
+_FAILURES = question_filter(
+    LoginFailure,
+    [
+        Question("hour", "This hour", lambda rows: rows.filter(at__gt=Now() - _HOUR), "failed logins this hour"),
+        Question("guessed", "Guessing, this hour", _guessed, f"of them guessing, {GUESSES} times or more", "bad"),
+    ],
+    is_record=True,
+)
+
+
 @admin.register(LoginFailure)
 class LoginFailureAdmin(RecordAdmin):
     """Failed passwords of the last day: who guesses, and from where."""
 
     list_display = ("username", "ip", "moment")
+    list_filter = (_FAILURES,)
     search_fields = ("username", "=ip")
     ordering = ("-id",)
     fields = ("username", "ip", "moment")
     moment = time_of("at", "when")
+
+
+@panel("accounts.user")
+def _tokens_of(user: User, by: Any) -> Panel:
+    rows = ApiToken.objects.visible_to(by, "view").live().filter(user=user).order_by("-created_at")[:ROWS]
+    cells = [(page_of(row, row.name), row.kind, when(row.expires_at), when(row.last_used_at)) for row in rows]
+    url = list_url("accounts.apitoken", user__id__exact=user.pk, question="live")
+    return Panel("Live tokens", ("Token", "Kind", "Ends", "Last used"), cells, url, "No token works.")

@@ -1,6 +1,7 @@
 """Who opens a websocket: the bearer of a token, or a browser's session that comes from our own origin."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,10 +11,12 @@ from channels.db import database_sync_to_async
 from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.db import SessionStore
 
 from apps.accounts import services
 from apps.accounts.acting import acting
 from apps.accounts.authentication import bearer
+from apps.accounts.models import User
 from apps.core.errors import NotAuthenticated
 from apps.core.ids import new_id
 from apps.core.middleware import RequestContext, current_request
@@ -45,7 +48,17 @@ async def _user(scope: dict[str, Any], headers: dict[bytes, bytes]) -> Any:
             return AnonymousUser()
     if not _is_own_origin(headers):
         return AnonymousUser()
-    return acting(await get_user(scope), scope["session"])
+    user = await database_sync_to_async(acting)(await get_user(scope), scope["session"])
+    if getattr(user, "seen_by", None) is not None:
+        scope["is_still_seen"] = partial(_is_still_seen, user, scope["session"].session_key)
+    return user
+
+
+def _is_still_seen(user: Any, session_key: str) -> bool:
+    """Whether the session still borrows these eyes, asked anew."""
+    session = SessionStore(session_key)
+    admin = User.objects.filter(pk=user.seen_by.pk, is_active=True).first()
+    return admin is not None and acting(admin, session).pk == user.pk
 
 
 def _is_own_origin(headers: dict[bytes, bytes]) -> bool:

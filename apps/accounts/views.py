@@ -21,6 +21,7 @@ from apps.accounts.acting import keep_elevation
 from apps.accounts.choices import TokenKind
 from apps.accounts.forms import LoginForm, SetupForm, TokenForm, take_over
 from apps.accounts.models import ApiToken
+from apps.accounts.seeing_middleware import stop
 from apps.core.errors import Invalid, NotAuthenticated, NotFound, Throttled
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -139,3 +140,16 @@ class TokenRevokeView(GuardedView):
         services.revoke_token(token, by=self.user)
         messages.success(request, f"The token {token.name} is revoked; whatever used it is now refused.")
         return redirect(reverse("token-list"))
+
+
+class SeeingStopView(GuardedView):
+    """Ends seeing the platform as somebody else does. The one form that works meanwhile."""
+
+    policy_action: ClassVar[str] = ""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        person = stop(request, "stopped")
+        if person is None:
+            return redirect("home")
+        messages.success(request, "You see the platform with your own eyes again.")
+        return redirect(reverse("admin:accounts_user_change", args=[person.pk]))

@@ -13,6 +13,9 @@ def record(action: str, obj: Model, *, by: Any, reason: str = "", **data: Any) -
     """
     context = current_request.get()
     token = getattr(by, "token", None)
+    if said := getattr(by, "on_behalf_of", ""):
+        data["on_behalf_of"] = said
+    by = getattr(by, "seen_by", None) or by
     AuditEvent.objects.create(
         actor_id=by.pk,
         actor_label=str(by)[:150],

@@ -1,14 +1,17 @@
 """The audit trail in the admin. It is here because `audit` is below `access` and must not know it."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import RecordAdmin
+from apps.access.admin import Question, RecordAdmin, question_filter
 from apps.access.admin.display import document, exactly, link, page_url, time_of
 from apps.access.admin.filters import one_of
 from apps.audit.models import AuditEvent
@@ -32,6 +35,23 @@ class ObjectTypeFilter(admin.SimpleListFilter):
         return queryset.filter(object_type=self.value()) if self.value() else queryset
 
 
+def midnight() -> datetime:
+    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+_HOUR = timedelta(hours=1)
+_QUESTIONS = question_filter(
+    AuditEvent,
+    [
+        Question("today", "Today", lambda rows: rows.filter(at__gte=midnight()), "changes today"),
+        Question("hour", "In the last hour", lambda rows: rows.filter(at__gt=Now() - _HOUR)),
+        Question("looks", "Seeing as somebody else", lambda rows: rows.filter(action__startswith="see_as")),
+        Question("exports", "Exports", lambda rows: rows.filter(action="export")),
+    ],
+    is_record=True,
+)
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(RecordAdmin):
     """Who did what. Append-only: the database itself refuses changes."""
@@ -39,6 +59,7 @@ class AuditEventAdmin(RecordAdmin):
     list_display = ("moment", "who", "action", "subject", "reason", "door", "ip")
     list_display_links = ("moment",)
     list_filter = (
+        _QUESTIONS,
         one_of("origin", [(door, door) for door in _DOORS], title="door"),
         ObjectTypeFilter,
         ("at", admin.DateFieldListFilter),

@@ -10,10 +10,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin
-from apps.access.admin.display import link, list_url, related, time_of
+from apps.access.admin import GuardedAdmin, Panel, Question, panel, question_filter
+from apps.access.admin.display import link, list_url, page_of, related, time_of, when
 from apps.access.admin.guarded import is_operator, may_operate
 from apps.teams import services
+from apps.teams.choices import TeamRole
 from apps.teams.models import Membership, Organization, Team
 
 if TYPE_CHECKING:
@@ -24,10 +25,29 @@ else:
     Inline = admin.TabularInline
 
 
+_ORGANIZATIONS = question_filter(
+    Organization,
+    [
+        Question("teamless", "Without teams", lambda rows: rows.filter(teams=None)),
+        Question("empty", "Nobody is in it", lambda rows: rows.exclude(teams__memberships__isnull=False)),
+    ],
+)
+_TEAMS = question_filter(
+    Team,
+    [
+        Question("empty", "Without members", lambda rows: rows.exclude(memberships__isnull=False)),
+        Question(
+            "leaderless", "Without a maintainer", lambda rows: rows.exclude(memberships__role=TeamRole.MAINTAINER)
+        ),
+    ],
+)
+
+
 @admin.register(Organization)
 class OrganizationAdmin(GuardedAdmin):
     can_add = True
     list_display = ("name", "slug", "team_count", "created")
+    list_filter = (_ORGANIZATIONS,)
     search_fields = ("name", "slug")
     ordering = ("name",)
     created = time_of("created_at", "created")
@@ -111,7 +131,7 @@ class TeamAdmin(GuardedAdmin):
     can_change = True
     policy_change = "manage"
     list_display = ("name", "slug", "organization_shown", "member_count", "created")
-    list_filter = ("organization",)
+    list_filter = (_TEAMS, "organization")
     list_select_related = ("organization",)
     search_fields = ("name", "slug", "organization__name")
     ordering = ("name",)
@@ -155,3 +175,24 @@ class TeamAdmin(GuardedAdmin):
     @display(description="members", ordering="members")
     def member_count(self, team: Any) -> int:
         return int(team.members)
+
+
+_MOST = 50  # memberships and teams that are shown beside a person or an organization
+
+
+@panel("accounts.user")
+def _teams_of(user: Any, by: Any) -> Panel:
+    rows = Membership.objects.visible_to(by, "view").filter(user=user).select_related("team__organization")
+    cells = [
+        (page_of(row.team), row.get_role_display(), page_of(row.team.organization), when(row.created_at))
+        for row in rows.order_by("team__name")[:_MOST]
+    ]
+    return Panel("Teams", ("Team", "Role", "Organization", "Since"), cells, empty="In no team.")
+
+
+@panel("teams.organization")
+def _teams_in(organization: Organization, by: Any) -> Panel:
+    rows = Team.objects.visible_to(by, "view").filter(organization=organization).annotate(people=Count("memberships"))
+    cells = [(page_of(row), row.people, when(row.created_at)) for row in rows.order_by("name")[:_MOST]]
+    url = list_url("teams.team", organization__id__exact=organization.pk)
+    return Panel("Teams", ("Team", "Members", "Created"), cells, url, "No team yet.")

@@ -14,6 +14,8 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("apps/experiments/api/views.py", "Attempt"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Experiment"): "the row that was just judged or made, loaded with its details",
     ("apps/access/consumers.py", "get_user_model()"): "who it is that reads, loaded anew to be judged again",
+    ("apps/access/admin/questions.py", "model"): "records of the platform about itself, for who may open the admin",
+    ("apps/access/admin/reasons.py", "AuditEvent"): "what this very request did to the row it has just judged",
     ("apps/access/admin/guarded.py", "AuditEvent"): "the history of the object whose page was judged a line before",
 }
 

@@ -2,6 +2,8 @@
 
 from apps.access.admin.guarded import GuardedAdmin, RecordAdmin
 from apps.access.admin.inlines import LatestInline
+from apps.access.admin.panels import Panel, panel
+from apps.access.admin.questions import Question, question_filter
 from apps.access.admin.reasons import Reasoned
 
-__all__ = ["GuardedAdmin", "LatestInline", "Reasoned", "RecordAdmin"]
+__all__ = ["GuardedAdmin", "LatestInline", "Panel", "Question", "Reasoned", "RecordAdmin", "panel", "question_filter"]

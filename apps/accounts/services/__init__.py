@@ -11,6 +11,7 @@ from apps.accounts.services.api_tokens import (
 from apps.accounts.services.elevation import elevate, elevated_until
 from apps.accounts.services.logins import log_in
 from apps.accounts.services.people import create_user, disable_user, enable_user, set_platform_role
+from apps.accounts.services.seeing import begin_seeing, end_seeing
 from apps.accounts.services.setup import (
     SETUP_LINK_LIFETIME,
     is_setup_link_live,
@@ -21,11 +22,13 @@ from apps.accounts.services.setup import (
 __all__ = [
     "SETUP_LINK_LIFETIME",
     "authenticate_token",
+    "begin_seeing",
     "create_user",
     "disable_user",
     "elevate",
     "elevated_until",
     "enable_user",
+    "end_seeing",
     "is_setup_link_live",
     "issue_run_token",
     "issue_setup_link",

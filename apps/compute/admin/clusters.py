@@ -14,8 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned
-from apps.access.admin.display import chip, lines, link, list_url, time_of, warning
+from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, panel, question_filter
+from apps.access.admin.display import chip, lines, link, list_url, page_of, time_of, warning, when
+from apps.access.admin.panels import ROWS
 from apps.compute import registry, services
 from apps.compute.choices import ClusterState
 from apps.compute.forms import ClusterForm, field_name, settings_of
@@ -34,23 +35,23 @@ def state_of(cluster: Cluster) -> SafeString:
     return format_html("{} {}", shown, chip("drained")) if cluster.is_drained else shown
 
 
-class TroubleFilter(admin.SimpleListFilter):
-    title = "question"
-    parameter_name = "trouble"
+def troubled(clusters: QuerySet[Any]) -> QuerySet[Any]:
+    """Keep those that need a look: not well, not open, not isolating, or warning of something."""
+    return clusters.exclude(
+        is_enabled=True, is_drained=False, state=ClusterState.OK, capabilities__contains="isolates_tenants", warnings=[]
+    )
 
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("failing", "Down or not checked"), ("closed", "Drained or disabled"), ("shared", "Single-tenant")]
 
-    @override
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "failing":
-            return queryset.exclude(state=ClusterState.OK)
-        if self.value() == "closed":
-            return queryset.filter(Q(is_drained=True) | Q(is_enabled=False))
-        if self.value() == "shared":
-            return queryset.exclude(capabilities__contains="isolates_tenants")
-        return queryset
+_TROUBLES = question_filter(
+    Cluster,
+    [
+        Question("any", "In any trouble", troubled, "clusters need a look", "bad"),
+        Question("failing", "Down or not checked", lambda rows: rows.exclude(state=ClusterState.OK)),
+        Question("closed", "Drained or disabled", lambda rows: rows.filter(Q(is_drained=True) | Q(is_enabled=False))),
+        Question("shared", "Single-tenant", lambda rows: rows.exclude(capabilities__contains="isolates_tenants")),
+    ],
+    parameter="trouble",
+)
 
 
 @admin.register(Cluster)
@@ -60,7 +61,7 @@ class ClusterAdmin(GuardedAdmin):
     policy_change = "manage"
     form = ClusterForm
     list_display = ("name", "kind", "state_shown", "message", "isolation_short", "capacity_shown", "active", "checked")
-    list_filter = (TroubleFilter, "kind")
+    list_filter = (_TROUBLES, "kind")
     search_fields = ("name", "kind", "message")
     ordering = ("name",)
     checked = time_of("checked_at", "checked")
@@ -173,6 +174,15 @@ class ClusterAdmin(GuardedAdmin):
     def active(self, cluster: Any) -> SafeString:
         url = list_url("compute.workload", cluster__id__exact=cluster.pk, active="yes")
         return link(url, cluster.active_workloads)
+
+
+@panel("compute.cluster")
+def _latest_there(cluster: Cluster, by: Any) -> Panel:
+    there = Workload.objects.visible_to(by, "view").filter(cluster=cluster)
+    rows = there.select_related("user").order_by("-id")[:ROWS]
+    cells = [(page_of(row), chip(row.state), page_of(row.user), when(row.state_changed_at)) for row in rows]
+    url = list_url("compute.workload", cluster__id__exact=cluster.pk)
+    return Panel("Recent workloads", ("Workload", "State", "Whose", "Since"), cells, url, "Nothing ever ran there.")
 
 
 def partial_form(form: Any, kind: str) -> Any:
