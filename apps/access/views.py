@@ -41,7 +41,7 @@ class GuardedView(LoginRequiredMixin, View):
             found: Model = guarded.get(**lookup)
         except (ObjectDoesNotExist, ValidationError, ValueError):
             raise NotFound from None
-        policy.require(self.user, self.policy_action, found)
+        policy.require(policy.in_person(self.user), self.policy_action, found)
         return found
 
 

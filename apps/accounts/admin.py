@@ -69,6 +69,8 @@ class SeeAs(Reasoned):
         return redirect("home")
 
 
+_person = Q(service_of=None)
+_WEEK, _LONG = timedelta(days=7), timedelta(days=90)
 _PEOPLE = question_filter(
     User,
     [
@@ -81,8 +83,6 @@ _PEOPLE = question_filter(
         Question("disabled", "Disabled", lambda rows: rows.filter(is_active=False)),
     ],
 )
-_person = Q(service_of=None)
-_LONG = timedelta(days=90)
 
 
 @admin.register(User)
@@ -188,7 +188,6 @@ _TOKENS = question_filter(
         Question("admin", "Live, with admin rights", lambda rows: rows.live().filter(scopes__contains=[ADMIN_SCOPE])),
     ],
 )
-_WEEK = timedelta(days=7)
 
 
 @admin.register(ApiToken)

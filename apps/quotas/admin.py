@@ -27,6 +27,7 @@ from apps.quotas.forms import LimitsFileForm, LimitsForm, field_name, label
 from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
 from apps.quotas.querysets import nodes_under_pressure, nodes_used_up
 
+_DAY = timedelta(days=1)
 _PRESSURE = question_filter(
     QuotaNode,
     [
@@ -45,7 +46,6 @@ _HELD = question_filter(
         ),
     ],
 )
-_DAY = timedelta(days=1)
 
 
 @admin.register(QuotaNode)

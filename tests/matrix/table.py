@@ -80,6 +80,7 @@ PAGES = [
     Row("GET", "setup", 404, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "setup", 400, public=True, names=lambda _world: {"token": "never-was"}),
     Row("POST", "logout", 302),
+    Row("POST", "seeing-stop", 302),
     Row("GET", "home"),
     Row("GET", "usage"),
     Row("GET", "search"),

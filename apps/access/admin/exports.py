@@ -32,7 +32,8 @@ def export(page: Any, request: HttpRequest, changelist: Any, kind: str) -> Strea
     columns = [name for name in changelist.list_display if name != helpers.ACTION_CHECKBOX_NAME]
     headings = [str(label_for_field(name, page.model, page)) for name in columns]
     query = changelist.get_query_string(remove=[PARAMETER]).removeprefix("?")
-    audit.record("export", request.user, by=request.user, list=page.opts.label_lower, query=query[:500], format=kind)
+    by: Any = request.user
+    audit.record("export", by, by=by, list=page.opts.label_lower, query=query[:500], format=kind)
     rows = (
         [text_of(_value(name, row, page)) for name in columns]
         for row in changelist.queryset.iterator(chunk_size=_CHUNK)
