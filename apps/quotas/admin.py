@@ -68,8 +68,11 @@ class QuotaNodeAdmin(GuardedAdmin):
     @override
     def get_fieldsets(self, request: HttpRequest, obj: QuotaNode | None = None) -> Any:
         limits = [field_name(resource) for resource in settings.QUOTA_RESOURCES]
+        shown = (None, {"fields": ["place", "kind", "held"]})
+        if not self.has_change_permission(request, obj):
+            return [shown]
         return [
-            (None, {"fields": ["place", "kind", "held"]}),
+            shown,
             ("Limits", {"fields": [*limits, "reason"], "description": _HOW}),
         ]
 

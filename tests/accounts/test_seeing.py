@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -57,7 +59,11 @@ def test_begins_with_a_reason_under_a_new_key_and_ends_under_another(cast: Cast)
     assert "You see the platform as" not in browser.get("/").text
     assert browser.get("/admin/").status_code == 200
     started, ended = events()
-    assert (started.actor, started.reason, started.object_id) == (cast.sre, "she cannot find her run", str(cast.alice.pk))
+    assert (started.actor, started.reason, started.object_id) == (
+        cast.sre,
+        "she cannot find her run",
+        str(cast.alice.pk),
+    )
     assert (ended.actor, ended.data["why"], ended.object_id) == (cast.sre, "stopped", str(cast.alice.pk))
 
 
@@ -222,14 +228,20 @@ def test_websocket_sees_the_same_and_ends_with_it(monkeypatch: pytest.MonkeyPatc
     browser = people.browser_of(cast.sre)
     begin(browser, cast.alice)
 
+    def stop() -> None:
+        browser.post("/seeing/stop/")
+        connections.close_all()
+
     async def scenario() -> tuple[bool, int, int]:
         opened = _socket(application, browser, mine.pk)
         accepted, _ = await opened.connect(timeout=10)
         other = _socket(application, browser, hidden.pk)
         await other.connect(timeout=10)
         refused = await _closing(other)
-        await asyncio.to_thread(browser.post, "/seeing/stop/")
-        return accepted, refused, await _closing(opened)
+        await asyncio.to_thread(stop)
+        closed = await _closing(opened)
+        await database_sync_to_async(connections.close_all)()
+        return accepted, refused, closed
 
     assert asyncio.run(scenario()) == (True, 4404, 4401)
 
@@ -252,5 +264,3 @@ async def _closing(socket: WebsocketCommunicator) -> int:
         message = await socket.receive_output(timeout=20)
         if message["type"] == "websocket.close":
             return int(message["code"])
-
-

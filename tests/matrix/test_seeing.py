@@ -42,7 +42,7 @@ def counts() -> dict[str, int]:
         tables = [table for table in connection.introspection.table_names(cursor) if table != "django_session"]
         found = {}
         for table in tables:
-            cursor.execute(f'SELECT count(*), coalesce(max(md5(t::text)), \'\') FROM "{table}" t')
+            cursor.execute(f"SELECT count(*), coalesce(max(md5(t::text)), '') FROM \"{table}\" t")
             found[table] = cursor.fetchone()
     return found  # type: ignore[return-value]
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
@@ -28,12 +29,11 @@ class ListTools(ModelAdmin):
 
     def tools_of_list(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the list's template shows above the rows."""
-        rows = SavedFilter.objects.visible_to(request.user, "view").filter(label=self.opts.label_lower)
         query = self._query(request)
         return {
             "saved_filters": [
                 {"row": row, "is_current": row.query == query, "is_own": row.owner_id == request.user.pk}
-                for row in rows.select_related("owner").order_by("name", "pk")
+                for row in self._kept(request).select_related("owner").order_by("name", "pk")
             ],
             "list_query": query,
             "export_formats": tuple(exports.FORMATS),
@@ -73,7 +73,7 @@ class ListTools(ModelAdmin):
 
     def _delete(self, request: HttpRequest) -> HttpResponse:
         pk = request.POST[DELETE]
-        rows = SavedFilter.objects.visible_to(request.user, "view").filter(label=self.opts.label_lower)
+        rows = self._kept(request)
         saved = rows.filter(pk=pk).first() if pk.isascii() and pk.isdigit() and len(pk) < len(str(1 << 63)) else None
         if saved is None:
             raise Http404
@@ -84,6 +84,11 @@ class ListTools(ModelAdmin):
         else:
             messages.success(request, f"“{saved.name}” is forgotten.")
         return HttpResponseRedirect(f"{request.path}?{self._query(request)}")
+
+    def _kept(self, request: HttpRequest) -> Any:
+        """Keep one's own and what is shared: an admin may read the others', but they are no use to him."""
+        rows = SavedFilter.objects.visible_to(request.user, "view").filter(label=self.opts.label_lower)
+        return rows.filter(Q(owner_id=request.user.pk) | Q(is_shared=True))
 
     def _understood(self, request: HttpRequest) -> Any:
         """Return the list as Django reads its address; None when it holds what no filter of this list knows."""

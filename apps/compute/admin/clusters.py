@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -15,7 +16,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, panel, question_filter
-from apps.access.admin.display import chip, lines, link, list_url, page_of, time_of, warning, when
+from apps.access.admin.display import chip, document, lines, link, list_url, page_of, time_of, warning, when
 from apps.access.admin.panels import ROWS
 from apps.compute import registry, services
 from apps.compute.choices import ClusterState
@@ -73,6 +74,7 @@ class ClusterAdmin(GuardedAdmin):
         "isolation",
         "capacity_shown",
         "checked",
+        "settings_shown",
     )
     actions = (
         "check_now",
@@ -122,6 +124,8 @@ class ClusterAdmin(GuardedAdmin):
 
     @override
     def get_form(self, request: HttpRequest, obj: Cluster | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is not None and not self.has_change_permission(request, obj):
+            return super().get_form(request, obj, change, **{**kwargs, "form": forms.ModelForm})
         names = ["name", "is_enabled", "labels"]
         form: Any = super().get_form(request, obj, change, **{**kwargs, "fields": names})
         return partial_form(form, _kind(request, obj))
@@ -129,6 +133,8 @@ class ClusterAdmin(GuardedAdmin):
     @override
     def get_fieldsets(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
         chosen = [field_name(setting) for setting in settings_of(_kind(request, obj))]
+        if obj is not None and not self.has_change_permission(request, obj):
+            chosen = ["settings_shown"]
         shown = ["state_shown", "message", "warnings_shown", "isolation", "capacity_shown", "checked"]
         status = [("How it is", {"fields": shown})] if obj else []
         own = ("Cluster", {"fields": ["name", "kind_shown", "is_enabled", "labels"]})
@@ -169,6 +175,12 @@ class ClusterAdmin(GuardedAdmin):
     @display(description="capacity")
     def capacity_shown(self, cluster: Cluster) -> SafeString:
         return lines(_capacity(cluster.capacity))
+
+    @display(description="settings")
+    def settings_shown(self, cluster: Cluster) -> SafeString:
+        """Show to who only reads what is set. SECURITY: without what is secret."""
+        open_ones = [setting.name for setting in settings_of(cluster.kind) if not setting.secret]
+        return document({name: cluster.settings[name] for name in open_ones if name in cluster.settings})
 
     @display(description="active", ordering="active_workloads")
     def active(self, cluster: Any) -> SafeString:
