@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import jobs, logs, tracking
+from benchmarks import admin, jobs, logs, tracking
 from benchmarks.report import Result, write
 from tests.platform import Platform, proportional_memory
 
@@ -41,6 +41,7 @@ def main() -> int:
             results.append(tracking.ingestion(platform, token))
             results.append(jobs.submissions(platform, token))
             results += tracking.large_data(platform)
+            results += admin.lists(platform)
         finally:
             platform.stop()
     sys.stdout.write(write(results))

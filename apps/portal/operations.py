@@ -24,7 +24,6 @@ from apps.compute.models import Cluster, Loop, Workload
 from apps.quotas.models import QuotaLimit
 from apps.quotas.querysets import under_pressure
 
-STUCK_AFTER = timedelta(minutes=15)
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _LATE = timedelta(seconds=60)  # a loop renews its lease with every run; this long after its end, nobody runs it
@@ -74,12 +73,8 @@ class Overview:
 
     counts: dict[str, int]
     oldest_queued_at: datetime | None
-    stuck: int
-    ended_badly: int
-    login_failures: int
     clusters: list[ClusterNow]
     pressure: list[QuotaLimit]
-    pressed_nodes: int
     loops: list[LoopRun]
     failures: list[Workload]
 
@@ -117,19 +112,15 @@ def overview(by: Any) -> Overview:
         guesses=_guesses() if reads else [],
         counts={state: sum(number for has, _, number in active if has == state) for state in ACTIVE},
         oldest_queued_at=workloads.queue().aggregate(oldest=Min("queued_at"))["oldest"],
-        stuck=workloads.stuck(STUCK_AFTER).count(),
-        ended_badly=ended_badly.count(),
-        login_failures=LoginFailure.objects.filter(at__gt=timezone.now() - _HOUR).count(),
         clusters=_clusters(by, active),
         pressure=sorted(pressed, key=_share, reverse=True)[:_ROWS],
-        pressed_nodes=pressed.values("node").distinct().count(),
         loops=[_loop_run(loop) for loop in Loop.objects.order_by("name")],
         failures=list(ended_badly.select_related("user", "team", "cluster").order_by("-state_changed_at")[:_ROWS]),
     )
 
 
 def questions(by: Any) -> list[asked.Asked]:
-    """Answer every app's questions of the front page."""
+    """Answer every app's questions of the front page: what is bad first, and then in the order of the apps."""
     return asked.answers(by)
 
 

@@ -110,7 +110,7 @@ def test_the_numbers_count_what_they_say(trouble: None, browser: Client) -> None
     today = found.pop("changes today")
     assert found == {
         "stuck over 15 minutes": 1, "finished badly today": 1, "wait for quota": 1, "clusters need a look": 2,
-        "loops late": 2, "over 90 % of quota": 1, "failed logins this hour": 13, "of them guessing, 5 times or more": 11,
+        "loops late": 2, "over 90 % of quota": 1, "failed logins this hour": 13, "failed logins by guessing": 11,
     }  # fmt: skip
     assert today == AuditEvent.objects.count() > 10
     assert [(line.what, line.detail, line.count) for line in now.waiting] == [

@@ -30,6 +30,7 @@ class Question:
     narrow: Callable[[Any], Any]
     tile: str = ""
     tone: str = ""
+    place: int = 50  # among the numbers of the same tone, the lowest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def question_filter(
 
 def answers(by: Any) -> list[Asked]:
     """Count every question of the front page, of what `by` may see; what is bad comes first."""
-    found = [_answer(tile, by) for tile in _tiles]
-    return sorted(found, key=lambda asked: _TONES.index(asked.tone))
+    ordered = sorted(_tiles, key=lambda tile: (_TONES.index(tile.question.tone), tile.question.place))
+    return [_answer(tile, by) for tile in ordered]
 
 
 _TONES = ("bad", "busy", "")

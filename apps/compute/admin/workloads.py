@@ -34,7 +34,7 @@ _QUESTIONS = question_filter(
             "stuck over 15 minutes",
             "bad",
         ),
-        Question("bad", "Finished badly today", lambda rows: rows.ended_badly(_DAY), "finished badly today", "bad"),
+        Question("bad", "Finished badly today", lambda rows: rows.ended_badly(_DAY), "finished badly today", "bad", 2),
         Question("quota", "Waiting for quota", lambda rows: rows.waiting_for("QuotaFull"), "wait for quota", "busy"),
         Question("cluster", "Waiting for a drained cluster", lambda rows: rows.waiting_for("Drained")),
         Question("lost", "Lost in the last day", lambda rows: rows.ended_badly(_DAY).filter(state=State.LOST)),
