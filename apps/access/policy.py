@@ -132,12 +132,10 @@ def decide(principal: "Principal", action: str, obj: Model) -> Decision:
     if not _scope_allows(principal, policy, action):
         scope = policy.scope_of(action)
         return Decision(allowed=False, reason=f"The token lacks the scope {scope}.", missing_scope=scope)
-    if sentence := _refused_as_write(principal, policy, action):
-        return Decision(allowed=False, reason=sentence)
     reason = f"You are {held.word} of this {policy.model._meta.verbose_name}"  # noqa: SLF001 -- documented Django API
-    if held < needed:
-        return Decision(allowed=False, reason=f"{reason}; {action.replace('_', ' ')} needs {needed.word}.")
-    return Decision(allowed=True, reason=f"{reason}.")
+    too_low = f"{reason}; {action.replace('_', ' ')} needs {needed.word}." if held < needed else ""
+    refusal = _refused_as_write(principal, policy, action) or too_low
+    return Decision(allowed=not refusal, reason=refusal or f"{reason}.")
 
 
 def in_person(principal: Any) -> Any:

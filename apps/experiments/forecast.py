@@ -36,9 +36,8 @@ def forecast(parsed: Parsed, *, by: Any) -> Forecast:
         return Forecast("waits", f"It would wait: the cluster {cluster} takes no new work.")
     if (full := _full([*node.path, there.pk], _needs(parsed))) is not None:
         return Forecast("waits", f"It would wait: {full.message.removeprefix('waiting: ')}.")
-    ahead = Workload.objects.queue().filter(cluster=cluster, priority__gte=parsed.get("priority", 0)).count()
-    if ahead:
-        return Forecast("waits", f"There is room on {cluster}, but {ahead} queued before it go first.")
+    if Workload.objects.queue().filter(cluster=cluster, priority__gte=parsed.get("priority", 0)).exists():
+        return Forecast("waits", f"There is room on {cluster}, but what was queued before goes first.")
     return Forecast("fits", f"It fits now and would start on {cluster} at once.")
 
 
@@ -65,5 +64,6 @@ def _full(node_ids: list[int], needs: dict[str, int]) -> Full | None:
     )
     for row in rows.order_by("node__depth", "resource"):
         if row.limit is not None and row.used + needs[row.resource] > row.limit:
-            return Full(row.node_id, str(row.node), row.resource, row.used, row.limit, needs[row.resource])
+            need = needs[row.resource]
+            return Full(row.node_id, str(row.node), row.resource, row.used, row.limit, need, row.node.is_shared)
     return None

@@ -36,12 +36,14 @@ def nodes_of(user: Any) -> list[NodeUsage]:
 
 
 def waiting_of(user: Any) -> list[Waiting]:
-    """Return the person's own queued experiments with their place in the whole queue (1 is next)."""
-    own = Experiment.objects.visible_to(user, "view").live().filter(run__owner_id=user.pk, workload__state=State.QUEUED)
+    """Return the person's own queued experiments with their place among those that he may see (1 is next)."""
+    queued = Experiment.objects.visible_to(user, "view").live().filter(workload__state=State.QUEUED)
+    own = queued.filter(run__owner_id=user.pk)
     rows = list(own.select_related("workload", "run").order_by("workload__queued_at")[:_LONGEST])
     if not rows:
         return []
-    order = {pk: place for place, pk in enumerate(Workload.objects.queue().values_list("pk", flat=True)[:10_000], 1)}
+    seen = Workload.objects.queue().filter(pk__in=queued.order_by().values("workload"))
+    order = {pk: place for place, pk in enumerate(seen.values_list("pk", flat=True)[:10_000], 1)}
     places = [(order.get(row.workload_id, len(order)), row) for row in rows]
     return [
         Waiting(str(row.pk), row.run.name, place, row.workload.message)

@@ -28,6 +28,11 @@ class QuotaNode(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.name}" if self.kind != NodeKind.PLATFORM else "the platform"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether tenants that must not perceive each other count on it."""
+        return self.kind in {NodeKind.PLATFORM, NodeKind.CLUSTER}
+
 
 class QuotaLimit(models.Model):
     """How much of a resource the subtree of a node may hold at once, and how much it holds now.

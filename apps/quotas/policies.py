@@ -5,20 +5,18 @@ from django.db.models import Q
 from apps.access.decision import Role
 from apps.access.memberships import memberships_of
 from apps.access.policy import Policy, register
-from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
 
 
 def _reach(prefix: str) -> Any:
-    """One sees the platform's and the clusters' numbers, one's teams, one's own; only admins change them."""
+    """One sees the numbers of one's teams and one's own. What the platform and the clusters carry, others make."""
 
     def rule(principal: Any, role: Role) -> Q:
         if role is not Role.VIEWER:
             return Q(pk__in=[])
         teams = [f"team:{pk}" for pk in memberships_of(principal).teams_with(Role.VIEWER)]
         own = [f"user:{principal.pk}", *(f"{team}/user:{principal.pk}" for team in teams)]
-        shared = Q(**{f"{prefix}kind__in": [NodeKind.PLATFORM, NodeKind.CLUSTER]})
-        return shared | Q(**{f"{prefix}key__in": [*teams, *own]})
+        return Q(**{f"{prefix}key__in": [*teams, *own]})
 
     return rule
 

@@ -27,7 +27,10 @@ Amounts = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """Why a reservation has to wait: the first limit, from the top, that it would exceed."""
+    """Why a reservation has to wait: the first limit, from the top, that it would exceed.
+
+    SECURITY: what is used of a limit that tenants share is told to operators only; the limit itself is no secret.
+    """
 
     node_id: int
     node: str
@@ -35,11 +38,14 @@ class Full:
     used: int
     limit: int
     need: int
+    is_shared: bool = False
 
     @property
     def message(self) -> str:
-        have = f"{self.node} uses {in_units(self.resource, self.used)} of {in_units(self.resource, self.limit)}"
-        return f"waiting: {have} {words(self.resource)}, and this needs {in_units(self.resource, self.need)}"
+        limit = f"{in_units(self.resource, self.limit)} {words(self.resource)}"
+        used = f"uses {in_units(self.resource, self.used)} of"
+        have = f"{self.node} has too little free of its" if self.is_shared else f"{self.node} {used}"
+        return f"waiting: {have} {limit}, and this needs {in_units(self.resource, self.need)}"
 
     @property
     def message_behind(self) -> str:
@@ -146,7 +152,8 @@ def reserve(key: str, node: QuotaNode, also: Sequence[int], amounts: Amounts) ->
 
 
 def _full(node_id: int, resource: str, used: int, limit: int, need: int) -> Full:
-    return Full(node_id, str(QuotaNode.objects.get(pk=node_id)), resource, used, limit, need)
+    node = QuotaNode.objects.get(pk=node_id)
+    return Full(node_id, str(node), resource, used, limit, need, node.is_shared)
 
 
 def release(key: str) -> bool:

@@ -112,7 +112,7 @@ def test_a_full_cluster_blocks_itself_only(cast: Cast, forever: Stage) -> None:
     c = forever.submit(cast.mia, cluster={"name": other.name})
     forever.turn()
     assert states(a, b, c) == ["starting", "queued", "starting"]
-    assert fresh(b).message == "waiting: cluster fake uses 1 of 1 CPUs, and this needs 1"
+    assert fresh(b).message == "waiting: cluster fake has too little free of its 1 CPUs, and this needs 1"
     FakeWorld._named.pop(f"{forever.name}-2")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
 from django.http import HttpResponse
@@ -174,7 +175,7 @@ def answer(headers: dict[str, str]) -> str:
 
 @pytest.mark.django_db
 def test_rows_are_locked_without_blocking_foreign_keys() -> None:
-    row = Organization.objects.create(slug="o", name="O")
+    row = Organization.objects.create(slug="o", name="O", group=Group.objects.create(name="o"))
     with CaptureQueriesContext(connection) as queries:
         assert locks.lock_rows(Organization.objects.all()) == [row]
         assert locks.lock_row(Organization.objects.filter(pk=row.pk)) == row

@@ -18,7 +18,7 @@ def expected_page(row: Row) -> dict[str, int]:
     """A page knows sessions only: to it a token is nobody."""
     if row.public:
         return {**dict.fromkeys((*OUTSIDE, *TOKENS), row.ok), **dict.fromkeys(PEOPLE, row.inside or row.ok)}
-    inside = {name: _by_role(row, ROLES[row.role][name]) if row.model else row.ok for name in PEOPLE}
+    inside = {name: _by_role(row, name) if row.model else row.ok for name in PEOPLE}
     return {**dict.fromkeys((*OUTSIDE, *TOKENS), 302), **inside}
 
 
@@ -26,25 +26,33 @@ def expected_api(row: Row) -> dict[str, int]:
     if row.public:
         return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
     if row.model is None:
-        inside = dict.fromkeys(PEOPLE, row.ok)
+        inside = {**dict.fromkeys(PEOPLE, row.ok), "aud": 403 if row.scope and not _is_own_account(row) else row.ok}
         tokens = dict.fromkeys(TOKENS, 403 if row.scope else row.ok)
     else:
-        inside = {name: _by_role(row, ROLES[row.role][name]) for name in PEOPLE}
+        inside = {name: _by_role(row, name) for name in PEOPLE}
         tokens = {"reader": _reading(row), "job": _own_job(row), "stray": 404}
     return {**dict.fromkeys(OUTSIDE, 401), **inside, **tokens}
 
 
-def _by_role(row: Row, held: Role) -> int:
+def _is_own_account(row: Row) -> bool:
+    return row.scope.startswith("apitoken:")
+
+
+def _by_role(row: Row, name: str) -> int:
     assert row.model is not None
+    held = ROLES[row.role][name]
     if held is Role.NONE:
         return 404
-    return row.ok if held >= policy.policy_for(row.model).minimum(row.action) else 403
+    declared = policy.policy_for(row.model)
+    if name == "aud" and not declared.is_read(row.action):
+        return 403
+    return row.ok if held >= declared.minimum(row.action) else 403
 
 
 def _reading(row: Row) -> int:
     assert row.model is not None
     can_read = policy.policy_for(row.model).minimum(row.action) is Role.VIEWER
-    held = _by_role(row, ROLES[row.role]["alice"])
+    held = _by_role(row, "alice")
     return held if held == 404 or (can_read and not row.scope) else 403
 
 

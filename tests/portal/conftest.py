@@ -5,7 +5,7 @@ from django.test import Client
 
 from apps.compute.models import Cluster
 from apps.core.middleware import RequestContext, current_request
-from tests.people import Cast, fake_cluster, make_cast
+from tests.people import Cast, browser_of, fake_cluster, make_cast
 
 
 @pytest.fixture
@@ -23,9 +23,7 @@ def as_person(cast: Cast) -> Iterator[Callable[[str], Client]]:
     """Return a browser in which that person is logged in."""
 
     def log_in(name: str) -> Client:
-        client = Client()
-        client.force_login(cast.people[name])
-        return client
+        return browser_of(cast.people[name])
 
     token = current_request.set(RequestContext())
     yield log_in

@@ -176,7 +176,7 @@ def test_a_viewer_may_copy_with_the_code_and_an_outsider_may_not(cast: Cast, as_
         ({}, "fits", "It fits now"),
         ({"cpu": "3"}, "never", "at most 2 CPUs; this needs 3"),
         ({"cluster": ""}, "fits", "would start on fake"),
-        ({"priority": "-5"}, "waits", "1 queued before it"),
+        ({"priority": "-5"}, "waits", "what was queued before goes first"),
     ],
 )
 def test_the_preview_says_what_would_become_of_it(

@@ -179,7 +179,7 @@ def test_a_limit_is_set_by_an_admin_and_audited(cast: Cast) -> None:
     )
 
 
-@pytest.mark.parametrize(("person", "error"), [("alice", NotAllowed), ("mia", NotAllowed), ("charlie", NotAllowed)])
+@pytest.mark.parametrize(("person", "error"), [("aud", NotAllowed), ("mia", NotFound), ("charlie", NotFound)])
 def test_a_limit_is_not_set_by_others(cast: Cast, person: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         quotas.set_limit(root(), "gpu", 2000, by=cast.people[person])

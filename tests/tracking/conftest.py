@@ -15,6 +15,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from apps.accounts import services as accounts
+from apps.accounts.choices import PlatformRole
 from apps.accounts.models import User
 from apps.core import asyncdb
 from apps.tracking import hot, services
@@ -38,7 +39,10 @@ def run(cast: Cast) -> Run:
 
 
 def token_of(user: User, **options: Any) -> str:
-    return accounts.issue_token(User.objects.get(pk=user.pk), by=User.objects.get(pk=user.pk), name="t", **options)[1]
+    """A token of that person; an admin acts as one through it."""
+    if user.platform_role == PlatformRole.ADMIN:
+        options = {"scopes": ["admin"], "expires_in": timedelta(hours=1), **options}
+    return accounts.issue_token(user, by=user, name="t", **options)[1]
 
 
 def run_token(run: Run, purpose: str = "attempt 1") -> str:

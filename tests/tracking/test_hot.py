@@ -180,7 +180,7 @@ def test_a_token_that_has_ended(cast: Cast, run: Run, subtests: pytest.Subtests)
 
 def test_the_policy_is_the_same(cast: Cast, run: Run, subtests: pytest.Subtests) -> None:
     grants.grant(cast.dana, run, Role.EDITOR)
-    expected = {"alice": 200, "bob": 403, "charlie": 404, "dana": 200, "mia": 200, "olaf": 404, "sre": 200}
+    expected = {"alice": 200, "bob": 403, "charlie": 404, "dana": 200, "mia": 200, "olaf": 404, "sre": 200, "aud": 403}
     for person, status in expected.items():
         with subtests.test(person):
             before = MetricPoint.objects.count()
