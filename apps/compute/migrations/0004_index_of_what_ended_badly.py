@@ -5,17 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0003_state_guards'),
-        ('quotas', '0001_initial'),
-        ('teams', '0003_organization_group_required'),
+        ("compute", "0003_state_guards"),
+        ("quotas", "0001_initial"),
+        ("teams", "0003_organization_group_required"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='workload',
-            index=models.Index(condition=models.Q(('state__in', ['failed', 'lost'])), fields=['-state_changed_at'], name='workload_ended_badly'),
+            model_name="workload",
+            index=models.Index(
+                condition=models.Q(("state__in", ["failed", "lost"])),
+                fields=["-state_changed_at"],
+                name="workload_ended_badly",
+            ),
         ),
     ]
