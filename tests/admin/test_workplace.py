@@ -361,6 +361,8 @@ def test_every_list_goes_home_as_it_is_shown(label: str, browser: Client) -> Non
     lines = [json.loads(line) for line in taken(browser, label, "ndjson").splitlines()]
     assert list(lines[0]) == rows[0]
     assert "<" not in str(rows)
+    assert len(rows[0]) == len([name for name in shown.list_display if name != "action_checkbox"])
+    assert "Action checkbox" not in rows[0]
 
 
 def test_an_export_holds_the_filtered_rows_and_is_on_the_record(browser: Client, sre: User) -> None:

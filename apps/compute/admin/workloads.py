@@ -33,6 +33,7 @@ _QUESTIONS = question_filter(
             lambda rows: rows.stuck(STUCK_AFTER),
             "stuck over 15 minutes",
             "bad",
+            1,
         ),
         Question("bad", "Finished badly today", lambda rows: rows.ended_badly(_DAY), "finished badly today", "bad", 2),
         Question("quota", "Waiting for quota", lambda rows: rows.waiting_for("QuotaFull"), "wait for quota", "busy"),
