@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, jobs, logs, policy, token_check, tracking
+from benchmarks import admin, audit, jobs, logs, policy, token_check, tracking
 from benchmarks.report import Result, write
 from tests.platform import Platform, proportional_memory
 
@@ -44,6 +44,7 @@ def main() -> int:
             results += token_check.checks(platform)
             results += tracking.large_data(platform)
             results += policy.cost(platform)
+            results += admin.lists(platform)
         finally:
             platform.stop()
     sys.stdout.write(write(results))

@@ -8,6 +8,7 @@ class AccessConfig(AppConfig):
 
     @override
     def ready(self) -> None:
-        from apps.access import auditing  # noqa: PLC0415 -- models must be loaded first
+        from apps.access import auditing, saved_filters  # noqa: PLC0415 -- models must be loaded first
 
         auditing.declare()
+        saved_filters.declare()

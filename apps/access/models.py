@@ -56,6 +56,32 @@ class GroupGrant(GroupObjectPermissionBase, Grant):
         unique_together: ClassVar[Any] = ("group", "content_object")
 
 
+class SavedFilter(models.Model):
+    """A list of the operators' admin, filtered, under a name: one's own, or shown to every operator."""
+
+    NAME_LENGTH: ClassVar[int] = 60
+
+    id = models.BigAutoField(primary_key=True)
+    owner: "models.ForeignKey[AbstractBaseUser, AbstractBaseUser]" = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    label = models.CharField(max_length=64, help_text='The model that is listed, as "app.model".')
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=2000, help_text="The query string of the list.")
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+
+    objects = GuardedQuerySet[Any].as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["owner", "label", "name"], name="one_filter_per_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class IdempotencyRecord(models.Model):
     """The answer given to an unsafe request, kept so that a repeat of the request gets it again."""
 

@@ -12,6 +12,7 @@ A token narrows its user: the action must be in its scopes, and a token bound to
 Auditors, and an admin who sees the platform as somebody else, change nothing.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,12 +101,15 @@ def all_scopes() -> list[str]:
 
 
 def visible(queryset: QuerySet[M], principal: "Principal", action: str) -> QuerySet[M]:
-    """Keep the rows on which `principal` may do `action`. Nobody sees nothing."""
+    """Keep the rows on which `principal` may do `action`. Nobody sees nothing.
+
+    Who sees the platform as somebody else is offered what that person would be; what is done is refused by `require`.
+    """
     policy = policy_for(queryset.model)
     role = policy.minimum(action)
     if not _is_active(principal):
         return queryset.none()
-    if not _scope_allows(principal, policy, action) or _refused_as_write(principal, policy, action):
+    if not _scope_allows(principal, policy, action) or _refused_as_write(in_person(principal), policy, action):
         return queryset.none()
     return holding(queryset, principal, role, as_admin=action not in policy.not_for_admins)
 
@@ -145,6 +149,15 @@ def decide(principal: "Principal", action: str, obj: Model) -> Decision:
     too_low = f"{reason}; {action.replace('_', ' ')} needs {needed.word}." if held < needed else ""
     refusal = _refused_as_write(principal, policy, action) or too_low
     return Decision(allowed=not refusal, reason=refusal or f"{reason}.")
+
+
+def in_person(principal: Any) -> Any:
+    """Return the person whose eyes are borrowed as he himself would be judged: for what is shown, never what is done."""
+    if not _is_seen(principal):
+        return principal
+    person = copy.copy(principal)
+    person.seen_by = None
+    return person
 
 
 def can(principal: "Principal", action: str, obj: Model) -> bool:

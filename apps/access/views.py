@@ -46,7 +46,7 @@ class GuardedView(LoginRequiredMixin, View):
             kind, named = queryset.model._meta.label_lower, str(next(iter(lookup.values()), ""))  # noqa: SLF001 -- documented Django API
             raise refused(self.user, self.policy_action, kind, NotFound(), object_id=named) from None
         if self.policy_action != "view":  # that one was just judged
-            policy.require(self.user, self.policy_action, found)
+            policy.require(policy.in_person(self.user), self.policy_action, found)
         return found
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth import HASH_SESSION_KEY
 from django.db.models import Q
 from django.utils.crypto import constant_time_compare
 
+from apps.accounts import seeing
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, User, UserSession
 from apps.accounts.sessions import SessionStore, decoded
@@ -19,6 +20,7 @@ def acting(user: Any, session: Any) -> Any:
     if isinstance(user, User) and isinstance(session, SessionStore) and (row := session.row) is not None:
         user.session = row
         user.elevated_until = row.elevated_until
+        return seeing.eyes_of(user, session)
     return user
 
 
@@ -57,16 +59,18 @@ def anew(user: Any) -> User | None:
 
 def _in_session(pk: int, session: UUID) -> User | None:
     rows = UserSession.objects.live().select_related("user")
-    row = rows.filter(pk=session, user_id=pk, user__is_active=True).first()
+    row = rows.filter(pk=session, user__is_active=True).first()
     if row is None or row.user is None:
         return None
     user: User = row.user
-    given = decoded(row).get(HASH_SESSION_KEY, "")
+    said = decoded(row)
+    given = said.get(HASH_SESSION_KEY, "")
     if not any(constant_time_compare(given, right) for right in _hashes(user)):
         return None  # SECURITY: a changed password ends every session that was opened with the old one
     user.session = row
     user.elevated_until = row.elevated_until
-    return user
+    found = seeing.eyes_of(user, said)
+    return found if found.pk == pk else None
 
 
 def _hashes(user: User) -> Iterator[str]:

@@ -1,5 +1,7 @@
 from django.db.models import TextChoices
 
+GUESSES = 5  # so many wrong passwords of one name, or from one address, within an hour look like guessing
+
 
 class PlatformRole(TextChoices):
     """What one is to the whole platform, beside one's teams."""

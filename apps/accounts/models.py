@@ -48,6 +48,7 @@ class User(AbstractUser):
     session: "UserSession | None" = None
     elevated_until: datetime | None = None
     seen_by: "User | None" = None
+    seen_until: datetime | None = None
 
     objects: ClassVar[Any] = PeopleManager()
 
@@ -91,6 +92,11 @@ class User(AbstractUser):
         if self.seen_by is not None:
             return f"You see the platform as {self.username} does; nothing can be changed."
         return "Auditors change nothing." if self.is_auditor else ""
+
+    @property
+    def on_behalf_of(self) -> str:
+        """As whom `seen_by` looks on, for the audit trail."""
+        return "" if self.seen_by is None else f"seen as {self.username}"
 
     @property
     def _is_elevated(self) -> bool:

@@ -7,6 +7,7 @@ urlpatterns = [
     path("logout/", entering.LogoutView.as_view(), name="logout"),
     path("setup/<str:token>/", entering.SetupView.as_view(), name="setup"),
     path("reset/<str:token>/", account.ResetView.as_view(), name="reset"),
+    path("seeing/stop/", entering.SeeingStopView.as_view(), name="seeing-stop"),
     path("elevate/", elevation.ElevateView.as_view(), name="elevate"),
     path("elevate/end/", elevation.ElevationEndView.as_view(), name="elevation-end"),
     path("account/", account.AccountView.as_view(), name="account"),

@@ -27,11 +27,11 @@ def record(action: str, obj: Model, *, by: Any, reason: str = "", **data: Any) -
     organization of `obj`.
     """
     context = current_request.get()
-    token = getattr(by, "token", None)
+    token, actor = getattr(by, "token", None), _actor(by)
     row = {
         "organization_id": organizations.organization_of(obj),
-        "actor_id": by.pk,
-        "actor_label": str(by)[:150],
+        "actor_id": actor.pk,
+        "actor_label": str(actor)[:150],
         "on_behalf_of": _on_behalf_of(by) or context.on_behalf_of,
         "token_id": token.pk if token is not None else None,
         "origin": context.origin,
@@ -78,8 +78,8 @@ def denial_of(by: Any, action: str, obj: Model | str, error: DomainError, *, obj
         kind, object_id, label = str(obj._meta.label_lower), str(obj.pk), str(obj)  # noqa: SLF001 -- documented Django API
         organization = organizations.organization_of(obj)
     return Denial(
-        actor_id=getattr(by, "pk", None),
-        actor_label=str(by)[:150] if getattr(by, "is_authenticated", False) else ANONYMOUS,
+        actor_id=getattr(_actor(by), "pk", None),
+        actor_label=str(_actor(by))[:150] if getattr(by, "is_authenticated", False) else ANONYMOUS,
         token_id=None if token is None else str(token.pk),
         on_behalf_of=_on_behalf_of(by),
         action=action[:64],
@@ -92,10 +92,15 @@ def denial_of(by: Any, action: str, obj: Model | str, error: DomainError, *, obj
     )
 
 
+def _actor(by: Any) -> Any:
+    """Return who acts: the admin who sees the platform as somebody else, not that person."""
+    return getattr(by, "seen_by", None) or by
+
+
 def _on_behalf_of(by: Any) -> str:
     """Say who is acted for, when it is not the actor himself: the owner of a run's token, a service account's team."""
-    if (seen_by := getattr(by, "seen_by", None)) is not None:
-        return str(seen_by)[:150]
+    if getattr(by, "seen_by", None) is not None:
+        return str(by)[:150]
     token = getattr(by, "token", None)
     if token is not None and token.bound_to:
         return f"{token.bound_to} of {by}"[:150]

@@ -41,6 +41,10 @@ class WorkloadQuerySet(GuardedQuerySet[M_co]):
         """Keep what is queued because of `reason` ("QuotaFull", "Drained")."""
         return self.filter(state=State.QUEUED, reason=reason)
 
+    def running_for(self, longer_than: timedelta) -> Self:
+        """Keep what has been running for longer than `longer_than`."""
+        return self.filter(state=State.RUNNING, started_at__lt=Now() - longer_than)
+
     def ended_badly(self, within: timedelta) -> Self:
         """Keep what failed or was lost in the last `within`."""
         return self.filter(state__in=[State.FAILED, State.LOST], state_changed_at__gt=Now() - within)

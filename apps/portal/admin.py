@@ -1,5 +1,6 @@
 """The audit trail in the admin. It is here because `audit` is below `access` and must not know it."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -7,13 +8,15 @@ from django.contrib.admin import display
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import RecordAdmin
+from apps.access.admin import Question, RecordAdmin, question_filter
 from apps.access.admin.display import NOTHING, document, exactly, link, list_url, page_url, time_of
 from apps.access.admin.filters import one_of, typed
 from apps.audit import organizations, querying
@@ -55,6 +58,23 @@ class OrganizationFilter(admin.SimpleListFilter):
         return queryset.filter(querying.by_organization(str(self.value()))) if self.value() in known else queryset
 
 
+def midnight() -> datetime:
+    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+_HOUR = timedelta(hours=1)
+_QUESTIONS = question_filter(
+    AuditEvent,
+    [
+        Question("today", "Today", lambda rows: rows.filter(at__gte=midnight()), "changes today"),
+        Question("hour", "In the last hour", lambda rows: rows.filter(at__gt=Now() - _HOUR)),
+        Question("looks", "Seeing as somebody else", lambda rows: rows.filter(action__startswith="see_as")),
+        Question("exports", "Exports", lambda rows: rows.filter(action="export")),
+    ],
+    is_record=True,
+)
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(RecordAdmin):
     """Who did what. Append-only: the database itself refuses changes."""
@@ -62,6 +82,7 @@ class AuditEventAdmin(RecordAdmin):
     list_display = ("moment", "who", "action", "subject", "outcome", "reason", "door", "ip")
     list_display_links = ("moment",)
     list_filter = (
+        _QUESTIONS,
         typed("actor", title="who", condition=querying.by_actor),
         typed("since", title="from", kind="date", condition=lambda text: Q(at__gte=querying.moment(text, "since"))),
         typed("until", title="before", kind="date", condition=lambda text: Q(at__lt=querying.moment(text, "until"))),

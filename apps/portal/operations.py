@@ -1,4 +1,9 @@
-"""What an operator needs to know first: the numbers of the admin's front page. Eleven queries, however much there is."""
+"""What an operator needs to know first: the numbers of the admin's front page. A fixed number of queries, however much
+there is.
+
+An app adds its own number by declaring a `Question` with a `tile` beside its admin page (`apps.access.admin.questions`):
+`questions` finds it, nothing here needs to know.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,16 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Min
+from django.db.models import Count, Max, Min
 from django.utils import timezone
 
-from apps.accounts.models import LoginFailure, Registration
+from apps.access.admin import questions as asked
+from apps.access.admin.display import list_url
+from apps.accounts.choices import GUESSES
+from apps.accounts.models import LoginFailure
+from apps.audit.models import AuditEvent
 from apps.compute.choices import ACTIVE, ClusterState, State
 from apps.compute.models import Cluster, Loop, Workload
 from apps.quotas.models import QuotaLimit
 from apps.quotas.querysets import under_pressure
 
-STUCK_AFTER = timedelta(minutes=15)
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _LATE = timedelta(seconds=60)  # a loop renews its lease with every run; this long after its end, nobody runs it
@@ -43,18 +51,30 @@ class ClusterNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A number of a panel, and the list that shows exactly those rows."""
+
+    what: str
+    detail: str
+    count: int
+    url: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The state of the platform at one glance."""
 
+    questions: list[asked.Asked]
+    waiting: list[Line]
+    changes: list[Line]
+    operators: list[AuditEvent]
+    guesses: list[Line]
+
     counts: dict[str, int]
     oldest_queued_at: datetime | None
-    stuck: int
-    ended_badly: int
-    login_failures: int
-    registrations: int
     clusters: list[ClusterNow]
     pressure: list[QuotaLimit]
-    pressed_nodes: int
     loops: list[LoopRun]
     failures: list[Workload]
 
@@ -83,19 +103,84 @@ def overview(by: Any) -> Overview:
     active = list(workloads.active().order_by().values_list("state", "cluster").annotate(number=Count("pk")))
     pressed = under_pressure(QuotaLimit.objects.visible_to(by, "view")).select_related("node")
     ended_badly = workloads.ended_badly(_DAY)
+    reads = bool(getattr(by, "is_staff", False))
     return Overview(
+        questions=questions(by),
+        waiting=_waiting(workloads),
+        changes=_changes() if reads else [],
+        operators=list(_today().filter(origin="admin").order_by("-id")[:_ROWS]) if reads else [],
+        guesses=_guesses() if reads else [],
         counts={state: sum(number for has, _, number in active if has == state) for state in ACTIVE},
         oldest_queued_at=workloads.queue().aggregate(oldest=Min("queued_at"))["oldest"],
-        stuck=workloads.stuck(STUCK_AFTER).count(),
-        ended_badly=ended_badly.count(),
-        login_failures=LoginFailure.objects.filter(at__gt=timezone.now() - _HOUR).count(),
-        registrations=Registration.objects.visible_to(by, "view").waiting().count(),
         clusters=_clusters(by, active),
         pressure=sorted(pressed, key=_share, reverse=True)[:_ROWS],
-        pressed_nodes=pressed.values("node").distinct().count(),
         loops=[_loop_run(loop) for loop in Loop.objects.order_by("name")],
         failures=list(ended_badly.select_related("user", "team", "cluster").order_by("-state_changed_at")[:_ROWS]),
     )
+
+
+def questions(by: Any) -> list[asked.Asked]:
+    """Answer every app's questions of the front page: what is bad first, and then in the order of the apps."""
+    return asked.answers(by)
+
+
+def _waiting(workloads: Any) -> list[Line]:
+    """Tell who waits, the most waiting first."""
+    queued = workloads.filter(state=State.QUEUED).order_by()
+    rows = queued.values("user", "user__username", "team", "team__name")
+    return [
+        Line(
+            row["user__username"],
+            row["team__name"] or "",
+            row["count"],
+            list_url("compute.workload", state__exact=State.QUEUED.value, user__id__exact=row["user"], **_team(row)),
+            row["oldest"],
+        )
+        for row in rows.annotate(count=Count("pk"), oldest=Min("queued_at")).order_by("-count", "oldest")[:_ROWS]
+    ]
+
+
+def _team(row: dict[str, Any]) -> dict[str, Any]:
+    return {"team__isnull": 1} if row["team"] is None else {"team__id__exact": row["team"]}
+
+
+def _today() -> Any:
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    return AuditEvent.objects.filter(at__gte=midnight)
+
+
+def _changes() -> list[Line]:
+    """Tell what changed today, kind by kind, the latest first."""
+    rows = _today().order_by().values("action", "object_type").annotate(count=Count("pk"), last=Max("at"))
+    return [
+        Line(
+            row["action"].replace("_", " "),
+            row["object_type"].rpartition(".")[2],
+            row["count"],
+            list_url("audit.auditevent", question="today", action=row["action"], object_type=row["object_type"]),
+            row["last"],
+        )
+        for row in rows.order_by("-last")[:_ROWS]
+    ]
+
+
+def _guesses() -> list[Line]:
+    """Tell which names were tried often within the hour, and from where."""
+    recent = LoginFailure.objects.filter(at__gt=timezone.now() - _HOUR).order_by()
+    found = []
+    for field, words in (("username", "name"), ("ip", "address")):
+        rows = recent.values(field).annotate(count=Count("pk"), last=Max("at")).filter(count__gte=GUESSES)
+        found += [
+            Line(
+                row[field] or "-",
+                words,
+                row["count"],
+                list_url("accounts.loginfailure", question="hour", **{field: row[field]}),
+                row["last"],
+            )
+            for row in rows.exclude(**{field: None}).order_by("-count")[:_ROWS]
+        ]
+    return found
 
 
 def _clusters(by: Any, active: Iterable[tuple[str, Any, int]]) -> list[ClusterNow]:

@@ -38,7 +38,7 @@ _FACTORS = {
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTP", 1)},
 }
 # A cluster says itself how much of these it has; what a person wrote would be gone with the next health check.
-_REPORTED = frozenset({CPU, MEMORY, GPU})
+REPORTED = frozenset({CPU, MEMORY, GPU})
 
 
 def label(resource: str, *, with_unit: bool = False) -> str:
@@ -110,7 +110,7 @@ class LimitsForm(ModelForm):
             field, row = _limit_field(resource), self.limits.get(resource)
             self.fields[field_name(resource)] = field
             self.initial[field_name(resource)] = write_amount(resource, row.limit if row else None)
-            field.disabled = self.instance.kind == NodeKind.CLUSTER and resource in _REPORTED
+            field.disabled = self.instance.kind == NodeKind.CLUSTER and resource in REPORTED
             field.help_text = _told(row, is_reported=field.disabled)
 
     def _rows(self) -> list[QuotaLimit]:
@@ -137,3 +137,36 @@ class LimitsForm(ModelForm):
 def _told(row: QuotaLimit | None, *, is_reported: bool) -> str:
     used = f"In use: {in_units(row.resource, row.used)} {words(row.resource)}." if row else ""
     return f"{used} The cluster itself reports this." if is_reported else used
+
+
+class LimitsFileForm(forms.Form):
+    """A file of limits; after the rehearsal its text, with the reason."""
+
+    file = forms.FileField(required=False, widget=forms.ClearableFileInput(attrs={"accept": ".csv,text/csv"}))
+    text = forms.CharField(required=False, strip=False, max_length=500_000, widget=forms.HiddenInput())
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"size": 80, "autocomplete": "off"}),
+        help_text="Written to the audit trail, with your name.",
+    )
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if "_confirmed" in self.data:
+            if not data.get("reason"):
+                self.add_error("reason", "Say why.")
+            return data
+        sent = data.get("file")
+        if sent is None:
+            self.add_error("file", "Choose a file.")
+            return data
+        try:
+            data["text"] = sent.read(500_001).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            self.add_error("file", "This is not UTF-8 text.")
+            return data
+        if len(data["text"]) > 500_000:  # noqa: PLR2004 -- as above
+            self.add_error("file", "At most 500 kB at a time.")
+        return data

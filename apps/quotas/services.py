@@ -100,6 +100,20 @@ def set_limit(node: QuotaNode, resource: str, limit: int | None, *, by: Any, rea
     return row
 
 
+@transaction.atomic
+def set_limits(changes: Sequence[tuple[QuotaNode, str, int | None]], *, by: Any, reason: str) -> int:
+    """Change many limits, all or none; returns how many. Each is audited with the reason.
+
+    Raises: NotAllowed unless `by` is an admin, Invalid without a reason or for a negative limit.
+    """
+    policy.require_admin(by)
+    if not reason.strip():
+        raise Invalid(errors={"reason": ["Say why."]})
+    for node, resource, limit in changes:
+        set_limit(node, resource, limit, by=by, reason=reason)
+    return len(changes)
+
+
 def set_capacity(node: QuotaNode, amounts: Amounts) -> None:
     """Write what a cluster reported as its capacity."""
     for resource, limit in amounts.items():

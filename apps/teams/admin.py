@@ -17,8 +17,8 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned
-from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
+from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, panel, question_filter
+from apps.access.admin.display import NOTHING, chip, link, list_url, page_of, related, time_of, when
 from apps.access.admin.guarded import is_operator, may_operate
 from apps.accounts.models import User
 from apps.core.errors import DomainError, Invalid
@@ -63,6 +63,24 @@ def _state(_page: Any, row: Any) -> SafeString:
     return chip("active" if row.archived_at is None else "archived")
 
 
+_ORGANIZATIONS = question_filter(
+    Organization,
+    [
+        Question("teamless", "Without teams", lambda rows: rows.filter(teams=None)),
+        Question("empty", "Nobody is in it", lambda rows: rows.exclude(teams__memberships__isnull=False)),
+    ],
+)
+_TEAMS = question_filter(
+    Team,
+    [
+        Question("empty", "Without members", lambda rows: rows.exclude(memberships__isnull=False)),
+        Question(
+            "leaderless", "Without a maintainer", lambda rows: rows.exclude(memberships__role=TeamRole.MAINTAINER)
+        ),
+    ],
+)
+
+
 @admin.register(Organization)
 class OrganizationAdmin(GuardedAdmin):
     """Made, renamed and archived; the slug stays, since others refer to it."""
@@ -71,7 +89,7 @@ class OrganizationAdmin(GuardedAdmin):
     can_change = True
     policy_change = "manage"
     list_display = ("name", "slug", "state", "team_count", "created")
-    list_filter = (("archived_at", admin.EmptyFieldListFilter),)
+    list_filter = (_ORGANIZATIONS, ("archived_at", admin.EmptyFieldListFilter))
     state = _state
     actions = _actions(services.archive_organization, "All its teams are archived with it. Nothing is deleted.")
     search_fields = ("name", "slug")
@@ -170,7 +188,7 @@ class TeamAdmin(GuardedAdmin):
     can_change = True
     policy_change = "manage"
     list_display = ("name", "slug", "organization_shown", "state", "member_count", "created")
-    list_filter = ("organization", ("archived_at", admin.EmptyFieldListFilter))
+    list_filter = (_TEAMS, "organization", ("archived_at", admin.EmptyFieldListFilter))
     state = _state
     actions = _actions(
         services.archive_team,
@@ -385,3 +403,24 @@ class InvitationAdmin(GuardedAdmin):
     @display(description="into")
     def into(self, invitation: Invitation) -> str | SafeString:
         return ", ".join(f"{place.team.slug} ({place.role})" for place in invitation.teams.all()) or NOTHING
+
+
+_MOST = 50  # memberships and teams that are shown beside a person or an organization
+
+
+@panel("accounts.user")
+def _teams_of(user: Any, by: Any) -> Panel:
+    rows = Membership.objects.visible_to(by, "view").filter(user=user).select_related("team__organization")
+    cells = [
+        (page_of(row.team), row.get_role_display(), page_of(row.team.organization), when(row.created_at))
+        for row in rows.order_by("team__name")[:_MOST]
+    ]
+    return Panel("Teams", ("Team", "Role", "Organization", "Since"), cells, empty="In no team.")
+
+
+@panel("teams.organization")
+def _teams_in(organization: Organization, by: Any) -> Panel:
+    rows = Team.objects.visible_to(by, "view").filter(organization=organization).annotate(people=Count("memberships"))
+    cells = [(page_of(row), row.people, when(row.created_at)) for row in rows.order_by("name")[:_MOST]]
+    url = list_url("teams.team", organization__id__exact=organization.pk)
+    return Panel("Teams", ("Team", "Members", "Created"), cells, url, "No team yet.")

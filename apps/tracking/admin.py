@@ -1,21 +1,55 @@
 """Projects, runs and their files, to look at."""
 
+from datetime import timedelta
+
 from django.contrib import admin
 from django.contrib.admin import display
+from django.db.models.functions import Now
 from django.utils.safestring import SafeString
 
-from apps.access.admin import GuardedAdmin, LatestInline
+from apps.access.admin import GuardedAdmin, LatestInline, Question, question_filter
 from apps.access.admin.display import chip, link, list_url, related, size, time_of
 from apps.access.admin.filters import is_null
+from apps.tracking.choices import RunStatus
 from apps.tracking.models import Artifact, MetricSeries, Param, Project, Run, Tag
 
 _ARCHIVED = is_null("archived_at", yes="In use", no="Archived", title="archive")
+
+_DAY = timedelta(days=1)
+_LARGE = 1024**3
+_PROJECTS = question_filter(
+    Project,
+    [
+        Question("empty", "Without runs", lambda rows: rows.live().filter(runs=None)),
+        Question("gone", "Its owner is disabled", lambda rows: rows.live().filter(owner__is_active=False)),
+        Question("private", "In no team", lambda rows: rows.live().filter(team=None)),
+    ],
+)
+_RUNS = question_filter(
+    Run,
+    [
+        Question(
+            "open",
+            "Open for more than a day",
+            lambda rows: rows.live().filter(status=RunStatus.RUNNING, created_at__lt=Now() - _DAY),
+        ),
+        Question("gone", "Its owner is disabled", lambda rows: rows.live().filter(owner__is_active=False)),
+        Question("public", "Everyone may see it", lambda rows: rows.live().filter(visibility="public")),
+    ],
+)
+_ARTIFACTS = question_filter(
+    Artifact,
+    [
+        Question("day", "In the last day", lambda rows: rows.filter(created_at__gt=Now() - _DAY)),
+        Question("large", "Larger than 1 GiB", lambda rows: rows.filter(size_bytes__gt=_LARGE)),
+    ],
+)
 
 
 @admin.register(Project)
 class ProjectAdmin(GuardedAdmin):
     list_display = ("name", "owner_shown", "team_shown", "visibility", "runs_shown", "created", "archived")
-    list_filter = (_ARCHIVED, "visibility")
+    list_filter = (_PROJECTS, _ARCHIVED, "visibility")
     list_select_related = ("owner", "team")
     search_fields = ("name", "owner__username", "team__name")
     search_help_text = "Name, person, team or a pasted id"
@@ -78,7 +112,7 @@ class RunAdmin(GuardedAdmin):
         "created",
         "finished",
     )
-    list_filter = ("status", _ARCHIVED, "visibility")
+    list_filter = (_RUNS, "status", _ARCHIVED, "visibility")
     list_select_related = ("project", "owner", "team")
     search_fields = ("name", "project__name", "owner__username", "team__name")
     search_help_text = "Name, project, person, team or a pasted id"
@@ -103,6 +137,7 @@ class RunAdmin(GuardedAdmin):
 @admin.register(Artifact)
 class ArtifactAdmin(GuardedAdmin):
     list_display = ("path", "run_shown", "owner_shown", "bytes", "content_type", "created")
+    list_filter = (_ARTIFACTS,)
     list_select_related = ("run__owner",)
     search_fields = ("path", "run__name", "=sha256")
     search_help_text = "Path, name of the run, hash or a pasted id"

@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.access import grants, policy
 from apps.access.choices import Visibility
 from apps.access.decision import Role
+from apps.access.models import SavedFilter
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import ApiToken, User
@@ -63,6 +64,10 @@ def make_objects(cast: Cast) -> None:
     submit(cast.mia)
     _make_requests(cast)
     run_turn("owner")
+    for name, shared in (("alice", False), ("sre", True), ("aud", False)):
+        SavedFilter.objects.create(
+            owner=cast.people[name], label="compute.cluster", name="f", query="q=x", is_shared=shared
+        )
     for name in ("alice", "bob", "sre"):
         accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)

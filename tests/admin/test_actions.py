@@ -50,6 +50,7 @@ def test_these_actions_exist() -> None:
         ("accounts.registration", "reject"),
         ("accounts.user", "disable"),
         ("accounts.user", "enable"),
+        ("accounts.user", "see_as"),
         ("compute.cluster", "drain"),
         ("compute.cluster", "undrain"),
         ("compute.workload", "force_stop"),

@@ -10,6 +10,7 @@ from tests.admin.rows import make_row, start, submit
 from tests.admin.test_access import LABELS, url_of
 
 MOST = 20  # of any list; most need far fewer
+MOST_IN_FRONT = 30  # the front page asks a query for each of its numbers
 
 
 def queries(browser: Client, url: str) -> list[str]:
@@ -35,7 +36,7 @@ def test_front_page_is_flat(browser: Client) -> None:
     one = queries(browser, "/admin/")
     make_row(2)
     make_row(3)
-    assert len(queries(browser, "/admin/")) == len(one) <= MOST
+    assert len(queries(browser, "/admin/")) == len(one) <= MOST_IN_FRONT
 
 
 def test_page_of_a_workload_does_not_grow_with_its_history(browser: Client) -> None:

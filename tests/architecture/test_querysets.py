@@ -13,6 +13,8 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("apps/experiments/api/views.py", "WorkloadEvent"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Attempt"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Experiment"): "the row that was just judged or made, loaded with its details",
+    ("apps/access/admin/questions.py", "model"): "records of the platform about itself, for who may open the admin",
+    ("apps/access/admin/reasons.py", "AuditEvent"): "what this very request did to the row it has just judged",
 }
 
 

@@ -40,6 +40,7 @@ class Screen:
 
     def accessibility(self) -> list[str]:
         """Return what axe finds on the page as it is now. The script goes in beside the page's own policy."""
+        # Without preloading, which would write style elements that the policy refuses.
         # Colours are measured at rest: an animation or a hover would be caught half way.
         self.page.evaluate(AXE.read_text())
         # Without `preload`: it would put style sheets into the page, which the policy refuses, and says so.

@@ -181,6 +181,7 @@ PAGES = [
     Row("POST", "second-factor-off", 400),  # nothing was typed
     Row("POST", "sessions-end-others", 302),
     Row("POST", "session-end", 302, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
+    Row("POST", "seeing-stop", 302),
     Row("GET", "home"),
     Row("GET", "usage"),
     Row("GET", "search"),

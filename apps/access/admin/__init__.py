@@ -2,6 +2,18 @@
 
 from apps.access.admin.guarded import GuardedAdmin, RecordAdmin
 from apps.access.admin.inlines import LatestInline
+from apps.access.admin.panels import Panel, panel
+from apps.access.admin.questions import Question, question_filter
 from apps.access.admin.reasons import Reasoned, ShownOnce
 
-__all__ = ["GuardedAdmin", "LatestInline", "Reasoned", "RecordAdmin", "ShownOnce"]
+__all__ = [
+    "GuardedAdmin",
+    "LatestInline",
+    "Panel",
+    "Question",
+    "Reasoned",
+    "RecordAdmin",
+    "ShownOnce",
+    "panel",
+    "question_filter",
+]

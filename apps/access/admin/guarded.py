@@ -1,6 +1,6 @@
 """What guarded model admins share: the stock Django admin, judged by the one policy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from django.utils.text import capfirst
 from typing_extensions import override
 
 from apps.access import policy
+from apps.access.admin.kept_lists import ListTools
+from apps.access.admin.panels import panels_of
 from apps.access.admin.reasons import Reasoned, refusals
 from apps.access.history import lines_of
 from apps.core.errors import DomainError
@@ -27,7 +29,7 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
-class GuardedAdmin(ModelAdmin):
+class GuardedAdmin(ListTools, ModelAdmin):
     """Only an active admin enters; rows come through `visible_to`; services write; nothing is deleted here.
 
     Read-only unless `can_add` or `can_change` is set, and then `save_model` must call a service. What a service
@@ -112,8 +114,12 @@ class GuardedAdmin(ModelAdmin):
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        tools = {"is_operating": may_operate(request), **self.tools_of_list(request)}
+        answer = self.answer_tool(request)
+        return answer or super().changelist_view(request, {"title": title, **tools, **(extra_context or {})})
 
     @override
     def render_change_form(
@@ -123,6 +129,7 @@ class GuardedAdmin(ModelAdmin):
         if obj is not None:
             context |= {"title": str(obj), "subtitle": None}
             named = [action for action in self.actions or () if isinstance(action, Reasoned)]
+            context["panels"] = panels_of(obj, request.user)
             context["page_actions"] = [action for action in named if may_operate(request) and action.applies(obj)]
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -164,25 +171,6 @@ class GuardedAdmin(ModelAdmin):
     @override
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         return None
-
-    def report(self, request: HttpRequest, done: int, words: str, failures: list[str]) -> None:
-        """Tell the operator what an action did, and each refusal in its own words."""
-        if done:
-            messages.success(request, f"{done} {words}.")
-        for failure in failures:
-            messages.error(request, failure)
-
-    def each(self, rows: Iterable[Any], work: Callable[[Any], object]) -> tuple[int, list[str]]:
-        """Apply the service call `work` to each row; collect refusals instead of stopping at the first."""
-        done, failures = 0, []
-        for row in rows:
-            try:
-                work(row)
-            except DomainError as error:
-                failures.append(f"{row}: {error.detail}")
-            else:
-                done += 1
-        return done, failures
 
 
 class RecordAdmin(GuardedAdmin):

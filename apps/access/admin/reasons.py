@@ -1,11 +1,13 @@
-"""Named actions of operators: chosen on a list or a page, confirmed with a reason on a page of their own."""
+"""Named actions of operators: chosen on a list or a page, shown with what they will do, confirmed with a reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import helpers
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -13,9 +15,11 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from typing_extensions import override
 
+from apps.audit.models import AuditEvent
 from apps.core.errors import DomainError
+from apps.core.middleware import current_request
 
-MOST_ROWS = 200  # at a time: what is confirmed is a list that a person can read
+MOST_ROWS = 500  # at a time: what is confirmed is a list that a person can look through
 
 
 class ReasonForm(forms.Form):
@@ -29,6 +33,15 @@ class ReasonForm(forms.Form):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became, or would become, of one row: `done`, `refused` with the reason, or `idle`: nothing to do."""
+
+    row: Any
+    verdict: str
+    words: str
+
+
 class Reasoned:
     """An admin action that calls a service with `by` and the `reason` that was asked for on a page in between.
 
@@ -37,6 +50,7 @@ class Reasoned:
     """
 
     do_not_call_in_templates = True
+    most = MOST_ROWS
 
     def __init__(
         self,
@@ -56,35 +70,61 @@ class Reasoned:
         self.applies = applies
 
     def __call__(self, page: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        rows = list(queryset[: MOST_ROWS + 1])
-        if len(rows) > MOST_ROWS:
-            messages.error(request, f"Choose at most {MOST_ROWS} at a time. Nothing was done.")
+        most = min(self.most, MOST_ROWS)
+        rows = list(queryset[: most + 1])
+        if len(rows) > most:
+            messages.error(request, f"Choose at most {most} at a time. Nothing was done.")
             return HttpResponseRedirect(request.get_full_path())
         form = ReasonForm(request.POST if "_confirmed" in request.POST else None)
         if not form.is_valid():
-            return self._ask(page, request, rows, form)
-        return self._carry_out(page, request, rows, form.cleaned_data["reason"])
+            return self.ask(page, request, rows, form)
+        return self.perform(page, request, rows, form.cleaned_data["reason"])
 
-    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
-        def step(row: Any) -> None:
-            self.work(row, by=request.user, reason=reason)
-
-        done, failures = page.each(rows, step)
-        page.report(request, done, self.done, failures)
+    def perform(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+        """Do it, row by row: what one row refuses does not keep the others."""
+        outcomes = [self._try(row, request.user, reason) for row in rows]
+        done = [outcome for outcome in outcomes if outcome.verdict != "refused"]
+        if done:
+            messages.success(request, f"{len(done)} {self.done}.")
+        if len(rows) > 1:
+            return self._page(page, request, {"rows": rows, "outcomes": outcomes, "is_done": True})
+        for outcome in outcomes:
+            if outcome.verdict == "refused":
+                messages.error(request, f"{outcome.row}: {outcome.words}")
         return HttpResponseRedirect(_back(page, request, rows))
 
-    def _ask(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
+    def foresee(self, request: HttpRequest, rows: Iterable[Any]) -> list[Outcome]:
+        """Say what would become of each row, by the very service, in transactions that are rolled back."""
+        return [self._try(row, request.user, "preview", is_rehearsal=True) for row in rows]
+
+    def ask(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
+        outcomes = self.foresee(request, rows)
+        willing = [outcome for outcome in outcomes if outcome.verdict == "done"]
+        return self._page(page, request, {"rows": rows, "outcomes": outcomes, "willing": len(willing), "form": form})
+
+    def _try(self, row: Any, by: Any, reason: str, *, is_rehearsal: bool = False) -> Outcome:
+        try:
+            with transaction.atomic():
+                before = _newest_event()
+                self.work(row, by=by, reason=reason)
+                told = _told(row, before)
+                if is_rehearsal:
+                    transaction.set_rollback(True)
+        except DomainError as error:
+            return Outcome(row, "refused", error.detail)
+        return Outcome(row, "done" if told else "idle", told or "nothing to do")
+
+    def _page(self, page: Any, request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
         context = {
             **page.admin_site.each_context(request),
-            "title": f"{self.short_description}?",
+            "title": f"{self.short_description}{'' if shown.get('is_done') else '?'}",
             "opts": page.opts,
             "action": self,
             "action_name": self.__name__,
-            "rows": rows,
-            "form": form,
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
             "from_page": "_from_page" in request.POST,
-            "back_url": _back(page, request, rows),
+            "back_url": _back(page, request, shown["rows"]),
+            **shown,
         }
         return TemplateResponse(request, "admin/confirm_action.html", context)
 
@@ -93,7 +133,7 @@ class ShownOnce(Reasoned):
     """An action whose results are secrets: they stand in its answer, this once, and are kept nowhere."""
 
     @override
-    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+    def perform(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
         results: dict[str, str] = {}
 
         def step(row: Any) -> None:
@@ -111,6 +151,31 @@ class ShownOnce(Reasoned):
         response = TemplateResponse(request, "admin/shown_once.html", context)
         add_never_cache_headers(response)
         return response
+
+
+def _newest_event() -> int:
+    newest: int | None = AuditEvent.objects.order_by("-id").values_list("id", flat=True).first()
+    return newest or 0
+
+
+def _told(row: Any, after: int) -> str:
+    """Write what the audit trail says this request did to `row` since the event `after`, "" for nothing.
+
+    What is given to everybody who reads the trail may be shown here.
+    """
+    events = AuditEvent.objects.filter(
+        pk__gt=after,
+        object_type=row._meta.label_lower,  # noqa: SLF001 -- documented Django API
+        object_id=str(row.pk),
+        request_id=current_request.get().request_id,
+    )
+    return "; ".join(_sentence(event) for event in events.order_by("id"))
+
+
+def _sentence(event: AuditEvent) -> str:
+    details = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in event.data.items())
+    words = event.action.replace("_", " ")
+    return f"{words} ({details})" if details else words
 
 
 def _back(page: Any, request: HttpRequest, rows: list[Any]) -> str:

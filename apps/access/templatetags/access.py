@@ -14,4 +14,4 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def decision(context: dict[str, Any], obj: Model, action: str) -> Decision:
     """Return the judge's answer for the person who looks at the page."""
-    return policy.decide(context["request"].user, action, obj)
+    return policy.decide(policy.in_person(context["request"].user), action, obj)

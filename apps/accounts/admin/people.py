@@ -1,5 +1,6 @@
 """People: made one by one, changed, shut out, let in again, and off-boarded."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -8,22 +9,24 @@ from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.csrf import rotate_token
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned, ShownOnce
-from apps.access.admin.display import NOTHING, chip, link, list_url, related, time_of
+from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, ShownOnce, panel, question_filter
+from apps.access.admin.display import NOTHING, chip, link, list_url, page_of, related, time_of, when
 from apps.access.admin.guarded import may_operate
-from apps.accounts import services
+from apps.access.admin.panels import ROWS
+from apps.accounts import seeing, services
 from apps.accounts.choices import IdentitySource, PlatformRole, TokenKind
 from apps.accounts.forms import OffboardingForm, take_over
-from apps.accounts.models import User
+from apps.accounts.models import ApiToken, User
 from apps.core.errors import DomainError
 
 if TYPE_CHECKING:
@@ -72,29 +75,38 @@ class UserChangeForm(UserForm):
         return self.cleaned_data
 
 
-class PeopleQuestionFilter(admin.SimpleListFilter):
-    title = "question"
-    parameter_name = "question"
+class SeeAs(Reasoned):
+    """Looks at the portal as one person; what it leads to is this session, not a row."""
+
+    most = 1
 
     @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("people", "People"),
-            ("service", "Service accounts"),
-            ("disabled", "Disabled"),
-            ("nowhere", "Active and in no team"),
-        ]
+    def perform(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+        try:
+            until = services.begin_seeing(rows[0], by=request.user, reason=reason)
+        except DomainError as error:
+            messages.error(request, f"{rows[0]}: {error.detail}")
+            return redirect(request.get_full_path())
+        seeing.begin(request.session, rows[0], until)
+        request.session.cycle_key()
+        rotate_token(request)
+        return redirect("home")
 
-    @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        conditions = {
-            "people": Q(service_of=None),
-            "service": Q(service_of__isnull=False),
-            "disabled": Q(is_active=False),
-            "nowhere": Q(is_active=True, groups=None),
-        }
-        asked = self.value()
-        return queryset.filter(conditions[asked]) if asked in conditions else queryset
+
+_person = Q(service_of=None)
+_WEEK, _LONG = timedelta(days=7), timedelta(days=90)
+_PEOPLE = question_filter(
+    User,
+    [
+        Question("never", "Never logged in", lambda rows: rows.filter(_person, is_active=True, last_login=None)),
+        Question("away", "Away for 90 days", lambda rows: rows.filter(is_active=True, last_login__lt=Now() - _LONG)),
+        Question("alone", "In no team", lambda rows: rows.filter(_person, is_active=True, groups=None)),
+        Question("admins", "Admins", lambda rows: rows.filter(platform_role=PlatformRole.ADMIN)),
+        Question("auditors", "Auditors", lambda rows: rows.filter(platform_role=PlatformRole.AUDITOR)),
+        Question("services", "Service accounts", lambda rows: rows.filter(service_of__isnull=False)),
+        Question("disabled", "Disabled", lambda rows: rows.filter(is_active=False)),
+    ],
+)
 
 
 def _reset_link(user: User, *, by: Any, reason: str) -> str:
@@ -109,13 +121,22 @@ class UserAdmin(GuardedAdmin):
     can_change = True
     policy_change = "manage"
     list_display = ("username", "email", "state", "groups_shown", "tokens", "last_login_shown", "joined")
-    list_filter = (PeopleQuestionFilter, "platform_role", "identity_source")
+    list_filter = (_PEOPLE, "platform_role", "identity_source")
     search_fields = ("username", "email", "first_name", "last_name")
     ordering = ("username",)
     joined = time_of("date_joined", "joined")
     last_login_shown = time_of("last_login", "last login")
     service_team = related("service_of", "service account of")
     actions = (
+        SeeAs(
+            "see_as",
+            services.begin_seeing,
+            label="See as",
+            effect="Shows you the portal as this person sees it, for 15 minutes at most: reading only, with a banner on "
+            "every page. Nothing of it is hidden: beginning and end are in the audit trail.",
+            done="seen",
+            applies=lambda user: user.is_active and not user.platform_role and user.service_of_id is None,
+        ),
         Reasoned(
             "disable",
             services.disable_user,
@@ -158,8 +179,10 @@ class UserAdmin(GuardedAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        live = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=Now()))
-        counted = Count("api_tokens", filter=live & ~Q(api_tokens__kind=TokenKind.RUN))
+        # A join would count the tokens of everybody; this counts those of the people on the page.
+        tokens = ApiToken.objects.visible_to(request.user, "view").live().filter(user=OuterRef("pk"))
+        lasting = tokens.exclude(kind=TokenKind.RUN).order_by().values("user")
+        counted = Coalesce(Subquery(lasting.annotate(number=Count("pk")).values("number")), 0)
         rows: QuerySet[Any] = super().get_queryset(request).prefetch_related("groups").annotate(live_tokens=counted)
         return rows.select_related("service_of")
 
@@ -272,3 +295,11 @@ class UserAdmin(GuardedAdmin):
         if user.identity_source != IdentitySource.LOCAL:
             return "the directory's"
         return "set" if user.has_usable_password() else "none: only tokens"
+
+
+@panel("accounts.user")
+def _tokens_of(user: User, by: Any) -> Panel:
+    rows = ApiToken.objects.visible_to(by, "view").live().filter(user=user).order_by("-created_at")[:ROWS]
+    cells = [(page_of(row, row.name), row.kind, when(row.expires_at), when(row.last_used_at)) for row in rows]
+    url = list_url("accounts.apitoken", user__id__exact=user.pk, question="live")
+    return Panel("Live tokens", ("Token", "Kind", "Ends", "Last used"), cells, url, "No token works.")

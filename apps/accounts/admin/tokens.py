@@ -5,48 +5,38 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.http import HttpRequest
+from django.db.models import Count, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned, RecordAdmin
+from apps.access.admin import GuardedAdmin, Question, Reasoned, RecordAdmin, question_filter
 from apps.access.admin.display import NOTHING, chip, related, time_of
+from apps.access.choices import ADMIN_SCOPE
 from apps.accounts import services
-from apps.accounts.choices import TokenKind
+from apps.accounts.choices import GUESSES, TokenKind
 from apps.accounts.models import ApiToken, LoginFailure, Registration, UserSession
 
-_LONG_UNUSED = timedelta(days=90)
+_WEEK, _LONG = timedelta(days=7), timedelta(days=90)
 
 
-class TokenQuestionFilter(admin.SimpleListFilter):
-    title = "question"
-    parameter_name = "question"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("live", "Live"),
-            ("forever", "Live and never expires"),
-            ("unused", "Live and never used"),
-            ("forgotten", "Live and unused for 90 days"),
-            ("service", "Live, of service accounts"),
-            ("everywhere", "Live and usable from everywhere"),
-        ]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        narrowed: dict[str, dict[str, Any]] = {
-            "live": {},
-            "forever": {"expires_at": None},
-            "unused": {"last_used_at": None},
-            "service": {"kind": TokenKind.SERVICE},
-            "everywhere": {"addresses": []},
-        }
-        asked = self.value()
-        if asked == "forgotten":
-            return queryset.unused_since(timezone.now() - _LONG_UNUSED).exclude(kind=TokenKind.RUN)
-        return queryset.live().filter(**narrowed[asked]) if asked in narrowed else queryset
+_TOKENS = question_filter(
+    ApiToken,
+    [
+        Question("live", "Live", lambda rows: rows.live()),
+        Question("forever", "Live and never expires", lambda rows: rows.live().filter(expires_at=None)),
+        Question("unused", "Live and never used", lambda rows: rows.live().filter(last_used_at=None)),
+        Question(
+            "forgotten",
+            "Live and unused for 90 days",
+            lambda rows: rows.unused_since(timezone.now() - _LONG).exclude(kind=TokenKind.RUN),
+        ),
+        Question("service", "Live, of service accounts", lambda rows: rows.live().filter(kind=TokenKind.SERVICE)),
+        Question("everywhere", "Live and usable from everywhere", lambda rows: rows.live().filter(addresses=[])),
+        Question("ending", "Ends within 7 days", lambda rows: rows.live().filter(expires_at__lt=Now() + _WEEK)),
+        Question("admin", "Live, with admin rights", lambda rows: rows.live().filter(scopes__contains=[ADMIN_SCOPE])),
+    ],
+)
 
 
 @admin.register(ApiToken)
@@ -54,7 +44,7 @@ class ApiTokenAdmin(GuardedAdmin):
     """Tokens are made by their owners; here they are seen, without their secret, and ended."""
 
     list_display = ("name", "prefix", "user_shown", "kind", "state", "scopes_shown", "created", "expires", "used", "ip")
-    list_filter = (TokenQuestionFilter, "kind")
+    list_filter = (_TOKENS, "kind")
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username", "=bound_to")
     search_help_text = "Name, first characters, person or a pasted id"
@@ -129,11 +119,33 @@ class UserSessionAdmin(GuardedAdmin):
         return session.ip or NOTHING
 
 
+def _guessed(rows: Any) -> Any:
+    """Keep the failures of this hour that hit one name, or came from one address, often."""
+    recent = rows.filter(at__gt=Now() - _HOUR)
+    often = {
+        field: recent.order_by().values(field).annotate(times=Count("pk")).filter(times__gte=GUESSES).values(field)
+        for field in ("username", "ip")
+    }
+    return recent.filter(Q(username__in=often["username"]) | Q(ip__in=often["ip"]))
+
+
+_HOUR = timedelta(hours=1)
+_FAILURES = question_filter(
+    LoginFailure,
+    [
+        Question("hour", "This hour", lambda rows: rows.filter(at__gt=Now() - _HOUR), "failed logins this hour"),
+        Question("guessed", "Guessing, this hour", _guessed, "failed logins by guessing", "bad"),
+    ],
+    is_record=True,
+)
+
+
 @admin.register(LoginFailure)
 class LoginFailureAdmin(RecordAdmin):
     """Failed passwords of the last day: who guesses, and from where."""
 
     list_display = ("username", "ip", "moment", "reason")
+    list_filter = (_FAILURES,)
     search_fields = ("username", "=ip")
     ordering = ("-id",)
     fields = ("username", "ip", "moment", "reason")

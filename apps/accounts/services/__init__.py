@@ -53,6 +53,7 @@ from apps.accounts.services.second_factor import (
     recovery_codes_left,
     reset_second_factor,
 )
+from apps.accounts.services.seeing import begin_seeing, end_seeing
 from apps.accounts.services.sessions import drop_sessions, end_other_sessions, end_session
 from apps.accounts.services.setup import (
     SETUP_LINK_LIFETIME,
@@ -68,6 +69,7 @@ __all__ = [
     "authenticate_token",
     "begin_elevation",
     "begin_second_factor",
+    "begin_seeing",
     "change_password",
     "close_account",
     "confirm_second_factor",
@@ -79,6 +81,7 @@ __all__ = [
     "enable_user",
     "end_elevation",
     "end_other_sessions",
+    "end_seeing",
     "end_session",
     "has_second_factor",
     "is_reset_link_live",

@@ -28,6 +28,7 @@ from apps.accounts.forms import (
 )
 from apps.accounts.models import ApiToken
 from apps.accounts.proof import Proof
+from apps.accounts.seeing_middleware import stop
 from apps.accounts.views.browser import open_session
 from apps.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound, Throttled, Unready
 
@@ -201,3 +202,16 @@ class RegisterView(View):
             form.add_error(None, refusal.detail)
             status = refusal.status
         return render(request, "accounts/register.html", {"form": form}, status=status)
+
+
+class SeeingStopView(GuardedView):
+    """Ends seeing the platform as somebody else does. The one form that works meanwhile."""
+
+    policy_action: ClassVar[str] = ""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        person = stop(request, "stopped")
+        if person is None:
+            return redirect("home")
+        messages.success(request, "You see the platform with your own eyes again.")
+        return redirect(reverse("admin:accounts_user_change", args=[person.pk]))

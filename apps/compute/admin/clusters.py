@@ -15,9 +15,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned
-from apps.access.admin.display import chip, lines, link, list_url, time_of, warning
-from apps.access.admin.guarded import may_operate
+from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, panel, question_filter
+from apps.access.admin.display import chip, document, lines, link, list_url, page_of, time_of, warning, when
+from apps.access.admin.panels import ROWS
 from apps.compute import registry, services
 from apps.compute.choices import ClusterState
 from apps.compute.forms import ClusterForm, field_name, settings_of
@@ -36,23 +36,23 @@ def state_of(cluster: Cluster) -> SafeString:
     return format_html("{} {}", shown, chip("drained")) if cluster.is_drained else shown
 
 
-class TroubleFilter(admin.SimpleListFilter):
-    title = "question"
-    parameter_name = "trouble"
+def troubled(clusters: QuerySet[Any]) -> QuerySet[Any]:
+    """Keep those that need a look: not well, not open, not isolating, or warning of something."""
+    return clusters.exclude(
+        is_enabled=True, is_drained=False, state=ClusterState.OK, capabilities__contains="isolates_tenants", warnings=[]
+    )
 
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("failing", "Down or not checked"), ("closed", "Drained or disabled"), ("shared", "Single-tenant")]
 
-    @override
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "failing":
-            return queryset.exclude(state=ClusterState.OK)
-        if self.value() == "closed":
-            return queryset.filter(Q(is_drained=True) | Q(is_enabled=False))
-        if self.value() == "shared":
-            return queryset.exclude(capabilities__contains="isolates_tenants")
-        return queryset
+_TROUBLES = question_filter(
+    Cluster,
+    [
+        Question("any", "In any trouble", troubled, "clusters need a look", "bad"),
+        Question("failing", "Down or not checked", lambda rows: rows.exclude(state=ClusterState.OK)),
+        Question("closed", "Drained or disabled", lambda rows: rows.filter(Q(is_drained=True) | Q(is_enabled=False))),
+        Question("shared", "Single-tenant", lambda rows: rows.exclude(capabilities__contains="isolates_tenants")),
+    ],
+    parameter="trouble",
+)
 
 
 @admin.register(Cluster)
@@ -62,7 +62,7 @@ class ClusterAdmin(GuardedAdmin):
     policy_change = "manage"
     form = ClusterForm
     list_display = ("name", "kind", "state_shown", "message", "isolation_short", "capacity_shown", "active", "checked")
-    list_filter = (TroubleFilter, "kind")
+    list_filter = (_TROUBLES, "kind")
     search_fields = ("name", "kind", "message")
     ordering = ("name",)
     checked = time_of("checked_at", "checked")
@@ -74,6 +74,7 @@ class ClusterAdmin(GuardedAdmin):
         "isolation",
         "capacity_shown",
         "checked",
+        "settings_shown",
     )
     actions = (
         "check_now",
@@ -123,7 +124,7 @@ class ClusterAdmin(GuardedAdmin):
 
     @override
     def get_form(self, request: HttpRequest, obj: Cluster | None = None, change: bool = False, **kwargs: Any) -> Any:
-        if not may_operate(request):  # nothing to fill in
+        if obj is not None and not self.has_change_permission(request, obj):
             return super().get_form(request, obj, change, **{**kwargs, "form": forms.ModelForm})
         names = ["name", "is_enabled", "labels"]
         form: Any = super().get_form(request, obj, change, **{**kwargs, "fields": names})
@@ -132,12 +133,12 @@ class ClusterAdmin(GuardedAdmin):
     @override
     def get_fieldsets(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
         chosen = [field_name(setting) for setting in settings_of(_kind(request, obj))]
+        if obj is not None and not self.has_change_permission(request, obj):
+            chosen = ["settings_shown"]
         shown = ["state_shown", "message", "warnings_shown", "isolation", "capacity_shown", "checked"]
         status = [("How it is", {"fields": shown})] if obj else []
         own = ("Cluster", {"fields": ["name", "kind_shown", "is_enabled", "labels"]})
-        return (
-            [*status, own, ("Settings of its backend", {"fields": chosen})] if may_operate(request) else [*status, own]
-        )
+        return [*status, own, ("Settings of its backend", {"fields": chosen})]
 
     @override
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
@@ -175,10 +176,25 @@ class ClusterAdmin(GuardedAdmin):
     def capacity_shown(self, cluster: Cluster) -> SafeString:
         return lines(_capacity(cluster.capacity))
 
+    @display(description="settings")
+    def settings_shown(self, cluster: Cluster) -> SafeString:
+        """Show to who only reads what is set. SECURITY: without what is secret."""
+        open_ones = [setting.name for setting in settings_of(cluster.kind) if not setting.secret]
+        return document({name: cluster.settings[name] for name in open_ones if name in cluster.settings})
+
     @display(description="active", ordering="active_workloads")
     def active(self, cluster: Any) -> SafeString:
         url = list_url("compute.workload", cluster__id__exact=cluster.pk, active="yes")
         return link(url, cluster.active_workloads)
+
+
+@panel("compute.cluster")
+def _latest_there(cluster: Cluster, by: Any) -> Panel:
+    there = Workload.objects.visible_to(by, "view").filter(cluster=cluster)
+    rows = there.select_related("user").order_by("-id")[:ROWS]
+    cells = [(page_of(row), chip(row.state), page_of(row.user), when(row.state_changed_at)) for row in rows]
+    url = list_url("compute.workload", cluster__id__exact=cluster.pk)
+    return Panel("Recent workloads", ("Workload", "State", "Whose", "Since"), cells, url, "Nothing ever ran there.")
 
 
 def partial_form(form: Any, kind: str) -> Any:

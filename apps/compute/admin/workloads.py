@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, LatestInline, Reasoned
+from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, question_filter
 from apps.access.admin.display import NOTHING, chip, document, link, owner_of, page_url, related, time_of
 from apps.access.admin.display import duration as lasting
 from apps.compute import services
-from apps.compute.choices import TERMINAL
+from apps.compute.choices import TERMINAL, State
 from apps.compute.models import Attempt, Workload, WorkloadEvent
 from apps.quotas.choices import in_units, words
 
@@ -23,31 +23,26 @@ _HANDLE = re.compile(r"fth-([0-9a-f]{32})-[0-9]+")
 STUCK_AFTER = timedelta(minutes=15)
 
 
-class QuestionFilter(admin.SimpleListFilter):
-    title = "question"
-    parameter_name = "question"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("stuck", "Stuck longer than 15 minutes"),
-            ("quota", "Waiting for quota"),
-            ("cluster", "Waiting for a drained cluster"),
-            ("bad", "Finished badly today"),
-        ]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        asked = self.value()
-        if asked == "stuck":
-            return queryset.stuck(STUCK_AFTER)
-        if asked == "quota":
-            return queryset.waiting_for("QuotaFull")
-        if asked == "cluster":
-            return queryset.waiting_for("Drained")
-        if asked == "bad":
-            return queryset.ended_badly(timedelta(days=1))
-        return queryset
+_DAY = timedelta(days=1)
+_QUESTIONS = question_filter(
+    Workload,
+    [
+        Question(
+            "stuck",
+            "Stuck longer than 15 minutes",
+            lambda rows: rows.stuck(STUCK_AFTER),
+            "stuck over 15 minutes",
+            "bad",
+            1,
+        ),
+        Question("bad", "Finished badly today", lambda rows: rows.ended_badly(_DAY), "finished badly today", "bad", 2),
+        Question("quota", "Waiting for quota", lambda rows: rows.waiting_for("QuotaFull"), "wait for quota", "busy"),
+        Question("cluster", "Waiting for a drained cluster", lambda rows: rows.waiting_for("Drained")),
+        Question("lost", "Lost in the last day", lambda rows: rows.ended_badly(_DAY).filter(state=State.LOST)),
+        Question("long", "Running for more than a day", lambda rows: rows.running_for(_DAY)),
+        Question("again", "Active, third attempt or later", lambda rows: rows.active().filter(attempt_no__gte=3)),
+    ],
+)
 
 
 class ActiveFilter(admin.SimpleListFilter):
@@ -100,7 +95,7 @@ class WorkloadAdmin(GuardedAdmin):
     """State is written by reconcile alone: here it is read, and two wishes can be recorded."""
 
     list_display = ("label", "state_shown", "why", "for_so_long", "whose", "cluster_shown", "priority")
-    list_filter = (QuestionFilter, "state", ActiveFilter, "cluster")
+    list_filter = (_QUESTIONS, "state", ActiveFilter, "cluster")
     list_select_related = ("user", "team", "cluster")
     search_fields = ("label", "user__username", "team__name", "=subject")
     search_help_text = "Name, person, team, handle or a pasted id"

@@ -73,6 +73,11 @@ class Workload(models.Model):
                 fields=["cluster", "state"], name="workload_active", condition=models.Q(state__in=sorted(ACTIVE))
             ),
             models.Index(fields=["state", "-id"], name="workload_by_state"),
+            models.Index(
+                fields=["-state_changed_at"],
+                name="workload_ended_badly",
+                condition=models.Q(state__in=["failed", "lost"]),
+            ),
         ]
 
     @override

@@ -50,7 +50,7 @@ def acts_on(experiment: Experiment, user: Any) -> dict[str, Act]:
     icons = {"delete": "trash"}
     found = {}
     for name, label in words.items():
-        decision = policy.decide(user, name, experiment)
+        decision = policy.decide(policy.in_person(user), name, experiment)
         reason = "" if decision.allowed else decision.reason
         found[name] = Act(name, label, icons.get(name, name), reason or by_state[name])
     return found

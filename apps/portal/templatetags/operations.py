@@ -20,6 +20,15 @@ def chip(state: str) -> SafeString:
     return display.chip(state)
 
 
+_VERDICTS = {"done": ("ok", "changed"), "refused": ("failed", "refused"), "idle": ("stopped", "unchanged")}
+
+
+@register.simple_tag
+def verdict(name: str) -> SafeString:
+    """Show what became, or would become, of a row."""
+    return display.chip(*_VERDICTS[name])
+
+
 @register.simple_tag
 def ago(moment: datetime | None) -> SafeString:
     return display.when(moment)

@@ -1,0 +1,40 @@
+"""What other apps know of the object on a page: short tables beside it, each with a link to the whole.
+
+The app that owns the page cannot know the apps above it; they add their panels to it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A table of at most a few rows; `url` leads to the list of all of them."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    url: str = ""
+    empty: str = "None."
+
+
+Provider = Callable[[Any, Any], Panel]
+_providers: dict[str, list[Provider]] = {}
+
+
+def panel(label: str) -> Callable[[Provider], Provider]:
+    """Add what the decorated function returns for `(object, by)` to the page of each object of the model `label`."""
+
+    def add(provider: Provider) -> Provider:
+        _providers.setdefault(label, []).append(provider)
+        return provider
+
+    return add
+
+
+def panels_of(obj: Any, by: Any) -> list[Panel]:
+    label = obj._meta.label_lower  # noqa: SLF001 -- documented Django API
+    return [provider(obj, by) for provider in _providers.get(label, ())]

@@ -1,0 +1,104 @@
+"""An auditor reads every page of the admin and changes nothing through any of them."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin import site
+from django.db.models import Model
+from django.test import Client
+
+from apps.access.admin import Reasoned
+from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
+from apps.audit.models import AuditEvent
+from apps.compute.models import Cluster
+from tests import people
+from tests.admin.rows import make_row
+from tests.admin.test_access import LABELS, MODELS, a_row, url_of, urls_of
+
+ACTIONS = [
+    (page.opts.label_lower, action if isinstance(action, str) else action.name)
+    for page in site._registry.values()
+    for action in page.actions or ()
+]
+
+
+@pytest.fixture
+def reading(db: None) -> Client:
+    user = accounts.create_user("aud", by=SYSTEM)
+    accounts.set_platform_role(user, "auditor", by=SYSTEM)
+    return people.browser_of(user)
+
+
+def snapshot(label: str) -> list[Any]:
+    return list(MODELS[label]._base_manager.order_by("pk").values())
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_reads_every_page_and_is_offered_nothing(label: str, reading: Client) -> None:
+    make_row(1)
+    answers = {view: reading.get(url) for view, url in urls_of(label).items()}
+    assert {view: answer.status_code for view, answer in answers.items()} == {
+        "list": 200, "page": 200, "history": 200, "add": 403, "delete": 403,
+    }  # fmt: skip
+    page = answers["page"].text
+    assert 'name="_save"' not in page
+    assert 'name="action"' not in page
+    assert 'class="addlink"' not in answers["list"].text
+    assert 'name="action"' not in answers["list"].text
+    assert answers["list"].context["cl"].result_count > 0
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_saves_nothing(label: str, reading: Client) -> None:
+    make_row(1)
+    row: Model = a_row(label)
+    before, events = snapshot(label), AuditEvent.objects.count()
+    fields = {field.name: "1" for field in MODELS[label]._meta.concrete_fields}
+    more = {"limit_cpu": "1", "reason": "x", "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    for url in (url_of(label, "change", row.pk), url_of(label, "add"), url_of(label, "delete", row.pk)):
+        assert reading.post(url, {**fields, **more, "post": "yes"}).status_code == 403
+    assert snapshot(label) == before
+    assert AuditEvent.objects.count() == events
+
+
+@pytest.mark.parametrize(("label", "action"), ACTIONS)
+def test_acts_on_nothing(label: str, action: str, reading: Client) -> None:
+    make_row(1)
+    before, events = snapshot(label), AuditEvent.objects.count()
+    chosen = {"action": action, "_selected_action": str(a_row(label).pk), "_confirmed": "1", "reason": "x"}
+    answer = reading.post(url_of(label, "changelist"), chosen)
+    assert "What was done" not in answer.text
+    assert snapshot(label) == before
+    assert AuditEvent.objects.count() == events
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_takes_lists_home_on_the_record(label: str, reading: Client) -> None:
+    make_row(1)
+    answer = reading.get(url_of(label, "changelist"), {"_export": "ndjson"})
+    assert b"".join(answer.streaming_content).startswith(b"{")  # type: ignore[attr-defined]
+    event = AuditEvent.objects.latest("pk")
+    assert (event.action, event.actor_label, event.data["list"]) == ("export", "aud", label)
+
+
+def test_front_page_is_the_same(reading: Client, browser: Client) -> None:
+    make_row(1)
+    numbers = [
+        [(question.words, question.count) for question in who.get("/admin/").context["now"].questions]
+        for who in (reading, browser)
+    ]
+    assert numbers[0] == numbers[1]
+
+
+def test_actions_are_named() -> None:
+    assert len(ACTIONS) > 7
+    assert any(isinstance(action, Reasoned) for page in site._registry.values() for action in page.actions or ())
+
+
+def test_settings_of_a_cluster_are_read_without_their_secrets(reading: Client, secretive: str) -> None:
+    settings = {"address": "there", "password": "s3cr3t-sentinel"}
+    cluster = Cluster.objects.create(name="gpu", kind=secretive, settings=settings)
+    page = reading.get(url_of("compute.cluster", "change", cluster.pk)).text
+    assert "there" in page
+    assert "s3cr3t-sentinel" not in page
