@@ -18,6 +18,7 @@ from django.utils.timezone import get_fixed_timezone
 from apps.access.principal import SYSTEM
 from apps.audit import sealing, verification
 from apps.audit.models import AuditEvent, AuditSeal
+from apps.compute.reconcile.loop import Reconciler
 from apps.teams import services as teams
 from apps.teams.models import Team
 from tests.factories import in_threads
@@ -94,6 +95,25 @@ def test_the_canonical_form_stays(db: None) -> None:
         b'{"actor_label":"zo\\u00eb","at":"2026-11-26T09:00:00.000005+00:00","data":"{\\"a\\": 1}","id":7,"txid":9}'
     )
     assert sealing.link(bytes(32), row).hex() == "1bb50b1aa024111d9e5a61a18d0601e7dd60b2f18c5943a0afca03de0a5dd6e2"
+
+
+def test_every_worker_has_a_thread_that_seals(sealed: Cast) -> None:
+    Team.objects.filter(pk=sealed.team.pk).update(name="Other")
+    worker = Reconciler()
+    assert "seal" in {thread.name for thread in worker._threads}
+    worker._stop.set()  # so that it does not wait after its turn
+    worker._seal()
+    worker._end_starters(1.0)
+    assert not sealing.unsealed().exists()
+
+
+def test_the_loop_anchors_once_an_hour(sealed: Cast, tmp_path: Path, settings: Settings) -> None:
+    settings.AUDIT_ANCHOR = str(tmp_path / "anchor")
+    sealer = sealing.Sealer()
+    for _ in range(3):
+        sealer.turn()
+    lines = [json.loads(line) for line in (tmp_path / "anchor").read_text().splitlines()]
+    assert [(line["organization"], line["seq"]) for line in lines] == [(head[0], head[1]) for head in sealing.heads()]
 
 
 def test_the_loop_seals_what_is_new(sealed: Cast) -> None:
