@@ -19,6 +19,8 @@ from apps.accounts.models import User
 
 logger = structlog.get_logger(__name__)
 
+_SESSIONS = "django.contrib.auth.backends.ModelBackend"  # loads everybody's, and keeps disabled people out
+
 
 class Refused(Exception):
     """The person was recognised and yet may not come in. `reason` is for operators; he hears what everybody hears."""
@@ -101,6 +103,7 @@ def _ask(username: str, password: str) -> User | None:
         return user if isinstance(user, User) and user.identity_source == IdentitySource.LOCAL else None
     for provider in asked:
         if password and (user := provider.log_in(name, password)) is not None:
+            user.backend = _SESSIONS  # where Django's own `authenticate` writes it
             return user
     make_password(password)  # as long as a local account would have taken: the answer's time tells nothing
     return None
