@@ -81,7 +81,7 @@ def test_the_link_opens_the_account(cast: Cast) -> None:
         ("newt,nonsense,,,vision,member,", "email: Enter a valid email address."),
         ("ALICE,,,,vision,member,", "username: alice exists, in other letters."),
         ("ivan,,,,vision,member,", "username: ivan is disabled. Enable the account first."),
-        ("svc.vision.x,,,,vision,member,", "username: names that begin with svc. are service accounts'."),
+        ("svc.vision.x,,,,vision,member,", "username: Names that begin with svc. are service accounts'."),
         ("sre,,,,,,auditor", "platform_role: you cannot change your own."),
         ("a b,,,,vision,member,", "username: Enter a valid username."),
         (",,,,vision,member,", "username: This field cannot be blank."),

@@ -15,8 +15,8 @@ from apps.core.errors import DomainError, Invalid
 from apps.teams import people_file
 from apps.teams.models import Membership, Team
 from apps.teams.people_file import Line
-from apps.teams.services.invitations import invite
-from apps.teams.services.members import set_member
+from apps.teams.services.invitations import invite_accounts
+from apps.teams.services.members import place_new_members, set_member
 
 
 @dataclass
@@ -103,8 +103,8 @@ def _about_person(line: Line, known: _Known, by: Any, seen: set[str]) -> Iterabl
     seen.add(line.username.lower())
     role = line.cells.get("platform_role", "")
     if user is None:
-        if line.username.lower().startswith(accounts.SERVICE_PREFIX):
-            line.errors.append(f"username: names that begin with {accounts.SERVICE_PREFIX} are service accounts'.")
+        if sentence := accounts.refused_name(line.username):
+            line.errors.append(f"username: {sentence}")
         return [f"creates {line.username}" + (f" as {role}" if role else "")] if is_first else []
     if user.username != line.username:
         line.errors.append(f"username: {user.username} exists, in other letters.")
@@ -143,27 +143,30 @@ def _firsts(lines: list[Line]) -> list[Line]:
 def _apply(report: ImportReport, by: Any) -> None:
     lines = [planned.line for planned in report.lines]
     known = _look_up(lines)
-    for line in _firsts(lines):
-        with _told_by_line(line):
-            _settle_person(line, known, report, by)
+    new = [line for line in _firsts(lines) if line.username.lower() not in known.people]
+    made = {user.username.lower(): user for user in accounts.open_accounts([_account(line) for line in new], by=by)}
+    paths = invite_accounts(list(made.values()), by=by)
+    report.links = [(user.username, path) for user, path in zip(made.values(), paths, strict=True)]
+    joining = [line for line in lines if line.team and line.username.lower() in made]
+    place_new_members([(known.teams[line.team], made[line.username.lower()], line.role) for line in joining], by=by)
     for line in lines:
-        user = known.people[line.username.lower()]
-        if line.team and known.roles.get((user.pk, line.team)) != line.role:
+        if line.username.lower() not in made:
             with _told_by_line(line):
-                set_member(known.teams[line.team], user, role=line.role, by=by)
+                _change(line, known, by)
 
 
-def _settle_person(line: Line, known: _Known, report: ImportReport, by: Any) -> None:
-    user = known.people.get(line.username.lower())
+def _account(line: Line) -> User:
+    return User(username=line.username, **{name: line.cells.get(name, "") for name in people_file.PERSONAL})
+
+
+def _change(line: Line, known: _Known, by: Any) -> None:
+    """Do what a line says of somebody who exists."""
+    user = known.people[line.username.lower()]
     role = line.cells.get("platform_role", "")
-    if user is None:
-        facts: dict[str, Any] = {name: line.cells.get(name, "") for name in people_file.PERSONAL}
-        user = accounts.create_user(line.username, by=by, **facts)
-        known.people[line.username.lower()] = user
-        _, path = invite([], by=by, email=user.email, for_user=user)
-        report.links.append((user.username, path))
-    elif role and role != user.platform_role:
+    if role and role != user.platform_role:
         accounts.set_platform_role(user, role, by=by, reason="Import from a file")
+    if line.team and known.roles.get((user.pk, line.team)) != line.role:
+        set_member(known.teams[line.team], user, role=line.role, by=by)
 
 
 @contextmanager

@@ -93,6 +93,26 @@ def _make(places: Places, *, by: Any, email: str, life: timedelta, for_user: Use
 
 
 @transaction.atomic
+def invite_accounts(people: Sequence[User], *, by: Any) -> list[str]:
+    """Make a link for each of many new accounts, by which its owner chooses the password; return their paths.
+
+    Admins only. Audited one by one. Raises: NotAllowed.
+    """
+    policy.require_admin(by)
+    values = [tokens.random_token(_KIND) for _ in people]
+    expires_at = timezone.now() + timedelta(hours=settings.INVITATION_HOURS)
+    rows = [
+        Invitation(
+            digest=tokens.digest(value), made_by_id=by.pk, for_user=person, email=person.email, expires_at=expires_at
+        )
+        for value, person in zip(values, people, strict=True)
+    ]
+    for row in Invitation.objects.bulk_create(rows, batch_size=500):
+        audit.record("invite", row, by=by, for_user=str(row.for_user), teams={})
+    return [f"/join/{value}/" for value in values]
+
+
+@transaction.atomic
 def revoke_invitation(invitation: Invitation, *, by: Any, reason: str = "") -> None:
     """End a link that nobody has used. Idempotent. Audited. Raises: NotAllowed, Conflict when it was redeemed."""
     policy.require(by, "revoke", invitation)

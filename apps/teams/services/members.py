@@ -1,5 +1,6 @@
 """Writes on memberships."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -49,6 +50,19 @@ def place_member(
     membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role, "source": source})
     user.groups.add(team.group, team.organization.group)
     return membership
+
+
+def place_new_members(places: Sequence[tuple[Team, User, str]], *, by: Any) -> None:
+    """Put people who are in no team yet into teams, many at once; the caller judges. Audited one by one."""
+    Membership.objects.bulk_create(
+        (Membership(team=team, user=user, role=role) for team, user, role in places), batch_size=500
+    )
+    belonging: Any = User.groups.through
+    groups = {(user.pk, group) for team, user, _ in places for group in (team.group_id, team.organization.group_id)}
+    rows = [belonging(user_id=user, group_id=group) for user, group in sorted(groups)]
+    belonging.objects.bulk_create(rows, batch_size=1000)
+    for team, user, role in places:
+        audit.record("set_member", team, by=by, user=user.username, role=str(role), before="")
 
 
 def _require_fit(team: Team, user: User, role: str, by: Any) -> None:
