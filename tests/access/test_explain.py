@@ -39,4 +39,4 @@ def test_the_best_path_is_the_role(everything: Cast, model: Any) -> None:
 def test_the_test_sees_a_path_that_is_not_told(everything: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted fault."""
     monkeypatch.setattr(grants, "held_on", lambda _row, _principal: [])
-    assert disagreements(everything.again("dana"), list(Run.objects.order_by("pk")[::4])) != []
+    assert disagreements(everything.again("dana"), list(Run.objects.order_by("pk")[1::8])) != []
