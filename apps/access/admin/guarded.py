@@ -1,6 +1,6 @@
 """What guarded model admins share: the stock Django admin, judged by the one policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -171,6 +171,25 @@ class GuardedAdmin(ListTools, ModelAdmin):
     @override
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         return None
+
+    def report(self, request: HttpRequest, done: int, words: str, failures: list[str]) -> None:
+        """Tell the operator what an action did, and each refusal in its own words."""
+        if done:
+            messages.success(request, f"{done} {words}.")
+        for failure in failures:
+            messages.error(request, failure)
+
+    def each(self, rows: Iterable[Any], work: Callable[[Any], object]) -> tuple[int, list[str]]:
+        """Apply the service call `work` to each row; collect refusals instead of stopping at the first."""
+        done, failures = 0, []
+        for row in rows:
+            try:
+                work(row)
+            except DomainError as error:
+                failures.append(f"{row}: {error.detail}")
+            else:
+                done += 1
+        return done, failures
 
 
 class RecordAdmin(GuardedAdmin):

@@ -77,10 +77,10 @@ class Reasoned:
             return HttpResponseRedirect(request.get_full_path())
         form = ReasonForm(request.POST if "_confirmed" in request.POST else None)
         if not form.is_valid():
-            return self.ask(page, request, rows, form)
-        return self.perform(page, request, rows, form.cleaned_data["reason"])
+            return self._ask(page, request, rows, form)
+        return self._carry_out(page, request, rows, form.cleaned_data["reason"])
 
-    def perform(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
         """Do it, row by row: what one row refuses does not keep the others."""
         outcomes = [self._try(row, request.user, reason) for row in rows]
         done = [outcome for outcome in outcomes if outcome.verdict != "refused"]
@@ -97,7 +97,7 @@ class Reasoned:
         """Say what would become of each row, by the very service, in transactions that are rolled back."""
         return [self._try(row, request.user, "preview", is_rehearsal=True) for row in rows]
 
-    def ask(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
+    def _ask(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
         outcomes = self.foresee(request, rows)
         willing = [outcome for outcome in outcomes if outcome.verdict == "done"]
         return self._page(page, request, {"rows": rows, "outcomes": outcomes, "willing": len(willing), "form": form})
@@ -133,7 +133,7 @@ class ShownOnce(Reasoned):
     """An action whose results are secrets: they stand in its answer, this once, and are kept nowhere."""
 
     @override
-    def perform(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
         results: dict[str, str] = {}
 
         def step(row: Any) -> None:

@@ -81,7 +81,7 @@ class SeeAs(Reasoned):
     most = 1
 
     @override
-    def perform(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
         try:
             until = services.begin_seeing(rows[0], by=request.user, reason=reason)
         except DomainError as error:
