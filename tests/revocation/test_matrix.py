@@ -6,7 +6,6 @@ process does. What he keeps goes on, and so does all that his neighbour has.
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -174,11 +173,9 @@ def test_removed_access_stops(
     platform: Platform,
     operator: Operator,
     experiments: dict[str, str],
-    record_property: Callable[[str, object], None],
 ) -> None:
     ending, going_on, removed_at = lose(loss, platform, operator, experiments[loss.visibility])
     took = {name: round(_last_moment(way) - removed_at, 2) for name, way in ending.items()}
-    record_property("seconds", took)
     refusals = {name: way.refusal for name, way in ending.items()}
     assert refusals == {name: expected(loss, way) for name, way in ending.items()}
     bounds = {name: ASKED_SECONDS if isinstance(way, Asked) else OPEN_SECONDS for name, way in ending.items()}
