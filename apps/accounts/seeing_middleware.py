@@ -20,7 +20,7 @@ from apps.core.errors import DomainError, NotAllowed
 STOP = "seeing-stop"
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 # SECURITY: what unlocks or is a person's own, in the names of routes: pages that come later are covered as well.
-PERSONAL = re.compile(r"token|credential|session|password|totp|factor|secret|elevat|invit")
+PERSONAL = re.compile(r"token|account|credential|session|password|totp|factor|secret|elevat|invit")
 _OVER = "You see the platform with your own eyes again: the time was up."
 
 

@@ -46,7 +46,8 @@ def _by_status(request: HttpRequest, response: HttpResponse) -> Denial | None:
     user: Any = getattr(request, "user", None)
     is_somebody = bool(getattr(user, "is_authenticated", False))
     status, action = response.status_code, _route(request)
-    if _is_sent_away_from_the_admin(request, response) and is_somebody:
+    # An admin who does not act as one is only asked to.
+    if _is_sent_away_from_the_admin(request, response) and is_somebody and not getattr(user, "platform_role", ""):
         status, action = 403, "enter_admin"
     # Whoever only was not logged in is no denied attempt; whoever showed a credential that is none is.
     is_attempt = {401: "Authorization" in request.headers, 404: is_somebody and bool(_named(request))}

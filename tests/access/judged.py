@@ -15,10 +15,12 @@ from apps.access.decision import Role
 from apps.access.models import SavedFilter
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import ApiToken, User
+from apps.accounts.models import ApiToken, Registration, User
 from apps.compute.reconcile.turn import run_turn
 from apps.core.ids import new_id
 from apps.credentials.models import Credential, CredentialUse
+from apps.directory import services as directory
+from apps.directory.models import DirectoryRule
 from apps.experiments.models import CodeUpload
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
@@ -31,7 +33,7 @@ from apps.tracking.models import (
     RunGroupGrant,
     RunUserGrant,
 )
-from tests.people import NAMES, Cast, submit
+from tests.people import NAMES, Cast, browser_of, submit
 
 _TOKENS: dict[str, dict[str, Any]] = {
     "all": {"scopes": ["all"]},
@@ -68,9 +70,21 @@ def make_objects(cast: Cast) -> None:
         SavedFilter.objects.create(
             owner=cast.people[name], label="compute.cluster", name="f", query="q=x", is_shared=shared
         )
+    _make_ways_in(cast)
     for name in ("alice", "bob", "sre"):
         accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
+
+
+def _make_ways_in(cast: Cast) -> None:
+    """Make what people come in by, and the rules of a directory."""
+    Registration.objects.create(username="newt")
+    teams.invite([(cast.team, "member")], by=cast.mia)
+    teams.invite([(cast.other_team, "member")], by=SYSTEM)
+    for name in ("alice", "sre"):
+        browser_of(cast.people[name])
+    directory.save_rule(DirectoryRule(source="ldap", group="g", team=cast.team, role="member"), by=SYSTEM)
+    directory.sync(by=SYSTEM)
 
 
 def _make_requests(cast: Cast) -> None:

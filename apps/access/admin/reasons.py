@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from typing_extensions import override
 
+from apps.audit import denials
 from apps.audit.models import AuditEvent
 from apps.core.errors import DomainError
 from apps.core.middleware import current_request
@@ -95,7 +96,8 @@ class Reasoned:
 
     def foresee(self, request: HttpRequest, rows: Iterable[Any]) -> list[Outcome]:
         """Say what would become of each row, by the very service, in transactions that are rolled back."""
-        return [self._try(row, request.user, "preview", is_rehearsal=True) for row in rows]
+        with denials.collecting():  # what only would be refused was not attempted
+            return [self._try(row, request.user, "preview", is_rehearsal=True) for row in rows]
 
     def _ask(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
         outcomes = self.foresee(request, rows)
