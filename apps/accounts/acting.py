@@ -48,6 +48,7 @@ def person(pk: int, *, token: UUID | None = None, session: UUID | None = None) -
         return None
     bearer: User = held.user
     bearer.token = held
+    bearer.is_active = True  # SECURITY: as in `authenticate_token`, only in this object and behind this token
     return bearer
 
 
