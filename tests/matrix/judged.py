@@ -8,7 +8,7 @@ from apps.tracking.models import Artifact, Run
 from tests.matrix.table import Row
 from tests.matrix.world import ROLES
 
-PEOPLE = ("alice", "bob", "charlie", "dana", "mia", "olaf", "sre", "aud")
+PEOPLE = ("alice", "bob", "charlie", "dana", "mia", "olaf", "tom", "vera", "gus", "sre", "aud")
 OUTSIDE = ("anonymous", "ivan")
 TOKENS = ("reader", "job", "stray")  # alice, reading only; the ended experiment's own; another run's
 OF_A_RUN = (Experiment, Run, Artifact)

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F
 
+from apps.access import grants
 from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
@@ -54,8 +55,17 @@ ROLES: dict[str, dict[str, Role]] = {
     "asked": {"alice": VIEWER, "bob": NONE, "charlie": MANAGER, "dana": NONE, "mia": NONE, "olaf": NONE},
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
+# Beside the cast: tom is a member of the team, vera was given the role viewer, gus' team in another organization the role
+# manager. With alice, bob, mia, dana, olaf and charlie these are the nine relations one can have to an object.
+_TOM = dict.fromkeys(["ended", "waiting", "organization", "public", "project", "credential", "team"], EDITOR)
+_MORE: dict[str, dict[str, Role]] = {
+    "tom": {**_TOM, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
+    "vera": {"ended": VIEWER, "waiting": VIEWER, "public": VIEWER, "cluster": VIEWER},
+    "gus": {"ended": MANAGER, "waiting": MANAGER, "public": VIEWER, "cluster": VIEWER, "request": MANAGER},
+}
 EXPERIMENTS = ("ended", "waiting", "private", "organization", "public")
-for _roles in ROLES.values():
+for _line, _roles in ROLES.items():
+    _roles.update({name: held.get(_line, NONE) for name, held in _MORE.items()})
     _roles["sre"] = MANAGER
     _roles["aud"] = VIEWER
 
@@ -107,8 +117,11 @@ def make_world() -> World:
     other = {
         name: people.submit(alice, **{**team, "visibility": name}) for name in ("private", "organization", "public")
     }
+    _add_people(cast)
     for experiment in (ended, waiting):
         people.share(experiment, cast.dana)
+        people.share(experiment, cast.vera, VIEWER)
+        grants.grant(cast.gus.groups.get(name="team:far"), experiment.run, MANAGER)
     _end(ended)
     artifact = _record(ended)
     token, _ = accounts.issue_token(alice, by=alice, name=f"token {SECRET}")
@@ -129,6 +142,15 @@ def make_world() -> World:
         request=request, asked=asked, artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot,
         invitation=invitation, registration=registration, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
+
+
+def _add_people(cast: people.Cast) -> None:
+    abroad = teams.create_organization(slug="abroad", name="Abroad", by=SYSTEM)
+    far = teams.create_team(abroad, slug="far", name="Far", by=SYSTEM)
+    for name in _MORE:
+        cast.people[name] = accounts.create_user(name, by=SYSTEM, password=people.PASSWORD)
+    teams.set_member(cast.team, cast.tom, role="member", by=SYSTEM)
+    teams.set_member(far, cast.gus, role="viewer", by=SYSTEM)
 
 
 def _end(experiment: Experiment) -> None:
