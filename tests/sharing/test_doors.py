@@ -169,6 +169,26 @@ def test_requests_are_listed_to_the_right_people(cast: Cast, project: Project, a
     assert again.status_code == 409
 
 
+def test_shared_with_me_is_what_others_shared(cast: Cast, stage: Stage, as_: As) -> None:
+    """Not what the team, the visibility or oneself gives; and never what one may not see."""
+    given, through, public, ended = (submit(cast.alice, name=name, team="vision") for name in "abcd")
+    own = submit(cast.charlie, name="own")
+    sharing.share(given, cast.charlie, "viewer", by=cast.alice)
+    sharing.share(through, cast.other_team.group, "viewer", by=cast.alice)
+    sharing.set_visibility(public, "public", by=cast.alice)
+    sharing.share(ended, cast.charlie, "viewer", by=cast.alice)
+    sharing.unshare(ended, cast.charlie, by=cast.alice)
+    assert own.pk
+    for name, seen in (("charlie", [given]), ("olaf", [through]), ("bob", []), ("alice", [])):
+        for url in ("/api/v2/experiments/", "/api/v2/runs/"):
+            found = as_(name).get(f"{url}?shared=true").json()["results"]
+            assert [one["id"] for one in found] == [str(one.pk) for one in seen], (name, url)
+        page_ids = browser_of(cast.people[name]).get("/experiments/?shared=1").text
+        assert [str(one.pk) in page_ids for one in (given, through, public)] == [
+            one in seen for one in (given, through, public)
+        ]
+
+
 def test_a_repeated_grant_is_answered_again(cast: Cast, project: Project, as_: As) -> None:
     asked = sharing.request_access("project", project.pk, by=cast.again("charlie"))
     mia = as_("mia")
