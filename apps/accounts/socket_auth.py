@@ -31,7 +31,7 @@ class SocketAuth:
         headers = dict(scope["headers"])
         ip = address_of((scope.get("client") or (None,))[0])
         agent = agent_of(headers.get(b"user-agent", b"").decode("latin-1"))
-        current_request.set(RequestContext(str(new_id()), ip, "websocket", agent))
+        current_request.set(RequestContext(str(new_id()), ip, "websocket", user_agent=agent))
         structlog.contextvars.bind_contextvars(request_id=current_request.get().request_id)
         scope["user"] = await _user(scope, headers)
         scope["anew"] = anew

@@ -61,7 +61,7 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = request_id_of(request.headers.get("X-Request-ID", ""))
         ip, agent = address_of(request.META.get("REMOTE_ADDR")), agent_of(request.headers.get("User-Agent", ""))
-        context = RequestContext(request_id, ip, _origin(request.path), agent)
+        context = RequestContext(request_id, ip, _origin(request.path), user_agent=agent)
         token = current_request.set(context)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:

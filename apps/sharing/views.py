@@ -198,7 +198,7 @@ def share_page(view: GuardedView, kind: str, found: Any, status: int = 200, **fi
     """Show the dialog's content: alone to htmx, which swaps it in whatever the status, else as a page."""
     request, row = view.request, policy.owned(found)
     held = policy.role_of(view.user, found)
-    may_share = policy.can(view.user, kinds.SHARE, found)
+    may_share = policy.can(policy.in_person(view.user), kinds.SHARE, found)
     holders = services.who_has_access(found, by=view.user)
     context = {
         "found": found,

@@ -28,8 +28,16 @@ from tests.people import PASSWORD, Cast, browser_of, submit
 # remembered requests. Everything else holds him.
 GOES_WITH_HIM = {
     "access.IdempotencyRecord.user",
+    "access.SavedFilter.owner",
     "accounts.ApiToken.user",
+    "accounts.RecoveryCode.user",
+    "accounts.ResetLink.user",
+    "accounts.SecondFactor.user",
+    "accounts.UserSession.user",
     "accounts.User_groups.user",
+    "directory.DirectoryPerson.user",
+    "sharing.AccessRequest.by",
+    "sharing.UnknownName.by",
     "accounts.User_user_permissions.user",
     "admin.LogEntry.user",  # Django's own; never written here
     "guardian.UserObjectPermission.user",  # the generic table, which is not used

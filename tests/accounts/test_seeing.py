@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.access.principal import SYSTEM
 from apps.accounts import seeing, services
-from apps.accounts.models import User
+from apps.accounts.models import User, UserSession
 from apps.accounts.services.seeing import LONGEST
 from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict, Invalid, NotAllowed
@@ -145,9 +145,8 @@ def demote(cast: Cast, _browser: Client) -> None:
 
 
 def rest(_cast: Cast, browser: Client) -> None:
-    session = browser.session
-    session["elevated_until"] = timezone.now().timestamp() - 1
-    session.save()
+    assert browser.session.row is not None
+    UserSession.objects.filter(pk=browser.session.row.pk).update(elevated_until=timezone.now())
 
 
 ENDINGS = {

@@ -133,7 +133,8 @@ def test_an_event_says_all_of_it(trail: Cast) -> None:
         "id": event.pk, "at": event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "organization": "acme", "actor": "mia",
         "on_behalf_of": "", "token_id": str(event.token_id) if event.token_id else None, "origin": "api", "ip": "10.0.0.7",
         "request_id": "request-7", "action": "set_member", "object_type": "teams.team", "object_id": str(trail.team.pk),
-        "object_label": "Vision", "outcome": "ok", "reason": "", "data": {"user": "charlie", "role": "viewer"},
+        "object_label": "Vision", "outcome": "ok", "reason": "",
+        "data": {"user": "charlie", "role": "viewer", "before": "", "source": "hand"},
         "txid": event.txid,
     }  # fmt: skip
 
@@ -291,7 +292,7 @@ def test_a_team_tells_its_own_history(committed: None) -> None:
     assert (intent["actor"], intent["action"], intent["details"]) == (
         "mia",
         "set_member",
-        {"user": "bob", "role": "member"},
+        {"user": "bob", "role": "member", "source": "hand"},
     )
     assert intent["changes"] == [
         {"table": "teams_membership", "action": "update", "before": {"role": "viewer"}, "after": {"role": "member"}}

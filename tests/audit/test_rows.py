@@ -27,6 +27,9 @@ from tests.people import Cast, fake_cluster, submit
 
 SECRET = "sesame-74b1"
 WATCHED = {
+    "accounts_recoverycode", "accounts_registration", "accounts_resetlink", "accounts_secondfactor",
+    "credentials_credential", "credentials_credentialgroupgrant", "credentials_credentialusergrant",
+    "credentials_datakey", "credentials_secretvalue", "directory_directoryrule", "teams_invitation",
     "accounts_apitoken", "accounts_user", "accounts_user_groups", "accounts_user_user_permissions", "auth_group",
     "auth_group_permissions", "compute_cluster", "quotas_quotalimit", "quotas_quotanode", "teams_membership",
     "teams_organization", "teams_team", "tracking_project", "tracking_projectgroupgrant", "tracking_projectusergrant",

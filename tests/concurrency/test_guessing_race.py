@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.accounts import services
+from apps.accounts import providers, services
 from apps.accounts.models import LoginFailure, User
 from apps.accounts.services import logins
 from apps.core.errors import NotAuthenticated, Throttled
@@ -22,13 +22,13 @@ LIMIT = 10
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was really compared with the stored password."""
     seen: list[str] = []
-    whose: Callable[[str, str], User | None] = logins._whose
+    judge: Callable[[str, str], tuple[User | None, str]] = providers.judge
 
-    def record(username: str, password: str) -> User | None:
+    def record(username: str, password: str) -> tuple[User | None, str]:
         seen.append(password)
-        return whose(username, password)
+        return judge(username, password)
 
-    monkeypatch.setattr(logins, "_whose", record)
+    monkeypatch.setattr(providers, "judge", record)
     return seen
 
 
@@ -54,12 +54,12 @@ def test_without_counting_first_more_are_judged(cast: Cast, judged: list[str], m
     """The control: count, judge, and only then write down."""
 
     @contextmanager
-    def counted_last(username: str) -> Iterator[None]:
+    def counted_last(username: str) -> Iterator[LoginFailure]:
         if LoginFailure.objects.filter(username=username).count() >= LIMIT:
             msg = "Too many."
             raise Throttled(msg, retry_after=300)
         try:
-            yield
+            yield LoginFailure()
         except NotAuthenticated:
             LoginFailure.objects.create(username=username)
             raise

@@ -53,7 +53,7 @@ def _without_object(row: Row) -> dict[str, int]:
 
 
 def _is_own_account(row: Row) -> bool:
-    return row.scope.startswith("apitoken:")
+    return row.scope.partition(":")[0] in {"apitoken", "user"}
 
 
 def _by_role(row: Row, name: str) -> int:
