@@ -94,11 +94,6 @@ class User(AbstractUser):
         return "Auditors change nothing." if self.is_auditor else ""
 
     @property
-    def on_behalf_of(self) -> str:
-        """As whom `seen_by` looks on, for the audit trail."""
-        return "" if self.seen_by is None else f"seen as {self.username}"
-
-    @property
     def _is_elevated(self) -> bool:
         if self.token is not None:
             return ADMIN_SCOPE in self.token.scopes and not self.token.bound_to

@@ -42,7 +42,7 @@ def record(action: str, obj: Model, *, by: Any, reason: str = "", **data: Any) -
         "object_id": str(obj.pk),
         "object_label": str(obj)[:200],
         "reason": reason,
-        "data": orjson.dumps(data).decode(),
+        "data": orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS).decode(),
     }
     with connection.cursor() as cursor:  # every submission waits for it: without the ORM it takes a third of the time
         cursor.execute(_INSERT, row)

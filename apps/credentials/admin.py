@@ -1,11 +1,13 @@
 """Credentials for operators: stored, replaced and revoked here; their values are written and never shown."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import Model, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
@@ -13,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, LatestInline, Reasoned
+from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, question_filter
 from apps.access.admin.display import chip, lines, owner_of, related, time_of
 from apps.access.admin.filters import is_null, one_of
 from apps.core.errors import Invalid
@@ -31,6 +33,19 @@ else:
 _EDITED = ("name", "description", "visibility", "expires_at")
 _KINDS = one_of("kind", list(Kind.choices))
 _DELETED = is_null("archived_at", yes="In use", no="Deleted", title="archive")
+_WEEK, _LONG = timedelta(days=7), timedelta(days=365)
+_QUESTIONS = question_filter(
+    Credential,
+    [
+        Question("expired", "Expired", lambda rows: rows.live().filter(expires_at__lte=Now())),
+        Question(
+            "ending", "Ends within 7 days", lambda rows: rows.live().filter(expires_at__range=(Now(), Now() + _WEEK))
+        ),
+        Question("unused", "Never used", lambda rows: rows.live().filter(last_used_at=None)),
+        Question("old", "Not replaced for a year", lambda rows: rows.live().filter(replaced_at__lt=Now() - _LONG)),
+        Question("gone", "Its owner is disabled", lambda rows: rows.live().filter(owner__is_active=False)),
+    ],
+)
 
 
 class CredentialForm(ModelForm):
@@ -73,7 +88,7 @@ class CredentialAdmin(GuardedAdmin):
     can_add = True
     can_change = True
     list_display = ("name", "kind_shown", "state", "whose", "fingerprint", "version", "replaced", "used", "expires")
-    list_filter = (_KINDS, _DELETED, "visibility")
+    list_filter = (_QUESTIONS, _KINDS, _DELETED, "visibility")
     search_fields = ("name", "description", "owner__username", "team__name")
     ordering = ("-pk",)
     autocomplete_fields = ("owner", "team")

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned
+from apps.access.admin import GuardedAdmin, Question, Reasoned, question_filter
 from apps.access.admin.display import NOTHING, chip, duration, lines, time_of
 from apps.access.admin.filters import one_of
 from apps.core.errors import DomainError
@@ -26,6 +26,27 @@ else:
 _LOOKS = {Outcome.DONE: "ok", Outcome.HELD: "late", Outcome.FAILED: "down"}
 
 
+_RULES = question_filter(
+    DirectoryRule,
+    [
+        Question("platform", "Gives a role on the platform", lambda rows: rows.exclude(platform_role="")),
+        Question("off", "Switched off", lambda rows: rows.filter(enabled=False)),
+        Question(
+            "archived",
+            "Leads into an archived team",
+            lambda rows: rows.filter(enabled=True, team__archived_at__isnull=False),
+        ),
+    ],
+)
+_SYNCS = question_filter(
+    DirectorySync,
+    [
+        Question("bad", "Failed or held back", lambda rows: rows.exclude(outcome=Outcome.DONE)),
+        Question("changed", "Changed something", lambda rows: rows.filter(outcome=Outcome.DONE).exclude(changes=[])),
+    ],
+)
+
+
 @admin.register(DirectoryRule)
 class DirectoryRuleAdmin(GuardedAdmin):
     """Which group gives what. A change counts from the next sync on: look at the dry run first."""
@@ -34,7 +55,7 @@ class DirectoryRuleAdmin(GuardedAdmin):
     can_change = True
     policy_change = "manage"
     list_display = ("group", "source", "gives_shown", "order", "state")
-    list_filter = (one_of("source", DIRECTORIES, title="directory"), "enabled")
+    list_filter = (_RULES, one_of("source", DIRECTORIES, title="directory"), "enabled")
     list_select_related = ("team",)
     search_fields = ("group", "team__name", "team__slug")
     ordering = ("order", "id")
@@ -87,7 +108,7 @@ class DirectorySyncAdmin(GuardedAdmin):
     add_form_template = "admin/directory/dry_run.html"
     change_list_template = "admin/directory/sync_list.html"
     list_display = ("started", "outcome_shown", "asked_by", "took", "counts_shown", "message_short")
-    list_filter = (one_of("outcome", [(one.value, str(one.label)) for one in Outcome]),)
+    list_filter = (_SYNCS, one_of("outcome", [(one.value, str(one.label)) for one in Outcome]))
     ordering = ("-id",)
     fields = ("started", "took", "outcome_shown", "asked_by", "counts_shown", "message", "changes_shown")
     started = time_of("started_at", "started")

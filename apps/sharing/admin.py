@@ -1,10 +1,12 @@
 """Requests for access, and the page that says why somebody can see an object, or why not."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -12,7 +14,7 @@ from django.urls import URLPattern, path
 from typing_extensions import override
 
 from apps.access import policy
-from apps.access.admin import GuardedAdmin, Reasoned
+from apps.access.admin import GuardedAdmin, Question, Reasoned, question_filter
 from apps.access.admin.display import related, time_of
 from apps.access.admin.guarded import is_operator, may_operate
 from apps.access.choices import Visibility
@@ -53,12 +55,22 @@ def _is_open(request: AccessRequest) -> bool:
     return request.state == RequestState.OPEN
 
 
+_WEEK = timedelta(days=7)
+_REQUESTS = question_filter(
+    AccessRequest,
+    [
+        Question("open", "Open", lambda rows: rows.open(), "access requests open", "busy"),
+        Question("long", "Open for more than 7 days", lambda rows: rows.open().filter(created_at__lt=Now() - _WEEK)),
+    ],
+)
+
+
 @admin.register(AccessRequest)
 class AccessRequestAdmin(GuardedAdmin):
     """Decided by those who manage the object; an operator steps in by the same service."""
 
     list_display = ("__str__", "who", "role", "state", "asked", "decided")
-    list_filter = ("state", "kind", "role")
+    list_filter = (_REQUESTS, "state", "kind", "role")
     list_select_related = ("by", "decided_by")
     search_fields = ("by__username", "=object_id", "message")
     ordering = ("-id",)

@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, QuerySet
+from django.db.models.functions import Now
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -301,6 +302,22 @@ class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is 
         fields = ("email",)
 
 
+_DAY = timedelta(days=1)
+_INVITATIONS = question_filter(
+    Invitation,
+    [
+        Question("pending", "Not redeemed yet", lambda rows: rows.pending()),
+        Question("ending", "Ends within a day", lambda rows: rows.pending().filter(expires_at__lt=Now() + _DAY)),
+        Question(
+            "expired",
+            "Expired without being redeemed",
+            lambda rows: rows.filter(redeemed_at=None, revoked_at=None, expires_at__lte=Now()),
+        ),
+        Question("redeemed", "Redeemed", lambda rows: rows.filter(redeemed_at__isnull=False)),
+    ],
+)
+
+
 @admin.register(Invitation)
 class InvitationAdmin(GuardedAdmin):
     """Links by which people join: who made them, where they lead, what became of them. A new one is shown once."""
@@ -309,10 +326,7 @@ class InvitationAdmin(GuardedAdmin):
     form = InvitationForm
     list_display = ("recipient", "state_shown", "into", "made_by_shown", "created", "expires", "redeemed_by_shown")
     list_select_related = ("made_by", "for_user", "redeemed_by")
-    list_filter = (
-        ("redeemed_at", admin.EmptyFieldListFilter),
-        ("revoked_at", admin.EmptyFieldListFilter),
-    )
+    list_filter = (_INVITATIONS, ("revoked_at", admin.EmptyFieldListFilter))
     search_fields = ("email", "made_by__username", "for_user__username", "redeemed_by__username")
     ordering = ("-created_at",)
     made_by_shown = related("made_by", "made by")

@@ -70,14 +70,14 @@ def test_a_taken_name_is_refused_in_whatever_case(browser: Client, alice: User, 
     assert alice.username == "alice"
 
 
-@pytest.mark.parametrize("question", ["people", "service", "disabled", "nowhere"])
+@pytest.mark.parametrize("question", ["people", "services", "disabled", "alone"])
 def test_people_are_found_by_questions(question: str, browser: Client, alice: User, sre: User, team: Team) -> None:
     teams.set_member(team, sre, role="member", by=SYSTEM)
     teams.create_service_account(team, name="ci", by=SYSTEM)
     gone = accounts.create_user("gone", by=SYSTEM)
     accounts.disable_user(gone, by=SYSTEM, reason="x")
     expected = {
-        "people": {"alice", "sre", "gone"}, "service": {"svc.vision.ci"}, "disabled": {"gone"}, "nowhere": {"alice"},
+        "people": {"alice", "sre", "gone"}, "services": {"svc.vision.ci"}, "disabled": {"gone"}, "alone": {"alice"},
     }  # fmt: skip
     page = browser.get(url_of("accounts.user", "changelist"), {"question": question}).text
     names = {name for name in ("alice", "sre", "gone", "svc.vision.ci") if f">{name}</a></th>" in page}

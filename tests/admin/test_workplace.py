@@ -19,7 +19,7 @@ from apps.access.admin.exports import harmless
 from apps.access.models import SavedFilter
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import ApiToken, LoginFailure, User
+from apps.accounts.models import ApiToken, LoginFailure, Registration, User
 from apps.audit.models import AuditEvent
 from apps.compute.models import Attempt, Cluster, Loop, Workload, WorkloadEvent
 from apps.experiments.models import CodeUpload
@@ -82,6 +82,7 @@ def trouble(sre: User) -> None:
     for number in range(5):
         LoginFailure.objects.create(username=f"name-{number}", ip="203.0.113.9")
     LoginFailure.objects.create(username="root", ip="203.0.113.9", at=timezone.now() - 2 * timedelta(hours=1))
+    Registration.objects.create(username="newt")
     Loop.objects.create(name="sweep", ran_at=timezone.now() - DAY, lease_until=timezone.now() - DAY)
     Loop.objects.filter(name="loop-1").update(lease_until=timezone.now() + DAY)
 
@@ -111,6 +112,7 @@ def test_the_numbers_count_what_they_say(trouble: None, browser: Client) -> None
     assert found == {
         "stuck over 15 minutes": 1, "finished badly today": 1, "wait for quota": 1, "clusters need a look": 2,
         "loops late": 2, "over 90 % of quota": 1, "failed logins this hour": 13, "failed logins by guessing": 11,
+        "waiting for approval": 1, "access requests open": 2,
     }  # fmt: skip
     assert today == AuditEvent.objects.count() > 10
     assert [(line.what, line.detail, line.count) for line in now.waiting] == [
@@ -165,7 +167,7 @@ def test_questions_about_people(browser: Client, sre: User, auditor: User, alice
     accounts.disable_user(gone, by=SYSTEM, reason="x")
     found = {key: listed(browser, "accounts.user", question=key) for key in _keys_of("accounts.user")}
     assert found == {
-        "never": keys(alice, auditor), "away": keys(away), "alone": keys(alice, auditor, away, sre), "admins": keys(sre),
+        "people": keys(sre, auditor, alice, seen, away, gone), "never": keys(alice, auditor), "away": keys(away), "alone": keys(alice, auditor, away, sre), "admins": keys(sre),
         "auditors": keys(auditor), "services": keys(robot), "disabled": keys(gone),
     }  # fmt: skip
 
@@ -188,12 +190,12 @@ def test_questions_about_tokens(browser: Client, sre: User, alice: User) -> None
     made["admin"] = accounts.issue_token(sre, by=SYSTEM, name="a", scopes=["admin"], expires_in=30 * DAY)[0]
     ApiToken.objects.filter(name="over").update(expires_at=now - DAY)
     ApiToken.objects.filter(name__in=["forever", "ending", "a"]).update(last_used_at=now)
-    ApiToken.objects.filter(name="stale").update(last_used_at=now - 91 * DAY)
+    ApiToken.objects.filter(name="stale").update(created_at=now - 92 * DAY, last_used_at=now - 91 * DAY)
     found = {key: listed(browser, "accounts.apitoken", question=key) for key in _keys_of("accounts.apitoken")}
     live = {name: token for name, token in made.items() if name != "over"}
     assert found == {
         "live": keys(*live.values()), "forever": keys(made["forever"]), "unused": keys(made["new"]),
-        "stale": keys(made["stale"]), "ending": keys(made["ending"]), "admin": keys(made["admin"]),
+        "forgotten": keys(made["stale"]), "service": set(), "everywhere": keys(*live.values()), "ending": keys(made["ending"]), "admin": keys(made["admin"]),
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from apps.audit.models import AuditEvent
 from apps.credentials import crypto
 from apps.credentials.models import Credential, SecretValue
 from tests.credentials.conftest import CANARY
-from tests.people import Cast
+from tests.people import Cast, browser_of
 from tests.portal.reading import text_of
 
 Make = Callable[..., Credential]
@@ -18,9 +18,7 @@ NO_USES = {"uses-TOTAL_FORMS": "0", "uses-INITIAL_FORMS": "0"}
 
 @pytest.fixture
 def sre(cast: Cast) -> Client:
-    client = Client()
-    client.force_login(cast.sre)
-    return client
+    return browser_of(cast.sre)
 
 
 def _value(credential: Credential) -> bytes:

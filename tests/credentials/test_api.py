@@ -79,7 +79,7 @@ def test_lists_are_narrowed(cast: Cast, alice: Caller, token: Make) -> None:
     grants.grant(cast.bob, made, Role.EDITOR)
     grants.grant(cast.bob, private, Role.VIEWER)
     assert (_names(bob("get")), _names(bob("get", "?usable=true"))) == (["three", "two", "one"], ["two"])
-    sre = Caller(cast.sre)
+    sre = Caller(cast.sre, scopes=["admin"])
     assert (len(_names(sre("get"))), _names(sre("get", "?usable=true"))) == (3, [])
     assert alice("get", "?kind=nothing").status_code == 400
 

@@ -18,7 +18,7 @@ from apps.compute.contract import WorkloadSpec
 from apps.credentials.models import Credential, SecretValue
 from tests import searching
 from tests.factories import Stage
-from tests.people import Cast
+from tests.people import Cast, browser_of
 from tests.searching import database, monitored
 
 # One per door and outcome, so that a find says where it came from.
@@ -57,15 +57,13 @@ class Planter:
         return response.json() if response.content else None
 
     def page(self, person: str, path: str, data: dict[str, Any]) -> None:
-        client = Client()
-        client.force_login(self.cast.people[person])
+        client = browser_of(self.cast.people[person])
         self._keep(client.post(path, data))
         self._keep(client.get(path))
         self._keep(client.get("/credentials/"))
 
     def look(self, person: str, *paths: str) -> None:
-        client = Client()
-        client.force_login(self.cast.people[person])
+        client = browser_of(self.cast.people[person])
         for path in paths:
             self._keep(client.get(path))
 

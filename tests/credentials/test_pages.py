@@ -13,16 +13,14 @@ from apps.credentials.models import Credential, SecretValue
 from apps.experiments.models import Experiment
 from tests.credentials.conftest import CANARY
 from tests.factories import Stage
-from tests.people import Cast, fake_cluster
+from tests.people import Cast, browser_of, fake_cluster
 from tests.portal.reading import text_of
 
 Make = Callable[..., Credential]
 
 
 def _as(user: Any) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
+    return browser_of(user)
 
 
 def test_a_credential_is_stored_by_its_form(cast: Cast) -> None:

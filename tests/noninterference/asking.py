@@ -40,7 +40,7 @@ def answers(tenant: Tenant, strangers: list[UUID]) -> dict[Key, Answer]:
     found: dict[Key, Answer] = {}
     for reader in READERS:
         user = tenant.people[reader]
-        for door, client in (("session", browser_of(user)), ("token", script_of(user))):
+        for door, client in (("session", _browser(user)), ("token", script_of(user))):
             for route in readable():
                 if door == "session" or route.door == "api":
                     found |= {
@@ -58,6 +58,20 @@ def script_of(user: User) -> Client:
 
 
 _bearers: dict[User, str] = {}
+_browsers: dict[User, Client] = {}
+
+
+def forget() -> None:
+    """Begin anew: the people of an earlier test are gone."""
+    _bearers.clear()
+    _browsers.clear()
+
+
+def _browser(user: User) -> Client:
+    """Return a browser of `user`: always the same, since a new session would be something new to be read."""
+    if user not in _browsers:
+        _browsers[user] = browser_of(user)
+    return _browsers[user]
 
 
 def bearer(user: User) -> str:

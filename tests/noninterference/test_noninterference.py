@@ -21,7 +21,7 @@ __all__ = ["committed", "stage"]
 @pytest.fixture
 def mine(committed: None, stage: Stage) -> Iterator[Tenant]:
     stage.plan(duration=None)
-    asking._bearers.clear()
+    asking.forget()
     made = make_tenant("a", stage)
     for user in made.people.values():
         asking.script_of(user).get(reverse("api-me"))  # or "never used" would be what differs

@@ -175,9 +175,18 @@ def _told(row: Any, after: int) -> str:
 
 
 def _sentence(event: AuditEvent) -> str:
-    details = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in event.data.items())
+    details = ", ".join(_details(event.data))
     words = event.action.replace("_", " ")
     return f"{words} ({details})" if details else words
+
+
+def _details(data: dict[str, Any]) -> Iterable[str]:
+    """Write facts as words, those within facts, too."""
+    for name, value in data.items():
+        if isinstance(value, dict):
+            yield from _details(value)
+        else:
+            yield f"{name.replace('_', ' ')} {value}"
 
 
 def _back(page: Any, request: HttpRequest, rows: list[Any]) -> str:

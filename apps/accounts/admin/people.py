@@ -98,6 +98,7 @@ _WEEK, _LONG = timedelta(days=7), timedelta(days=90)
 _PEOPLE = question_filter(
     User,
     [
+        Question("people", "People", lambda rows: rows.filter(_person)),
         Question("never", "Never logged in", lambda rows: rows.filter(_person, is_active=True, last_login=None)),
         Question("away", "Away for 90 days", lambda rows: rows.filter(is_active=True, last_login__lt=Now() - _LONG)),
         Question("alone", "In no team", lambda rows: rows.filter(_person, is_active=True, groups=None)),

@@ -17,6 +17,7 @@ from apps.accounts import services
 from apps.accounts.choices import GUESSES, TokenKind
 from apps.accounts.models import ApiToken, LoginFailure, Registration, UserSession
 
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _WEEK, _LONG = timedelta(days=7), timedelta(days=90)
 
 
@@ -89,11 +90,22 @@ class ApiTokenAdmin(GuardedAdmin):
         return token.last_used_ip or NOTHING
 
 
+_SESSIONS = question_filter(
+    UserSession,
+    [
+        Question("elevated", "Acting as admin", lambda rows: rows.filter(elevated_until__gt=Now())),
+        Question("hour", "Began in the last hour", lambda rows: rows.filter(created_at__gt=Now() - _HOUR)),
+        Question("idle", "Not used for a day", lambda rows: rows.filter(last_seen_at__lt=Now() - _DAY)),
+    ],
+)
+
+
 @admin.register(UserSession)
 class UserSessionAdmin(GuardedAdmin):
     """Where people are logged in. Ending one is a named action."""
 
     list_display = ("user_shown", "address", "user_agent", "created", "seen", "expires", "elevated")
+    list_filter = (_SESSIONS,)
     list_select_related = ("user",)
     search_fields = ("user__username", "=ip")
     search_help_text = "Person or address"
@@ -129,7 +141,6 @@ def _guessed(rows: Any) -> Any:
     return recent.filter(Q(username__in=often["username"]) | Q(ip__in=often["ip"]))
 
 
-_HOUR = timedelta(hours=1)
 _FAILURES = question_filter(
     LoginFailure,
     [
@@ -152,12 +163,33 @@ class LoginFailureAdmin(RecordAdmin):
     moment = time_of("at", "when")
 
 
+_REGISTRATIONS = question_filter(
+    Registration,
+    [
+        Question(
+            "waiting",
+            "Waiting for approval",
+            lambda rows: rows.waiting(),
+            "waiting for approval",
+            "busy",
+        ),
+        Question(
+            "long",
+            "Waiting for more than a day",
+            lambda rows: rows.waiting().filter(created_at__lt=Now() - _DAY),
+        ),
+        Question("approved", "Approved", lambda rows: rows.filter(decided_at__isnull=False, user__isnull=False)),
+        Question("rejected", "Rejected", lambda rows: rows.filter(decided_at__isnull=False, user=None)),
+    ],
+)
+
+
 @admin.register(Registration)
 class RegistrationAdmin(GuardedAdmin):
     """People who ask for an account: an admin says yes or no, with a reason."""
 
     list_display = ("username", "email", "state_shown", "name_shown", "note", "created", "ip", "reason")
-    list_filter = (("decided_at", admin.EmptyFieldListFilter),)
+    list_filter = (_REGISTRATIONS,)
     search_fields = ("username", "email", "=ip")
     ordering = ("-id",)
     fields = (
