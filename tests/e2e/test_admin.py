@@ -84,10 +84,9 @@ def day(platform: Platform) -> None:
 
 @pytest.fixture
 def operator(screen: Screen) -> Screen:
-    page = screen.go("/admin/login/?next=/admin/")
-    page.fill("#id_username", "operator")
-    page.fill("#id_password", PASSWORD)
-    page.click("input[type='submit']")
+    screen.log_in("operator", PASSWORD)
+    page = screen.go("/elevate/?next=/admin/")
+    screen.elevate(PASSWORD, "a day's work")
     expect(page.locator("h1")).to_have_text("Operations")
     return screen
 

@@ -34,10 +34,9 @@ def shoot(screen: Screen, name: str) -> None:
 
 
 def operate(screen: Screen) -> None:
-    page = screen.go("/admin/")
-    page.fill("#id_username", "chief")
-    page.fill("#id_password", PASSWORD)
-    page.click("input[type=submit]")
+    screen.log_in("chief", PASSWORD)
+    page = screen.go("/elevate/?next=/admin/")
+    screen.elevate(PASSWORD, "people come and go")
     page.wait_for_url(screen.url + "/admin/")
 
 
