@@ -17,10 +17,9 @@ from apps.teams import services as teams
 from apps.tracking.models import Project, Run
 from benchmarks import seed
 user = User.objects.create(username="judged")
+User.objects.bulk_create(User(username=f"filler-{n}") for n in range(1, 2001))
 with connection.cursor() as cursor:
     cursor.execute('''
-        INSERT INTO accounts_user (username, password, first_name, last_name, email, is_active, date_joined, platform_role)
-            SELECT 'filler-' || n, '', '', '', '', true, now(), '' FROM generate_series(1, 2000) AS n;
         INSERT INTO auth_group (name) SELECT 'org:bench-' || n FROM generate_series(1, 50) AS n;
         INSERT INTO auth_group (name) SELECT 'team:bench-' || n FROM generate_series(1, 1000) AS n;
         INSERT INTO teams_organization (slug, name, group_id)
@@ -28,8 +27,8 @@ with connection.cursor() as cursor:
         INSERT INTO teams_team (slug, name, organization_id, group_id)
             SELECT 'bench-' || n, 'bench', o.id, g.id FROM generate_series(1, 1000) AS n
               JOIN auth_group g ON g.name = 'team:bench-' || n JOIN teams_organization o ON o.slug = 'bench-' || 1 + n % 50;
-        INSERT INTO teams_membership (team_id, user_id, role)
-            SELECT t.id, u.id, 'member' FROM generate_series(1, 2000) AS n
+        INSERT INTO teams_membership (team_id, user_id, role, source)
+            SELECT t.id, u.id, 'member', 'hand' FROM generate_series(1, 2000) AS n
               JOIN accounts_user u ON u.username = 'filler-' || n JOIN teams_team t ON t.slug = 'bench-' || 1 + n % 1000;
     ''')
 from apps.teams.models import Team
