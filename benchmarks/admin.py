@@ -17,7 +17,6 @@ ROWS = 100_000
 _TIMES = 5
 _SEED = """
 from datetime import timedelta
-from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.admin import site
 from django.db import connection
@@ -27,6 +26,7 @@ from benchmarks import seed
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.acting import keep_elevation
+from apps.accounts.sessions import SessionStore
 from apps.compute.models import Cluster
 from apps.teams import services as teams
 from apps.tracking import services as tracking

@@ -50,8 +50,9 @@ def experiments(count: int, *, owners: list[User], teams: list[Team], project: P
 
 
 _RECORDS = [
-    """INSERT INTO accounts_user (username, password, email, first_name, last_name, is_active, date_joined, platform_role)
-       SELECT 'person' || n, '!', '', '', '', n %% 50 > 0, now(), '' FROM generate_series(1, %(count)s) AS n""",
+    """INSERT INTO accounts_user (username, password, email, first_name, last_name, is_active, date_joined, platform_role, identity_source,
+           external_id)
+       SELECT 'person' || n, '!', '', '', '', n %% 50 > 0, now(), '', 'local', '' FROM generate_series(1, %(count)s) AS n""",
     """INSERT INTO audit_auditevent (actor_id, actor_label, origin, action, object_type, object_id, object_label, reason, data, at, request_id)
        SELECT %(user)s, 'rows0', (ARRAY['api', 'portal', 'admin', 'system'])[1 + n %% 4], (ARRAY['submit', 'stop', 'create', 'update'])[1 + n %% 4],
               'tracking.run', n::text, 'run ' || n, '', '{}', now() - n * interval '1 second', '' FROM generate_series(1, %(count)s) AS n""",
@@ -60,11 +61,12 @@ _RECORDS = [
            ON CONFLICT DO NOTHING""",
     """INSERT INTO compute_workloadevent (workload_id, seq, attempt_no, from_state, to_state, actor, reason, message)
        SELECT id, 1000, 1, 'running', state, 'reconcile', '', '' FROM compute_workload LIMIT %(count)s""",
-    """INSERT INTO accounts_apitoken (id, user_id, name, kind, digest, prefix, scopes, bound_to, last_used_at, expires_at)
-       SELECT gen_random_uuid(), (SELECT min(id) FROM accounts_user) + n %% 100, 'token ' || n, 'pat', 'digest ' || n, 'fth_pat_', '["all"]', '',
+    """INSERT INTO accounts_apitoken (id, user_id, name, kind, digest, prefix, scopes, bound_to, addresses, outlives_user, last_used_at,
+           expires_at)
+       SELECT gen_random_uuid(), (SELECT min(id) FROM accounts_user) + n %% least(100, %(count)s), 'token ' || n, 'pat', 'digest ' || n, 'fth_pat_', '["all"]', '', '[]', false,
               now() - n * interval '1 minute', CASE WHEN n %% 3 > 0 THEN now() + n * interval '1 minute' END FROM generate_series(1, %(count)s) AS n""",
-    """INSERT INTO accounts_loginfailure (username, ip, at)
-       SELECT 'name' || n %% 997, '192.0.2.1', now() - n * interval '1 second' FROM generate_series(1, %(count)s) AS n""",
+    """INSERT INTO accounts_loginfailure (username, ip, at, reason)
+       SELECT 'name' || n %% 997, '192.0.2.1', now() - n * interval '1 second', 'password' FROM generate_series(1, %(count)s) AS n""",
     """INSERT INTO tracking_artifact (id, run_id, path, sha256, size_bytes, content_type)
        SELECT gen_random_uuid(), id, 'model.pt', 'ab', 2048, '' FROM tracking_run LIMIT %(count)s""",
     """INSERT INTO quotas_reservation (id, key, node_id, node_ids, amounts, released_at)
