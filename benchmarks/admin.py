@@ -42,8 +42,8 @@ session = SessionStore()
 session[SESSION_KEY] = str(operator.pk)
 session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
 session[HASH_SESSION_KEY] = operator.get_session_auth_hash()
-keep_elevation(session, timezone.now() + timedelta(hours=2))
 session.save()
+keep_elevation(session, timezone.now() + timedelta(hours=2))
 print("session", session.session_key)
 for model, page in site._registry.items():
     url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
