@@ -21,8 +21,8 @@ from apps.teams import services as teams
 from apps.audit import services as audit
 
 user = User.objects.get(username="bench")
-organization = teams.create_organization(slug="bench", name="Bench", by=SYSTEM)
-team = teams.create_team(organization, slug="bench", name="Bench", by=SYSTEM)
+organization = teams.create_organization(slug="audited", name="Audited", by=SYSTEM)
+team = teams.create_team(organization, slug="audited", name="Audited", by=SYSTEM)
 teams.set_member(team, user, role="member", by=SYSTEM)
 spec = {"command": "true", "team": "bench", "cluster": {"name": "parked"}, "resources": {"cpu": "1m", "memory": "1Mi"}}
 

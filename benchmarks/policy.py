@@ -20,25 +20,25 @@ user = User.objects.create(username="judged")
 User.objects.bulk_create(User(username=f"filler-{n}") for n in range(1, 2001))
 with connection.cursor() as cursor:
     cursor.execute('''
-        INSERT INTO auth_group (name) SELECT 'org:bench-' || n FROM generate_series(1, 50) AS n;
-        INSERT INTO auth_group (name) SELECT 'team:bench-' || n FROM generate_series(1, 1000) AS n;
+        INSERT INTO auth_group (name) SELECT 'org:judge-' || n FROM generate_series(1, 50) AS n;
+        INSERT INTO auth_group (name) SELECT 'team:judge-' || n FROM generate_series(1, 1000) AS n;
         INSERT INTO teams_organization (slug, name, group_id)
-            SELECT 'bench-' || n, 'bench', id FROM generate_series(1, 50) AS n JOIN auth_group ON name = 'org:bench-' || n;
+            SELECT 'judge-' || n, 'bench', id FROM generate_series(1, 50) AS n JOIN auth_group ON name = 'org:judge-' || n;
         INSERT INTO teams_team (slug, name, organization_id, group_id)
-            SELECT 'bench-' || n, 'bench', o.id, g.id FROM generate_series(1, 1000) AS n
-              JOIN auth_group g ON g.name = 'team:bench-' || n JOIN teams_organization o ON o.slug = 'bench-' || 1 + n % 50;
+            SELECT 'judge-' || n, 'bench', o.id, g.id FROM generate_series(1, 1000) AS n
+              JOIN auth_group g ON g.name = 'team:judge-' || n JOIN teams_organization o ON o.slug = 'judge-' || 1 + n % 50;
         INSERT INTO teams_membership (team_id, user_id, role, source)
             SELECT t.id, u.id, 'member', 'hand' FROM generate_series(1, 2000) AS n
-              JOIN accounts_user u ON u.username = 'filler-' || n JOIN teams_team t ON t.slug = 'bench-' || 1 + n % 1000;
+              JOIN accounts_user u ON u.username = 'filler-' || n JOIN teams_team t ON t.slug = 'judge-' || 1 + n % 1000;
     ''')
 from apps.teams.models import Team
-mine = list(Team.objects.filter(slug__startswith="bench-").order_by("pk")[::50])
+mine = list(Team.objects.filter(slug__startswith="judge-").order_by("pk")[::50])
 assert len(mine) == 20
 for team in mine:
     teams.set_member(team, user, role="member", by=SYSTEM)
 project = Project.objects.create(owner=user, name="judged")
 owners = list(User.objects.filter(username__startswith="filler-"))
-seed.experiments(200_000, owners=owners, teams=list(Team.objects.filter(slug__startswith="bench-")), project=project,
+seed.experiments(200_000, owners=owners, teams=list(Team.objects.filter(slug__startswith="judge-")), project=project,
                  cluster=Cluster.objects.get(name="local"))
 with connection.cursor() as cursor:
     cursor.execute('''
@@ -53,7 +53,7 @@ with connection.cursor() as cursor:
               WHERE n <= 20200;
         INSERT INTO tracking_rungroupgrant (group_id, content_object_id, permission_id)
             SELECT t.group_id, r.id, p.id FROM (SELECT id, row_number() OVER () AS n FROM tracking_run TABLESAMPLE SYSTEM (10)) r
-              JOIN teams_team t ON t.slug = 'bench-' || 1 + n % 1000
+              JOIN teams_team t ON t.slug = 'judge-' || 1 + n % 1000
               JOIN auth_permission p ON p.codename = 'hold_viewer'
               JOIN django_content_type c ON c.id = p.content_type_id AND c.app_label = 'tracking' AND c.model = 'run'
               WHERE n <= 10000;
