@@ -24,7 +24,7 @@ user = User.objects.get(username="bench")
 organization = teams.create_organization(slug="audited", name="Audited", by=SYSTEM)
 team = teams.create_team(organization, slug="audited", name="Audited", by=SYSTEM)
 teams.set_member(team, user, role="member", by=SYSTEM)
-spec = {"command": "true", "team": "bench", "cluster": {"name": "parked"}, "resources": {"cpu": "1m", "memory": "1Mi"}}
+spec = {"command": "true", "team": "audited", "cluster": {"name": "parked"}, "resources": {"cpu": "1m", "memory": "1Mi"}}
 
 @contextmanager
 def without_rows():
