@@ -63,7 +63,7 @@ _RECORDS = [
        SELECT id, 1000, 1, 'running', state, 'reconcile', '', '' FROM compute_workload LIMIT %(count)s""",
     """INSERT INTO accounts_apitoken (id, user_id, name, kind, digest, prefix, scopes, bound_to, addresses, outlives_user, last_used_at,
            expires_at)
-       SELECT gen_random_uuid(), (SELECT min(id) FROM accounts_user) + n %% least(100, %(count)s), 'token ' || n, 'pat', 'digest ' || n, 'fth_pat_', '["all"]', '', '[]', false,
+       SELECT gen_random_uuid(), (SELECT id FROM accounts_user WHERE username = 'person' || 1 + n %% least(100, %(count)s)), 'token ' || n, 'pat', 'digest ' || n, 'fth_pat_', '["all"]', '', '[]', false,
               now() - n * interval '1 minute', CASE WHEN n %% 3 > 0 THEN now() + n * interval '1 minute' END FROM generate_series(1, %(count)s) AS n""",
     """INSERT INTO accounts_loginfailure (username, ip, at, reason)
        SELECT 'name' || n %% 997, '192.0.2.1', now() - n * interval '1 second', 'password' FROM generate_series(1, %(count)s) AS n""",
