@@ -100,14 +100,15 @@ class GuardedViewSet(IdempotentMixin, GenericViewSet[Any]):
     def get_object(self) -> Any:
         """Return the object of the URL. Raises: NotFound unless visible, NotAllowed with the reason."""
         value = self.kwargs[self.lookup_url_kwarg or self.lookup_field]
+        rows, user = self.model._default_manager.all(), cast("Any", self.request.user)  # noqa: SLF001 -- generic code
         try:
-            found = self.get_queryset().get(**{self.lookup_field: value})
+            found = policy.find(self.shape(rows), user, **{self.lookup_field: value})
         except (ObjectDoesNotExist, ValidationError, ValueError):
             kind, action = self.model._meta.label_lower, self.policy_actions[str(self.action)]  # noqa: SLF001 -- documented Django API
-            raise refused(self.request.user, action, kind, NotFound(), object_id=str(value)) from None
+            raise refused(user, action, kind, NotFound(), object_id=str(value)) from None
         action = self.policy_actions[str(self.action)]
         if action != "view":  # that one was just judged
-            policy.require(cast("Any", self.request.user), action, found)
+            policy.require(user, action, found)
         return found
 
 

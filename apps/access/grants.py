@@ -5,15 +5,18 @@ django-guardian's direct-foreign-key tables hold them, so that deleting a subjec
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.db.models import Case, Model, Q, Value, When
 from django.db.models.functions import Now
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
+from apps.access import remembered
 from apps.access.decision import Role
 
 if TYPE_CHECKING:
@@ -37,6 +40,10 @@ def codename(role: Role) -> str:
     return f"hold_{role.word}"
 
 
+_MOST_NAMED = 1000
+_ROLES = {codename(role): role for role in Role if role is not Role.NONE}
+
+
 def permissions() -> list[tuple[str, str]]:
     """Return the permissions every owned model declares in its Meta."""
     return [(codename(role), f"Hold the role {role.word}") for role in Role if role is not Role.NONE]
@@ -49,12 +56,14 @@ def grant(subject: Any, obj: Model, role: Role, *, expires_at: datetime | None =
     permission = Permission.objects.get(content_type=content_type, codename=codename(role))
     facts = {"permission": permission, "expires_at": expires_at, "granted_by_id": getattr(by, "pk", None)}
     row, _ = rows.update_or_create(content_object=obj, **{key: subject}, defaults=facts)
+    remembered.forget()
     return row
 
 
 def revoke(subject: Any, obj: Model) -> None:
     rows, key = _rows(type(obj), subject)
     rows.filter(content_object=obj, **{key: subject}).delete()
+    remembered.forget()
 
 
 def live() -> Q:
@@ -62,37 +71,60 @@ def live() -> Q:
     return Q(expires_at=None) | Q(expires_at__gt=Now())
 
 
+def all_held_by(principal: "Principal", model: type[Model]) -> list[tuple[Any, Role]]:
+    """List the objects of `model` that live grants give, with the role; one may come twice."""
+    return [(pk, _ROLES[name]) for pk, name in _read(principal, model)]
+
+
+def few_held_by(principal: "Principal", model: type[Model]) -> list[tuple[Any, Role]] | None:
+    """List the same, which may be remembered; None when there are too many to name them in a query."""
+
+    def read() -> list[tuple[Any, Role]] | None:
+        rows = _read(principal, model, limit=_MOST_NAMED + 1)
+        return None if len(rows) > _MOST_NAMED else [(pk, _ROLES[name]) for pk, name in rows]
+
+    memory = remembered.of(principal)
+    return memory.ask(model, read) if memory else read()
+
+
 def condition(model: type[Model], principal: "Principal", role: Role, prefix: str) -> Q:
-    """Return the condition that a grant of at least `role` exists, as `pk IN (…)`, which stays fast in long lists."""
-    users = _users(model)
-    groups = _groups(model)
+    """Return the condition that a grant of at least `role` exists, for one who holds too many to name them."""
     chosen = live()
     if role > Role.VIEWER:  # every grant gives at least that
         chosen &= Q(permission__codename__in=[codename(held) for held in Role if held >= role])
-    by_user = users.filter(chosen, user_id=principal.pk).values("content_object")
-    by_group = groups.filter(chosen, group_id__in=_groups_of(principal)).values("content_object")
+    by_user = _users(model).filter(chosen, user_id=principal.pk).values("content_object")
+    by_group = _groups(model).filter(chosen, group_id__in=_groups_of(principal)).values("content_object")
     return Q(**{f"{prefix}pk__in": by_user}) | Q(**{f"{prefix}pk__in": by_group})
-
-
-def objects_granted_to(model: type[Model], principal: "Principal") -> list[Any]:
-    """Return the ids of everything that a live grant gives to `principal`.
-
-    Read at once: as a subquery beside the policy's own the planner would look through the whole table instead.
-    """
-    by_user = _users(model).filter(live(), user_id=principal.pk).values_list("content_object_id")
-    by_group = _groups(model).filter(live(), group_id__in=_groups_of(principal)).values_list("content_object_id")
-    return [pk for (pk,) in by_user.union(by_group)]
 
 
 def role_by_grant(obj: Model, principal: "Principal") -> Role:
     """Return the highest role that a grant gives `principal` on `obj`."""
-    users = _users(type(obj))
-    groups = _groups(type(obj))
-    by_user = users.filter(live(), user_id=principal.pk, content_object_id=obj.pk)
-    by_group = groups.filter(live(), group_id__in=_groups_of(principal), content_object_id=obj.pk)
-    held = by_user.values_list("permission__codename").union(by_group.values_list("permission__codename"))
-    names = {name for (name,) in held}
-    return max((role for role in Role if codename(role) in names), default=Role.NONE)
+    if remembered.of(principal) and (known := few_held_by(principal, type(obj))) is not None:
+        return max((role for pk, role in known if pk == obj.pk), default=Role.NONE)
+    return max((_ROLES[name] for _, name in _read(principal, type(obj), pk=obj.pk)), default=Role.NONE)
+
+
+def _read(principal: "Principal", model: type[Model], *, pk: Any = None, limit: int | None = None) -> list[Any]:
+    """Read the object and the permission's name of each live grant that reaches `principal`: by hand, as all ask it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_reading(model, of_one=pk is not None), {"user": principal.pk, "pk": pk, "limit": limit})
+        rows: list[Any] = cursor.fetchall()
+    return rows
+
+
+@cache
+def _reading(model: type[Model], *, of_one: bool) -> str:
+    through: Any = get_user_model().groups.through
+    users, groups, own = (
+        connection.ops.quote_name(table._meta.db_table)  # noqa: SLF001 -- documented Django API
+        for table in (_users(model).model, _groups(model).model, through)
+    )
+    where = "g.content_object_id = %(pk)s AND " if of_one else ""
+    select = f"SELECT g.content_object_id, p.codename FROM {{}} g JOIN auth_permission p ON p.id = g.permission_id WHERE {where}"  # noqa: S608 -- names of tables
+    live = "(g.expires_at IS NULL OR g.expires_at > statement_timestamp())"
+    mine = f"g.group_id = ANY(ARRAY(SELECT group_id FROM {own} WHERE user_id = %(user)s))"  # noqa: S608 -- the same
+    by_user = f"{select.format(users)}g.user_id = %(user)s AND {live}"
+    return f"{by_user} UNION ALL {select.format(groups)}{mine} AND {live} LIMIT %(limit)s"
 
 
 def held_on(obj: Model, principal: "Principal | None" = None) -> list[Held]:

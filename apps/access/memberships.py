@@ -1,10 +1,11 @@
 """What the judge needs to know of teams, told by the app that owns them (it registers itself here)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from apps.access import remembered
 from apps.access.decision import Role
 
 
@@ -19,18 +20,23 @@ class Facts:
 
 @dataclass
 class Memberships:
-    """What a person belongs to: as queries, for the conditions of lists, and as facts, read when they are first asked for.
+    """What a person belongs to: as facts, read when they are first asked for, and as queries, for rules.
 
-    `teams_with` and `organization_teams` (all teams of his organizations) give the ids of teams.
+    `siblings`, and as a query `organization_teams`, are the ids of all teams of his organizations.
     """
 
     load: Callable[[], Facts] = Facts
+    load_siblings: Callable[[], Sequence[Any]] = tuple
     teams_with: Callable[[Role], Any] = lambda _role: []
-    organization_teams: Any = ()
+    organization_teams: Callable[[], Any] = tuple
 
     @cached_property
     def _facts(self) -> Facts:
         return self.load()
+
+    @cached_property
+    def siblings(self) -> Sequence[Any]:
+        return self.load_siblings() if self._facts.organizations else ()
 
     @property
     def roles(self) -> Mapping[Any, Role]:
@@ -39,6 +45,10 @@ class Memberships:
     @property
     def words(self) -> Mapping[Any, str]:
         return self._facts.words
+
+    def with_role(self, least: Role) -> list[Any]:
+        """Return the ids of the teams that give at least that role."""
+        return [team for team, role in self.roles.items() if role >= least]
 
     def share_organization(self, team: Any) -> bool:
         """Return whether `team` (or None) belongs to an organization of the person's."""
@@ -60,7 +70,8 @@ def memberships_of(principal: Any) -> Memberships:
         return Memberships()
     known = principal.__dict__.get("_memberships")
     if known is None:
-        known = _provider(principal)
+        provider, memory = _provider, remembered.of(principal)
+        known = memory.ask("memberships", lambda: provider(principal)) if memory else provider(principal)
         principal.__dict__["_memberships"] = known
     result: Memberships = known
     return result

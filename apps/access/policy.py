@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db.models import Case, Model, Q, QuerySet, Value, When
 
-from apps.access import grants
+from apps.access import grants, remembered
 from apps.access.choices import ADMIN_SCOPE, Visibility
+from apps.access.conditions import OwnedOrShared
 from apps.access.decision import Decision, Role
 from apps.access.memberships import memberships_of
 from apps.audit.services import refused
@@ -128,22 +129,42 @@ def holding(queryset: QuerySet[M], principal: "Principal", role: Role, *, as_adm
     return queryset.filter(_condition(policy, principal, role))
 
 
+def find(queryset: QuerySet[M], principal: "Principal", **lookup: Any) -> M:
+    """Return the one row of `queryset` that `lookup` names, if `principal` may view it.
+
+    An owned row is judged once it is loaded, which costs a fraction of a condition. Raises: the model's DoesNotExist.
+    """
+    if policy_for(queryset.model).rule is not None:
+        return visible(queryset, principal, "view").get(**lookup)
+    found = queryset.get(**lookup)
+    if not decide(principal, "view", found).allowed:
+        raise queryset.model.DoesNotExist
+    return found
+
+
 def decide(principal: "Principal", action: str, obj: Model) -> Decision:
-    """Judge one object, with the reason."""
+    """Judge one object, with the reason. What was remembered may only let pass: before a no it is read afresh."""
+    decision = _decide(principal, action, obj)
+    if not decision.allowed and remembered.set_aside(principal):
+        decision = _decide(principal, action, obj)
+    return decision
+
+
+def _decide(principal: "Principal", action: str, obj: Model) -> Decision:
     policy = policy_for(_model_of(obj))
     needed = policy.minimum(action)
     if getattr(principal, "is_system", False):
         return Decision(allowed=True, reason="the platform itself")
     if not _is_active(principal):
         return Decision(allowed=False, reason="You are not logged in.", visible=False)
-    held = role_of(principal, obj, policy)
+    held = role_of(principal, obj, policy, enough=needed)
     if held is Role.NONE:
         return Decision(allowed=False, reason="You may not see this.", visible=False)
     if not _scope_allows(principal, policy, action):
         scope = policy.scope_of(action)
         return Decision(allowed=False, reason=f"The token lacks the scope {scope}.", missing_scope=scope)
     if action in policy.not_for_admins and principal.is_superuser:
-        held = role_of(principal, obj, policy, as_admin=False)
+        held = role_of(principal, obj, policy, as_admin=False, enough=needed)
     role = held.word if held else "admin, which does not count here, but nothing else"
     reason = f"You are {role} of this {policy.model._meta.verbose_name}"  # noqa: SLF001 -- documented Django API
     too_low = f"{reason}; {action.replace('_', ' ')} needs {needed.word}." if held < needed else ""
@@ -211,10 +232,18 @@ def require_scope(principal: "Principal", model: type[Model], action: str) -> No
         raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
 
 
-def role_of(principal: "Principal", obj: Model, policy: Policy | None = None, *, as_admin: bool = True) -> Role:
+def role_of(
+    principal: "Principal",
+    obj: Model,
+    policy: Policy | None = None,
+    *,
+    as_admin: bool = True,
+    enough: Role = Role.MANAGER,
+) -> Role:
     """Return the highest role `principal` holds on `obj`, by the very conditions that filter lists.
 
-    The columns of an owned object are judged as they were loaded; only grants, and rules, ask the database.
+    The columns of an owned object are judged as they were loaded; only grants, and rules, ask the database. It looks no
+    further once it has found a role that is `enough`.
     """
     policy = policy or policy_for(_model_of(obj))
     rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
@@ -224,7 +253,7 @@ def role_of(principal: "Principal", obj: Model, policy: Policy | None = None, *,
         return Role.MANAGER
     least = Role.VIEWER if _is_auditor(principal) else Role.NONE
     if policy.rule is None:
-        return max(least, _role_by_columns(principal, owned(obj, policy)))
+        return max(least, _role_by_columns(principal, owned(obj, policy), enough))
     ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
     held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
     return max(least, Role(held or 0))
@@ -250,7 +279,7 @@ def is_reached(principal: "Principal", obj: Model) -> bool:
     return bound is None or policy.model._default_manager.filter(bound, pk=obj.pk).exists()  # noqa: SLF001 -- generic code
 
 
-def _role_by_columns(principal: "Principal", row: Any) -> Role:
+def _role_by_columns(principal: "Principal", row: Any, enough: Role) -> Role:
     """Judge owner, team and visibility in Python: the mirror of `_condition`, compared with it by tests."""
     if row.owner_id == principal.pk:
         return Role.MANAGER
@@ -258,10 +287,11 @@ def _role_by_columns(principal: "Principal", row: Any) -> Role:
     role = Role.NONE
     if row.visibility != Visibility.PRIVATE:
         role = member.roles.get(row.team_id, Role.NONE)
-    in_organization = row.visibility == Visibility.ORGANIZATION and member.share_organization(row.team)
-    if row.visibility == Visibility.PUBLIC or in_organization:
-        role = max(role, Role.VIEWER)
-    return role if role is Role.MANAGER else max(role, grants.role_by_grant(row, principal))
+    if role < enough:
+        in_organization = row.visibility == Visibility.ORGANIZATION and member.share_organization(row.team)
+        if row.visibility == Visibility.PUBLIC or in_organization:
+            role = max(role, Role.VIEWER)
+    return role if role >= enough else max(role, grants.role_by_grant(row, principal))
 
 
 def _is_active(principal: "Principal") -> bool:
@@ -272,23 +302,25 @@ def _condition(policy: Policy, principal: "Principal", role: Role) -> Q:
     if policy.rule is not None:
         condition: Q = policy.rule(principal, role)
         return condition
-    prefix = f"{policy.via}__" if policy.via else ""
-    member = memberships_of(principal)
-    condition = Q(**{f"{prefix}owner_id": principal.pk})
-    shared = [Visibility.TEAM, Visibility.ORGANIZATION, Visibility.PUBLIC]
-    condition |= Q(**{f"{prefix}team_id__in": member.teams_with(role), f"{prefix}visibility__in": shared})
-    if role is Role.VIEWER:
-        condition |= Q(**{f"{prefix}visibility": Visibility.PUBLIC})
-        siblings = member.organization_teams
-        condition |= Q(**{f"{prefix}team_id__in": siblings, f"{prefix}visibility": Visibility.ORGANIZATION})
-    return condition | grants.condition(_owned_model(policy), principal, role, prefix)
+    prefix, model = f"{policy.via}__" if policy.via else "", _owned_model(policy)
+    member, held = memberships_of(principal), grants.few_held_by(principal, model)
+    condition = Q(
+        OwnedOrShared(
+            principal.pk,
+            prefix=prefix,
+            teams=member.with_role(role),
+            siblings=member.siblings if role is Role.VIEWER else None,
+            granted=[pk for pk, granted in held or () if granted >= role],
+        )
+    )
+    return condition if held is not None else condition | grants.condition(model, principal, role, prefix)
 
 
 def shared_with(queryset: QuerySet[M], principal: "Principal") -> QuerySet[M]:
     """Keep the rows that a grant gives to `principal`, himself or through a group; those he owns are not among them."""
     policy = policy_for(queryset.model)
     prefix = f"{policy.via}__" if policy.via else ""
-    granted = grants.objects_granted_to(_owned_model(policy), principal)
+    granted = [pk for pk, _ in grants.all_held_by(principal, _owned_model(policy))]
     return queryset.filter(**{f"{prefix}pk__in": granted}).exclude(**{f"{prefix}owner_id": principal.pk})
 
 

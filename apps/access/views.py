@@ -1,6 +1,6 @@
 """What guarded pages share."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -39,9 +39,8 @@ class GuardedView(LoginRequiredMixin, View):
 
     def find(self, queryset: QuerySet[Any], **lookup: Any) -> Any:
         """Return the visible object on which `policy_action` is allowed. Raises: NotFound, NotAllowed."""
-        guarded = cast("Any", queryset).visible_to(self.user, "view")
         try:
-            found: Model = guarded.get(**lookup)
+            found: Model = policy.find(queryset, self.user, **lookup)
         except (ObjectDoesNotExist, ValidationError, ValueError):
             kind, named = queryset.model._meta.label_lower, str(next(iter(lookup.values()), ""))  # noqa: SLF001 -- documented Django API
             raise refused(self.user, self.policy_action, kind, NotFound(), object_id=named) from None

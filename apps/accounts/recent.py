@@ -10,6 +10,7 @@ import time
 from django.conf import settings
 from django.db import transaction
 
+from apps.access import remembered
 from apps.accounts.models import User
 
 _MOST = 10_000
@@ -30,7 +31,9 @@ class Question:
             return
         if len(_known) >= _MOST:
             _known.clear()
-        _known[digest] = (self._good_until, _copy(user))
+        kept = _copy(user)
+        remembered.give(kept, self._good_until)
+        _known[digest] = (self._good_until, kept)
 
 
 def find(digest: str) -> User | None:
@@ -57,7 +60,7 @@ def _forget() -> None:
 
 
 def _copy(user: User) -> User:
-    """Copy without what a request reads once and keeps on its user."""
+    """Copy without what a request reads once and keeps on its user; all copies share one memory of him."""
     fresh = copy.copy(user)
     fresh.__dict__.pop("_memberships", None)
     fresh.token = copy.copy(user.token)

@@ -100,7 +100,7 @@ def _person(name: str, by: Any) -> Subject | None:
 def _team(slug: str, by: Any) -> Subject | None:
     teams = Team.objects.filter(slug=slug)
     if not _knows_all(by):
-        teams = teams.filter(pk__in=memberships_of(by).organization_teams)
+        teams = teams.filter(pk__in=memberships_of(by).organization_teams())
     team = teams.select_related("group").first()
     return None if team is None else Subject(SubjectKind.TEAM, team.slug, team.group)
 
@@ -108,7 +108,7 @@ def _team(slug: str, by: Any) -> Subject | None:
 def _organization(slug: str, by: Any) -> Subject | None:
     organizations = Organization.objects.filter(slug=slug)
     if not _knows_all(by):
-        organizations = organizations.filter(teams__in=memberships_of(by).organization_teams)
+        organizations = organizations.filter(teams__in=memberships_of(by).organization_teams())
     organization = organizations.select_related("group").first()
     return None if organization is None else Subject(SubjectKind.ORGANIZATION, organization.slug, organization.group)
 

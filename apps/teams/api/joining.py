@@ -39,8 +39,8 @@ class ServiceAccountViewSet(GuardedViewSet):
     }  # fmt: skip
 
     @override
-    def get_queryset(self) -> QuerySet[Any]:
-        return Team.objects.visible_to(self.request.user, "view").select_related("organization")
+    def shape(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.select_related("organization")
 
     @extend_schema(operation_id="service_accounts_list", responses=serializers.ServiceAccountSerializer(many=True))
     def list(self, request: Request, slug: str) -> Response:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from apps.access import policy
+from apps.access import policy, remembered
 from apps.access.decision import Role
 from apps.access.memberships import Facts, Memberships
 from apps.accounts.models import User
@@ -14,6 +14,16 @@ from apps.core.errors import Conflict, Invalid, NotFound
 from apps.teams.choices import ROLE_ON_ASSETS, MembershipSource, TeamRole
 from apps.teams.models import Membership, Team
 from apps.teams.services.organizations import require_open
+
+# Written by hand: nearly every request asks them.
+_MINE = (
+    "SELECT m.team_id, m.role, t.organization_id FROM teams_membership m JOIN teams_team t ON t.id = m.team_id"
+    " WHERE m.user_id = %s"
+)
+_SIBLINGS = (
+    "SELECT id FROM teams_team WHERE organization_id = ANY(ARRAY(SELECT t.organization_id FROM teams_membership m"
+    " JOIN teams_team t ON t.id = m.team_id WHERE m.user_id = %s))"
+)
 
 
 @transaction.atomic
@@ -49,6 +59,7 @@ def place_member(
     """Write the membership and the groups that mirror it; the caller judges and audits."""
     membership, _ = Membership.objects.update_or_create(team=team, user=user, defaults={"role": role, "source": source})
     user.groups.add(team.group, team.organization.group)
+    remembered.forget()
     return membership
 
 
@@ -61,6 +72,7 @@ def place_new_members(places: Sequence[tuple[Team, User, str]], *, by: Any) -> N
     groups = {(user.pk, group) for team, user, _ in places for group in (team.group_id, team.organization.group_id)}
     rows = [belonging(user_id=user, group_id=group) for user, group in sorted(groups)]
     belonging.objects.bulk_create(rows, batch_size=1000)
+    remembered.forget()
     for team, user, role in places:
         audit.record("set_member", team, by=by, user=user.username, role=str(role), before="")
 
@@ -118,25 +130,37 @@ def end_membership(team: Team, user: User) -> bool:
     user.groups.remove(team.group)
     if not Membership.objects.filter(team__organization=team.organization_id, user=user).exists():
         user.groups.remove(team.organization.group)
+    remembered.forget()
     return bool(deleted)
 
 
 def memberships_of(user: Any) -> Memberships:
     """Tell the judge: the person's role in each team, and the teams of his organizations."""
-    mine = Membership.objects.filter(user_id=user.pk)
 
     def load() -> Facts:
-        rows = list(mine.values_list("team_id", "role", "team__organization_id"))
+        rows = _read(_MINE, user.pk)
         return Facts(
             roles={team: ROLE_ON_ASSETS[TeamRole(role)] for team, role, _ in rows},
             words={team: role for team, role, _ in rows},
             organizations=frozenset(organization for _, _, organization in rows),
         )
 
+    def load_siblings() -> list[Any]:
+        return [team for (team,) in _read(_SIBLINGS, user.pk)]
+
     def teams_with(least: Role) -> Any:
         words = [word for word, role in ROLE_ON_ASSETS.items() if role >= least]
-        return mine.filter(role__in=words).values_list("team_id", flat=True)
+        return Membership.objects.filter(user_id=user.pk, role__in=words).values_list("team_id", flat=True)
 
-    organizations = mine.values("team__organization_id")
-    siblings = Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True)
-    return Memberships(load, teams_with, siblings)
+    def siblings() -> Any:
+        organizations = Membership.objects.filter(user_id=user.pk).values("team__organization_id")
+        return Team.objects.filter(organization_id__in=organizations).values_list("pk", flat=True)
+
+    return Memberships(load, load_siblings, teams_with, siblings)
+
+
+def _read(sql: str, user: int) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [user])
+        rows: list[Any] = cursor.fetchall()
+    return rows
