@@ -45,7 +45,9 @@ def _person(username: str, by: Any) -> User:
 
     Raises: Invalid, Throttled.
     """
-    knows_all = by.is_superuser or by.is_auditor or getattr(by, "seen_by", None) is not None  # who looks on leaves no trace
+    knows_all = (
+        by.is_superuser or by.is_auditor or getattr(by, "seen_by", None) is not None
+    )  # who looks on leaves no trace
     people = User.objects.all() if knows_all else User.objects.visible_to(by, "view")
     known: User | None = None if "\x00" in username else people.filter(username=username).first()
     if known is not None:

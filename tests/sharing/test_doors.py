@@ -166,7 +166,9 @@ def test_asking_why_tells_no_more_names_than_sharing_does(cast: Cast, project: P
     assert mine.get(f"{url}?user=alice").status_code == 429
     assert browser_of(cast.charlie).get(page("project", others.pk), {"why": "alice"}).text.count("Too many names") == 1
     # Whom one knows one may ask about without end; who reads everything, about everybody.
-    assert as_("mia").get(f"{API}/project/{project.pk}/why/?user=ivan").json()["missing"][1] == "The account is disabled."
+    assert (
+        as_("mia").get(f"{API}/project/{project.pk}/why/?user=ivan").json()["missing"][1] == "The account is disabled."
+    )
     for name in ("sre", "aud"):
         assert as_(name).get(f"{url}?user=svc.speech.ci").json()["allowed"] is False
 
