@@ -259,6 +259,28 @@ def role_of(
     return max(least, Role(held or 0))
 
 
+def role_to_give(principal: "Principal", obj: Model) -> Role:
+    """Return the highest role on `obj` that `principal` may give to others: the one he holds.
+
+    SECURITY: what an admin may not do as one (`not_for_admins`) he gives to nobody either, who could be himself.
+    """
+    policy = policy_for(_model_of(obj))
+    if getattr(principal, "is_system", False):
+        return Role.MANAGER
+    if not (principal.is_superuser and policy.not_for_admins):
+        return role_of(principal, obj, policy)
+    withheld = min(policy.minimum(action) for action in policy.not_for_admins)
+    below = max(role for role in Role if role < withheld)
+    return max(below, role_of(principal, obj, policy, as_admin=False))
+
+
+def require_to_give(principal: "Principal", obj: Model) -> None:
+    """Let pass who may hand `obj` to an owner, or to a team with the role of each one in it. Raises: NotAllowed."""
+    if role_to_give(principal, obj) is not Role.MANAGER:
+        msg = "Being an admin does not let one use it, nor let others: its owner or a manager hands it on."
+        raise refused(principal, "share", obj, NotAllowed(msg))
+
+
 def _model_of(obj: Model) -> type[Model]:
     """Return the model, also of an object that is loaded only when it is looked at: a request's user."""
     return obj._meta.model  # noqa: SLF001 -- documented Django API

@@ -37,7 +37,7 @@ class Effect:
 
 
 Handler = Callable[[Departure], Iterable[Effect]]
-Preparation = Callable[[QuerySet[Any], User], None]
+Preparation = Callable[[QuerySet[Any], User], QuerySet[Any]]
 _handlers: list[Handler] = []
 _preparations: dict[type[Model], Preparation] = {}
 _EXAMPLES = 5
@@ -50,13 +50,14 @@ def on_offboard(handler: Handler) -> Handler:
 
 
 def before_transfer(model: type[Model], preparation: Preparation) -> None:
-    """Register what has to be done to `rows` of `model` before they are given to `heir`."""
+    """Register what has to be done to `rows` of `model` before they are given to `heir`; it returns those that can be."""
     _preparations[model] = preparation
 
 
-def prepare_transfer(rows: QuerySet[Any], heir: User) -> None:
-    if (preparation := _preparations.get(rows.model)) is not None:
-        preparation(rows, heir)
+def prepare_transfer(rows: QuerySet[Any], heir: User) -> QuerySet[Any]:
+    """Return those of `rows` that `heir` can be given, prepared for it."""
+    preparation = _preparations.get(rows.model)
+    return rows if preparation is None else preparation(rows, heir)
 
 
 def tell(departure: Departure) -> list[Effect]:

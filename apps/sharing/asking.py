@@ -10,6 +10,8 @@ from apps.access.decision import Role
 from apps.access.explain import Explanation, explain
 from apps.accounts.models import User
 from apps.core.errors import Invalid, NotAllowed, NotFound
+from apps.sharing.choices import SubjectKind
+from apps.sharing.services import find_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ def why(obj: Model, username: str, action: str, *, by: Any) -> Why:
     """Explain what `username` (by default `by` himself, with his token) may do with the object.
 
     Raises: NotFound unless `by` may view it, NotAllowed about others unless he manages it, or is an acting admin or an
-    auditor, Invalid for an unknown person or action.
+    auditor, Invalid for an unknown person or action, Throttled after too many unknown ones.
     """
     if not policy.decide(by, "view", obj).visible:
         raise NotFound
@@ -34,7 +36,26 @@ def why(obj: Model, username: str, action: str, *, by: Any) -> Why:
     if policy.role_of(by, obj) is not Role.MANAGER and not by.is_auditor:
         msg = "About others only those may ask who manage it, and operators."
         raise NotAllowed(msg)
-    person = None if "\x00" in username else User.objects.filter(username=username).first()
-    if person is None:
-        raise Invalid(errors={"user": ["There is nobody of this name."]})
+    person = _person(username, by)
     return Why(person.username, explain(person, obj, action or None))
+
+
+def _person(username: str, by: Any) -> User:
+    """Return who is meant. SECURITY: everybody manages something; whom he does not know he finds as when he shares it.
+
+    Raises: Invalid, Throttled.
+    """
+    knows_all = (
+        by.is_superuser or by.is_auditor or getattr(by, "seen_by", None) is not None
+    )  # who looks on leaves no trace
+    people = User.objects.all() if knows_all else User.objects.visible_to(by, "view")
+    known: User | None = None if "\x00" in username else people.filter(username=username).first()
+    if known is not None:
+        return known
+    try:
+        if knows_all:
+            raise NotFound
+        found: User = find_subject(SubjectKind.USER, username, by=by).holder
+    except (NotFound, Invalid):
+        raise Invalid(errors={"user": ["There is nobody of this name."]}) from None
+    return found

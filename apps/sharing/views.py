@@ -94,7 +94,8 @@ class ShareRemoveView(ShareChange):
         found = kinds.find(kind, pk, by=self.user)
         policy.require(self.user, self.policy_action, found)
         subject = services.known_subject(request.POST.get("kind", ""), request.POST.get("name", ""))
-        if subject is not None:
+        # SECURITY: of who has no share nothing is said, or this would tell which names exist.
+        if subject is not None and services.share_with(found, subject.holder) is not None:
             services.unshare(found, subject.holder, by=self.user)
             messages.success(request, f"The share with {subject} has ended.")
         return self._shown(request, kind, pk)

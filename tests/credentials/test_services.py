@@ -7,10 +7,15 @@ from django.utils import timezone
 
 from apps.access import grants, policy
 from apps.access.decision import Role
+from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
+from apps.accounts.models import ApiToken
 from apps.audit.models import AuditEvent
-from apps.core.errors import Conflict, Invalid, KeyUnavailable, NotAllowed, NotFound, SealBroken
+from apps.core.errors import Conflict, InsufficientScope, Invalid, KeyUnavailable, NotAllowed, NotFound, SealBroken
 from apps.credentials import crypto, services
 from apps.credentials.models import Credential, DataKey, SecretValue
+from apps.sharing import services as sharing
+from apps.teams import services as teams
 from tests.credentials.conftest import CANARY
 from tests.people import Cast
 
@@ -88,6 +93,63 @@ def test_an_admin_manages_without_using(token: Make, cast: Cast) -> None:
     assert _opened(made) == {"token": b"another-token"}
     own = token("own", by=cast.sre, team=None)
     assert policy.can(cast.sre, "use", own)
+
+
+@pytest.mark.parametrize("place", ["personal", "private in the team"])
+def test_an_admin_gives_nobody_the_use_that_he_does_not_have(token: Make, cast: Cast, place: str) -> None:
+    """Or he would give it to his own team, to a second account, or to himself as the new owner."""
+    made = token(team=None) if place == "personal" else token(visibility="private")
+    teams.set_member(cast.other_team, cast.sre, role="maintainer", by=SYSTEM)
+    for subject in (cast.other_team.group, cast.charlie):
+        for role in ("editor", "manager"):
+            with pytest.raises(Invalid, match="As an admin you cannot"):
+                sharing.share(made, subject, role, by=cast.sre)
+        sharing.share(made, subject, "viewer", by=cast.sre)
+    for heir in (cast.sre, cast.charlie):
+        with pytest.raises(NotAllowed, match="Being an admin does not let"):
+            sharing.transfer_owner(made, heir, by=cast.sre)
+    with pytest.raises(NotAllowed, match="Being an admin does not let"):
+        sharing.set_visibility(made, "team", by=cast.sre, team=cast.other_team)
+    if place != "personal":
+        with pytest.raises(NotAllowed, match="Being an admin does not let"):
+            services.update_credential(made, by=cast.sre, visibility="team")
+    assert [policy.can(cast.again(name), "use", made) for name in ("alice", "charlie", "sre", "mia")] == [
+        True, False, False, False,
+    ]  # fmt: skip
+    sharing.share(made, cast.charlie, "editor", by=cast.again("alice"))  # who has it gives it
+    assert policy.can(cast.again("charlie"), "use", made)
+
+
+def test_an_heir_gets_the_credentials_that_he_may_use(token: Make, cast: Cast) -> None:
+    for name, given in {
+        "team": {},
+        "hidden": {"visibility": "private"},
+        "own": {"team": None},
+        "lent": {"team": None},
+    }.items():
+        made = token(name, **given)
+    sharing.share(made, cast.mia, "editor", by=cast.alice)
+    token("own", by=cast.mia, team=None)
+    for heir, gets in ((cast.sre, []), (cast.mia, ["lent", "team"])):
+        effects = accounts.offboard_user(cast.alice, by=cast.sre, reason="left", assets="transfer", transfer_to=heir)
+        assert {effect.what: effect.count for effect in effects if "credentials" in effect.what} == {
+            "credentials kept": 4 - len(gets), **({f"credentials transferred to {heir}": len(gets)} if gets else {}),
+        }  # fmt: skip
+        given = Credential.objects.filter(created_by=cast.alice, owner=heir).values_list("name", flat=True)
+        assert sorted(given) == gets
+    assert not Credential.objects.visible_to(cast.again("sre"), "use").exists()
+
+
+def test_a_token_that_edits_does_not_share(token: Make, cast: Cast) -> None:
+    """Another visibility gives the whole team the use of it."""
+    made = token(visibility="private")
+    alice = cast.again("alice")
+    alice.token = ApiToken(user=alice, scopes=["credential:edit"])
+    with pytest.raises(InsufficientScope, match="credential:share"):
+        services.update_credential(made, by=alice, visibility="team")
+    services.update_credential(made, by=alice, visibility="private", description="still mine")
+    made.refresh_from_db()
+    assert (made.visibility, made.description) == ("private", "still mine")
 
 
 def test_replacing_destroys_the_old_value(token: Make, cast: Cast) -> None:

@@ -185,12 +185,15 @@ def test_whom_a_person_shut_out_no_sync_lets_in(slapd: Slapd, cast: Cast) -> Non
     assert not user.is_active
 
 
-def test_nor_one_whom_a_person_shut_out_after_the_sync_had(slapd: Slapd, cast: Cast, settings: Any) -> None:
+@pytest.mark.parametrize("shut_out", [accounts.disable_user, accounts.offboard_user])
+def test_nor_one_whom_a_person_shut_out_after_the_sync_had(
+    shut_out: Any, slapd: Slapd, cast: Cast, settings: Any
+) -> None:
     user = accounts.log_in("ana", PASSWORD)
     accounts.log_in("ben", PASSWORD)
     settings.FATHOM_LDAP_USER_FILTER = "(&(objectClass=person)(!(uid=ana)))"
     services.sync(by=SYSTEM)
-    accounts.disable_user(user, by=cast.sre, reason="and shall stay out")
+    shut_out(user, by=cast.sre, reason="and shall stay out")
     settings.FATHOM_LDAP_USER_FILTER = "(objectClass=person)"
     services.sync(by=SYSTEM)
     user.refresh_from_db()

@@ -18,6 +18,7 @@ from apps.accounts import services as accounts
 from apps.audit.models import AuditEvent
 from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest, UnknownName
+from apps.teams import services as teams
 from apps.tracking.models import Project, ProjectUserGrant
 from tests.factories import Stage
 from tests.matrix.asking import without_ids
@@ -151,6 +152,27 @@ def test_why_about_oneself_and_others(cast: Cast, project: Project, as_: As) -> 
     assert as_("alice").get(url + "?action=fly").status_code == 400
 
 
+def test_asking_why_tells_no_more_names_than_sharing_does(cast: Cast, project: Project, as_: As) -> None:
+    """Everybody manages a project of his own, and could ask about every name there might be."""
+    teams.create_service_account(cast.other_team, name="ci", by=SYSTEM)
+    mine, others = as_("charlie"), Project.objects.create(name="mine", owner=cast.charlie)
+    url = f"{API}/project/{others.pk}/why/"
+    answers = [mine.get(f"{url}?user={name}") for name in ("svc.speech.ci", "ivan", "nobody")]
+    assert [(one.status_code, one.json()["errors"]) for one in answers] == [
+        (400, {"user": ["There is nobody of this name."]})
+    ] * 3
+    for number in range(17):
+        assert mine.get(f"{url}?user=nobody-{number}").status_code == 400
+    assert mine.get(f"{url}?user=alice").status_code == 429
+    assert browser_of(cast.charlie).get(page("project", others.pk), {"why": "alice"}).text.count("Too many names") == 1
+    # Whom one knows one may ask about without end; who reads everything, about everybody.
+    assert (
+        as_("mia").get(f"{API}/project/{project.pk}/why/?user=ivan").json()["missing"][1] == "The account is disabled."
+    )
+    for name in ("sre", "aud"):
+        assert as_(name).get(f"{url}?user=svc.speech.ci").json()["allowed"] is False
+
+
 def test_requests_are_listed_to_the_right_people(cast: Cast, project: Project, as_: As) -> None:
     assert as_("charlie").post(f"{API}/project/{project.pk}/requests/", {"role": "editor"}, "json").status_code == 202
     listed = {
@@ -236,6 +258,17 @@ def test_sharing_by_form(cast: Cast, project: Project) -> None:
     )  # fmt: skip
     browser.post(page("project", project.pk, "remove/"), {"kind": "user", "name": "charlie"})
     assert not ProjectUserGrant.objects.exists()
+
+
+def test_ending_a_share_that_is_none_does_not_tell_who_exists(cast: Cast, project: Project) -> None:
+    """It counts no unknown names, as sharing does: it must not be an endless way to ask for them."""
+    told = []
+    for kind, name in (("user", "charlie"), ("user", "ivan"), ("user", "nobody"), ("team", "speech"), ("team", "none")):
+        browser = browser_of(cast.alice)
+        answer = browser.post(page("project", project.pk, "remove/"), {"kind": kind, "name": name}, follow=True)
+        told.append(answer.text)
+        assert "has ended" not in answer.text, name
+    assert len({without_ids(text.encode()) for text in told}) == 1
 
 
 def test_htmx_gets_the_sheet_alone_and_errors_in_it(cast: Cast, project: Project) -> None:

@@ -173,6 +173,15 @@ def test_a_link_for_an_account_opens_that_one_only(cast: Cast) -> None:
     assert not User.objects.filter(username="other").exists()
 
 
+def test_no_link_gives_a_directory_account_a_password(cast: Cast) -> None:
+    """The database would refuse it only when the link is used, with an error that nobody understands."""
+    person = accounts.create_user("ana", by=SYSTEM)
+    User.objects.filter(pk=person.pk).update(identity_source="ldap", external_id="uuid-of-ana")
+    with pytest.raises(Conflict, match="can log in already, elsewhere"):
+        services.invite([], by=cast.sre, for_user=person)
+    assert not Invitation.objects.exists()
+
+
 def test_a_link_is_revoked_by_who_may(cast: Cast) -> None:
     invite(cast)
     row = Invitation.objects.get()

@@ -9,6 +9,7 @@ from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet, UUIDField
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.text import capfirst
@@ -85,6 +86,25 @@ class GuardedAdmin(ListTools, ModelAdmin):
             return queryset.filter(pk=wanted), False
         # PostgreSQL cannot compare with NUL.
         return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
+
+    @override
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Narrow a list by what it shows or is made for.
+
+        SECURITY: Django lets every column of the model pass. `?password__startswith=` would tell a hash letter by letter,
+        `?settings__password=` what is written and never shown.
+        """
+        first = lookup.partition(LOOKUP_SEP)[0]
+        fields = {field.name: field for field in self.opts.get_fields()}
+        found = fields.get(first)
+        # What points to another row shows no more than its id: what lies behind it Django judges.
+        is_open = found is None or first in self._shown_names() or found.is_relation or found is self.opts.pk
+        return is_open and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]  # None in Django, too
+
+    def _shown_names(self) -> set[str]:
+        filters = [entry[0] if isinstance(entry, tuple) else entry for entry in self.list_filter]
+        named = [*self.list_display, *(self.fields or ()), *self.search_fields, *filters]
+        return {str(name).lstrip("=^@") for name in named if isinstance(name, str)}
 
     @override
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -36,6 +36,7 @@ def offboard_user(
     require_admin(by)
     departure = _departure(user, by, reason, assets, transfer_to, jobs, memberships)
     with transaction.atomic():
+        _let_no_sync_back_in(user)
         effects = _depart(departure, "offboard")
         transaction.set_rollback(dry_run)
     if not dry_run:
@@ -52,7 +53,7 @@ def disable_user(user: User, *, by: Any, reason: str) -> None:
     """
     require_admin(by)
     _require_another(user, by)
-    User.objects.filter(pk=user.pk).exclude(left_directory_at=None).update(left_directory_at=None)
+    _let_no_sync_back_in(user)
     close_account(user, by=by, reason=reason)
 
 
@@ -76,6 +77,11 @@ def close_account(user: User, *, by: Any, reason: str) -> None:
     if User.objects.filter(pk=user.pk, is_active=True).exists():
         _depart(Departure(user, by, reason), "disable")
         user.is_active = False
+
+
+def _let_no_sync_back_in(user: User) -> None:
+    """Forget that a directory lost him, if it did: whom a person shuts out does not come back with his entry."""
+    User.objects.filter(pk=user.pk).exclude(left_directory_at=None).update(left_directory_at=None)
 
 
 def _shut_out(user: User) -> list[Effect]:

@@ -12,6 +12,7 @@ from apps.credentials.services.delivery import (
 from apps.credentials.services.records import (
     create_credential,
     delete_credential,
+    fit_for_heir,
     replace_credential,
     update_credential,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "default_alias",
     "delete_credential",
     "deliver",
+    "fit_for_heir",
     "replace_credential",
     "require_usable",
     "retire_key",

@@ -84,11 +84,18 @@ def replace_credential(credential: Credential, fields: Any, *, by: Any, reason: 
 
 @transaction.atomic
 def update_credential(credential: Credential, *, by: Any, **changes: Any) -> Credential:
-    """Change name, description, visibility or expiry. Audited. Raises: NotAllowed, Invalid, Conflict when deleted."""
+    """Change name, description, visibility or expiry. Audited.
+
+    Raises: NotAllowed, InsufficientScope (another visibility needs the right to share), Invalid, Conflict when deleted.
+    """
     policy.require(by, "edit", credential)
     if unknown := sorted(set(changes) - _CHANGEABLE):
         raise Invalid(errors={name: ["It cannot be changed."] for name in unknown})
     row = _locked(credential)
+    if changes.get("visibility", row.visibility) != row.visibility:
+        policy.require(by, "share", row)
+        if row.visibility == Visibility.PRIVATE:
+            policy.require_to_give(by, row)
     before = {name: _shown(getattr(row, name)) for name in changes}
     for name, value in changes.items():
         setattr(row, name, value)
@@ -111,6 +118,16 @@ def delete_credential(credential: Credential, *, by: Any, reason: str = "") -> N
         row.values.all().delete()
         Credential.objects.filter(pk=row.pk).update(archived_at=Now())
         audit.record("delete", row, by=by, reason=reason, version=row.version)
+
+
+def fit_for_heir(rows: Any, heir: Any) -> Any:
+    """Keep those credentials of a leaver that `heir` can be given: whose value he may use already.
+
+    SECURITY: who owns a secret can read it in a job; no admin makes that of anybody's, himself included, by an
+    off-boarding. The others stay the leaver's, as does one whose name the heir has given to one of his own.
+    """
+    names = Credential.objects.live().filter(owner=heir, team=None).values("name")
+    return rows.visible_to(heir, "use").exclude(team=None, archived_at=None, name__in=names)
 
 
 def _require_place(by: Any, team: Team | None, owner: Any) -> None:

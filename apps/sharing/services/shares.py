@@ -112,6 +112,9 @@ def set_visibility(
     _lock(row)
     row.refresh_from_db(fields=["visibility", "team"])
     before = {"visibility": row.visibility, "team": row.team.slug if row.team else None}
+    is_moved = team is not None and team.pk != row.team_id
+    if visibility != Visibility.PRIVATE and (row.visibility == Visibility.PRIVATE or is_moved):
+        policy.require_to_give(by, obj)
     row.visibility = Visibility(visibility)
     row.team = team or row.team
     after = {"visibility": row.visibility, "team": row.team.slug if row.team else None}
@@ -133,6 +136,7 @@ def transfer_owner(obj: Model, to: User, *, by: Any, reason: str = "") -> None:
     if by.pk != row.owner_id and not (by.is_superuser or getattr(by, "is_system", False)):
         msg = "Only the owner, or an admin who acts as one, gives it to somebody else."
         raise NotAllowed(msg)
+    policy.require_to_give(by, obj)
     if not to.is_active or to.service_of_id is not None:
         raise Invalid(errors={"to": ["It can be given to an active person only."]})
     _lock(row)
@@ -163,11 +167,10 @@ def _role(role: ShareRole | str) -> Role:
 
 
 def _require_within_own(wanted: Role, obj: Model, by: Any) -> None:
-    if getattr(by, "is_system", False):
-        return
-    own = policy.role_of(by, obj)
+    own = policy.role_to_give(by, obj)
     if wanted > own:
-        raise Invalid(errors={"role": [f"You are {own.word}, and cannot make anybody {wanted.word}."]})
+        said = "As an admin you" if by.is_superuser else f"You are {own.word}, and"
+        raise Invalid(errors={"role": [f"{said} cannot make anybody {wanted.word}."]})
 
 
 def _require_sensible(subject: Any, row: Any, by: Any) -> None:

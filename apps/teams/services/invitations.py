@@ -17,6 +17,7 @@ from apps.accounts import services as accounts
 from apps.accounts import tokens
 from apps.accounts.choices import PlatformRole
 from apps.accounts.models import User
+from apps.accounts.proof import has_password_here
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from apps.core.locks import lock_row
@@ -51,8 +52,8 @@ def invite(
     _check(places, email, life)
     if for_user is not None:
         for_user.refresh_from_db()
-        if for_user.has_usable_password() or for_user.service_of_id or not for_user.is_active:
-            msg = f"{for_user} can log in already, or never will."
+        if for_user.has_usable_password() or not has_password_here(for_user) or not for_user.is_active:
+            msg = f"{for_user} can log in already, elsewhere, or never will."
             raise Conflict(msg)
     if by is not SYSTEM and Invitation.objects.pending().filter(made_by=by).count() >= _MOST_PENDING:
         msg = "Too many of your invitations are open. Revoke some."

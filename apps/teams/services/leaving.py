@@ -86,8 +86,8 @@ def _heir(team: Team, leaver: User) -> User | None:
 
 
 def _give(rows: QuerySet[Any], heir: User, departure: Departure, name: str) -> Iterator[Effect]:
+    rows = prepare_transfer(rows, heir)
     examples = some(rows.order_by("-pk")[:5])
-    prepare_transfer(rows, heir)
     _give_run_tokens(rows, heir, departure.user)
     count = rows.update(owner=heir)
     if count:

@@ -96,12 +96,13 @@ def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
     return found[0]
 
 
-def make_room_for(rows: QuerySet[Any], heir: Any) -> None:
-    """Rename personal projects that are about to go to `heir`, where he has one of that name himself."""
+def make_room_for(rows: QuerySet[Any], heir: Any) -> QuerySet[Any]:
+    """Rename personal projects that are about to go to `heir`, where he has one of that name himself; return all."""
     names = Project.objects.filter(owner=heir, team=None, archived_at=None).values("name")
     for project in rows.filter(team=None, archived_at=None, name__in=names).select_related("owner"):
         suffix = f" (of {str(project.owner)[:40]}, {str(project.pk)[:8]})"
         Project.objects.filter(pk=project.pk).update(name=f"{project.name[: 120 - len(suffix)]}{suffix}")
+    return rows
 
 
 def _default_project(by: Any, team: Team | None) -> Project:
