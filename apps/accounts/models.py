@@ -11,10 +11,10 @@ from typing_extensions import override
 from apps.access.choices import ADMIN_SCOPE
 from apps.access.querysets import GuardedQuerySet
 from apps.accounts.choices import IdentitySource, PlatformRole, TokenKind
-from apps.accounts.querysets import ApiTokenQuerySet, RegistrationQuerySet, UserSessionQuerySet
+from apps.accounts.querysets import ApiTokenQuerySet, RegistrationQuerySet, UserQuerySet, UserSessionQuerySet
 from apps.core.ids import new_id
 
-_Manager: Any = UserManager.from_queryset(GuardedQuerySet)
+_Manager: Any = UserManager.from_queryset(UserQuerySet)
 
 
 class PeopleManager(_Manager):  # type: ignore[misc, type-arg]  # made by Django at run time

@@ -1,13 +1,23 @@
 from datetime import datetime
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from django.conf import settings
-from django.db.models import Model, Q
+from django.db.models import Exists, Model, OuterRef, Q
 from django.db.models.functions import Now
 
 from apps.access.querysets import GuardedQuerySet
 
 M_co = TypeVar("M_co", bound=Model, covariant=True)
+
+
+class UserQuerySet(GuardedQuerySet[M_co]):
+    def in_no_team(self) -> Self:
+        """Keep who is in no group; each mirrors a team or an organization.
+
+        `groups=None` would join, be guessed to hold for nobody, and make a list row by row.
+        """
+        model: Any = self.model
+        return self.filter(~Exists(model.groups.through.objects.filter(user=OuterRef("pk"))))
 
 
 class ApiTokenQuerySet(GuardedQuerySet[M_co]):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
@@ -45,8 +45,8 @@ _QUESTIONS = question_filter(
         ),
         Question(
             "retried",
-            "Needed another attempt",
-            lambda rows: rows.filter(workload__retries_left__lt=F("workload__retries")),
+            "Tried more than once",
+            lambda rows: rows.filter(workload__attempt_no__gt=1),
         ),
     ],
 )

@@ -20,9 +20,9 @@ from apps.access.admin import Question, RecordAdmin, question_filter
 from apps.access.admin.display import NOTHING, document, exactly, link, list_url, page_url, time_of
 from apps.access.admin.filters import one_of, typed
 from apps.audit import organizations, querying
-from apps.audit.choices import DOORS, Outcome
+from apps.audit.choices import DOORS, LOOKS, Outcome
 from apps.audit.export import Format
-from apps.audit.models import AuditEvent
+from apps.audit.models import DONE, AuditEvent
 from apps.portal.api.audit import download
 
 
@@ -66,9 +66,10 @@ _HOUR = timedelta(hours=1)
 _QUESTIONS = question_filter(
     AuditEvent,
     [
-        Question("today", "Today", lambda rows: rows.filter(at__gte=midnight()), "changes today"),
+        Question("changes", "Done today", lambda rows: rows.filter(DONE, at__gte=midnight()), "changes today"),
+        Question("today", "Today", lambda rows: rows.filter(at__gte=midnight())),
         Question("hour", "In the last hour", lambda rows: rows.filter(at__gt=Now() - _HOUR)),
-        Question("looks", "Seeing as somebody else", lambda rows: rows.filter(action__startswith="see_as")),
+        Question("looks", "Seeing as somebody else", lambda rows: rows.filter(action__in=LOOKS)),
         Question("exports", "Exports", lambda rows: rows.filter(action="export")),
     ],
     is_record=True,

@@ -18,8 +18,7 @@ from apps.access.admin import questions as asked
 from apps.access.admin.display import list_url
 from apps.accounts.choices import GUESSES
 from apps.accounts.models import LoginFailure
-from apps.audit.choices import ROW_ACTIONS
-from apps.audit.models import AuditEvent
+from apps.audit.models import DONE, AuditEvent
 from apps.compute.choices import ACTIVE, ClusterState, State
 from apps.compute.models import Cluster, Loop, Workload
 from apps.quotas.models import QuotaLimit
@@ -109,7 +108,7 @@ def overview(by: Any) -> Overview:
         questions=questions(by),
         waiting=_waiting(workloads),
         changes=_changes() if reads else [],
-        operators=list(_today().filter(origin="admin").order_by("-id")[:_ROWS]) if reads else [],
+        operators=list(_done_today().filter(origin="admin").order_by("-at")[:_ROWS]) if reads else [],
         guesses=_guesses() if reads else [],
         counts={state: sum(number for has, _, number in active if has == state) for state in ACTIVE},
         oldest_queued_at=workloads.queue().aggregate(oldest=Min("queued_at"))["oldest"],
@@ -145,21 +144,20 @@ def _team(row: dict[str, Any]) -> dict[str, Any]:
     return {"team__isnull": 1} if row["team"] is None else {"team__id__exact": row["team"]}
 
 
-def _today() -> Any:
+def _done_today() -> Any:
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    return AuditEvent.objects.filter(at__gte=midnight)
+    return AuditEvent.objects.filter(DONE, at__gte=midnight)
 
 
 def _changes() -> list[Line]:
     """Tell what changed today, kind by kind, the latest first."""
-    acts = _today().exclude(action__in=ROW_ACTIONS)  # what triggers saw tells the same once more, table by table
-    rows = acts.order_by().values("action", "object_type").annotate(count=Count("pk"), last=Max("at"))
+    rows = _done_today().order_by().values("action", "object_type").annotate(count=Count("*"), last=Max("at"))
     return [
         Line(
             row["action"].replace("_", " "),
             row["object_type"].rpartition(".")[2],
             row["count"],
-            list_url("audit.auditevent", question="today", action=row["action"], object_type=row["object_type"]),
+            list_url("audit.auditevent", question="changes", action=row["action"], object_type=row["object_type"]),
             row["last"],
         )
         for row in rows.order_by("-last")[:_ROWS]

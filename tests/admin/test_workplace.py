@@ -14,7 +14,7 @@ from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
-from apps.access.admin import questions
+from apps.access.admin import counting, questions
 from apps.access.admin.exports import harmless
 from apps.access.models import SavedFilter
 from apps.access.principal import SYSTEM
@@ -114,13 +114,32 @@ def test_the_numbers_count_what_they_say(trouble: None, browser: Client) -> None
         "loops late": 2, "over 90 % of quota": 1, "failed logins this hour": 13, "failed logins by guessing": 11,
         "waiting for approval": 1, "access requests open": 2,
     }  # fmt: skip
-    assert today == AuditEvent.objects.count() > 10
+    acts = AuditEvent.objects.filter(outcome="ok").exclude(action__startswith="row.")
+    assert 10 < today == acts.count() < AuditEvent.objects.count()
     assert [(line.what, line.detail, line.count) for line in now.waiting] == [
         ("user-1", "", 4),
         ("user-2", "Team 2", 1),
     ]
     assert [(line.what, line.count) for line in now.guesses] == [("root", 6), ("203.0.113.9", 5)]
     assert {(line.what, line.detail) for line in now.changes} >= {("set member", "team"), ("create", "user")}
+
+
+def test_nobody_counts_more_than_somebody_can_look_through(
+    browser: Client, sre: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        LoginFailure.objects.create(username="root", ip=f"198.51.100.{number}")
+    exact = browser.get(url_of("accounts.loginfailure", "changelist")).text
+    assert "4 login failures" in exact
+    assert "These pages hold" not in exact
+    monkeypatch.setattr(counting, "MOST", 3)
+    page = browser.get(url_of("accounts.loginfailure", "changelist"))
+    assert page.context["cl"].result_count == 3
+    assert "3+ login failures" in page.text
+    assert "These pages hold the first 3;" in page.text
+    assert len(taken(browser, "accounts.loginfailure", "csv").splitlines()) == 1 + 4  # a file holds every row
+    front = {question.words: question.said for question in browser.get("/admin/").context["now"].questions}
+    assert front["failed logins this hour"] == "3+"
 
 
 def test_bad_numbers_come_first(trouble: None, browser: Client) -> None:
@@ -211,11 +230,15 @@ def test_questions_about_workloads_and_experiments(browser: Client) -> None:
     Workload.objects.filter(pk=jobs["long"].pk).update(started_at=timezone.now() - 2 * DAY, last_seen_at=timezone.now())
     Workload.objects.filter(pk=jobs["again"].pk).update(attempt_no=3)
     Workload.objects.filter(pk=jobs["quota"].pk).update(reason="QuotaFull")
-    Workload.objects.filter(pk=jobs["retried"].pk).update(retries_left=1)
+    Workload.objects.filter(pk=jobs["retried"].pk).update(attempt_no=2)
     found = {key: listed(browser, "compute.workload", question=key) for key in ("lost", "long", "again")}
     assert found == {key: keys(jobs[key]) for key in ("lost", "long", "again")}
     asked = {key: listed(browser, "experiments.experiment", question=key) for key in _keys_of("experiments.experiment")}
-    assert asked == {"bad": keys(made["lost"]), "quota": keys(made["quota"]), "retried": keys(made["retried"])}
+    assert asked == {
+        "bad": keys(made["lost"]),
+        "quota": keys(made["quota"]),
+        "retried": keys(made["retried"], made["again"]),
+    }
 
 
 def test_questions_about_attempts_and_events(browser: Client) -> None:
@@ -331,9 +354,15 @@ def test_questions_about_logins_and_the_trail(browser: Client, sre: User) -> Non
     before = AuditEvent.objects.create(action="x", object_type="y", at=timezone.now() - 2 * DAY, actor_label="z")
     look = AuditEvent.objects.create(action="see_as_end", object_type="y", actor_label="z")
     sent = AuditEvent.objects.create(action="export", object_type="y", actor_label="z")
+    seen = AuditEvent.objects.create(action="row.update", object_type="y", actor_label="z")
+    denied = AuditEvent.objects.create(action="x", object_type="y", actor_label="z", outcome="denied")
     asked = {key: listed(browser, "audit.auditevent", question=key) for key in _keys_of("audit.auditevent")}
     recent = keys(*AuditEvent.objects.exclude(pk=before.pk))
-    assert asked == {"today": recent, "hour": recent, "looks": keys(look), "exports": keys(sent)}
+    done = recent - keys(seen, denied, *AuditEvent.objects.filter(action__startswith="row."))
+    assert asked == {
+        "changes": done, "today": recent, "hour": recent, "looks": keys(look), "exports": keys(sent),
+    }  # fmt: skip
+    assert keys(look, sent) <= done
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -16,6 +16,7 @@ from django.utils.text import capfirst
 from typing_extensions import override
 
 from apps.access import policy
+from apps.access.admin.counting import BoundedPaginator
 from apps.access.admin.kept_lists import ListTools
 from apps.access.admin.panels import panels_of
 from apps.access.admin.reasons import Reasoned, refusals
@@ -39,6 +40,7 @@ class GuardedAdmin(ListTools, ModelAdmin):
 
     show_full_result_count = False
     list_per_page = 50
+    paginator = BoundedPaginator
     policy_view = "view"
     policy_change = "edit"
     can_add = False

@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from typing_extensions import override
 
+from apps.access.admin.counting import count_of, said
 from apps.access.admin.display import list_url
 
 Rows = QuerySet[Any]
@@ -35,12 +36,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with its answer: how many, and where they are listed."""
+    """A question with its answer: how many (never more than one above `counting.MOST`), and where they are listed."""
 
     count: int
     words: str
     url: str
     tone: str
+
+    @property
+    def said(self) -> str:
+        return said(self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +103,4 @@ def _answer(tile: _Tile, by: Any) -> Asked:
         rows = model._default_manager.visible_to(by, "view")  # noqa: SLF001 -- as above
     question = tile.question
     url = list_url(model._meta.label_lower, **{tile.parameter: question.key})  # noqa: SLF001 -- documented Django API
-    return Asked(question.narrow(rows).count(), question.tile, url, question.tone)
+    return Asked(count_of(question.narrow(rows)), question.tile, url, question.tone)

@@ -101,7 +101,7 @@ _PEOPLE = question_filter(
         Question("people", "People", lambda rows: rows.filter(_person)),
         Question("never", "Never logged in", lambda rows: rows.filter(_person, is_active=True, last_login=None)),
         Question("away", "Away for 90 days", lambda rows: rows.filter(is_active=True, last_login__lt=Now() - _LONG)),
-        Question("alone", "In no team", lambda rows: rows.filter(_person, is_active=True, groups=None)),
+        Question("alone", "In no team", lambda rows: rows.filter(_person, is_active=True).in_no_team()),
         Question("admins", "Admins", lambda rows: rows.filter(platform_role=PlatformRole.ADMIN)),
         Question("auditors", "Auditors", lambda rows: rows.filter(platform_role=PlatformRole.AUDITOR)),
         Question("services", "Service accounts", lambda rows: rows.filter(service_of__isnull=False)),
