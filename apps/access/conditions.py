@@ -7,7 +7,7 @@ fits both a person who sees nearly all and one who sees nearly nothing (docs/adr
 from collections.abc import Collection
 from typing import Any
 
-from django.db.models import BooleanField, F, Func, Value
+from django.db.models import BooleanField, F, Func
 
 from apps.access.choices import Visibility
 
@@ -33,24 +33,30 @@ class OwnedOrShared(Func):
         siblings: Collection[Any] | None,
         granted: Collection[Any],
     ) -> None:
-        shared = Visibility.ORGANIZATION
-        arms: list[tuple[str, list[Any]]] = [("{} = {}", [F(f"{prefix}owner_id"), Value(owner)])]
-        team, visibility = F(f"{prefix}team_id"), F(f"{prefix}visibility")
-        if teams:
-            private = Value(str(Visibility.PRIVATE))
-            arms.append(("({} = ANY({}) AND {} <> {})", [team, Value(list(teams)), visibility, private]))
+        arms: list[tuple[str, list[Any]]] = [("{owner} = %s", [owner])]
+        private, organization, public = Visibility.PRIVATE.value, Visibility.ORGANIZATION.value, Visibility.PUBLIC.value
+        if siblings:  # his own teams are among them, so that most rows of others fail at the first comparison
+            either = "{visibility} = %s OR ({visibility} <> %s AND {team} = ANY(%s::{team_key}[]))"
+            arms.append((f"{{team}} = ANY(%s::{{team_key}}[]) AND ({either})", [siblings, organization, private, teams]))
+        elif teams:
+            arms.append(("{team} = ANY(%s::{team_key}[]) AND {visibility} <> %s", [teams, private]))
         if siblings is not None:
-            arms.append(("{} = {}", [visibility, Value(str(Visibility.PUBLIC))]))
-            if siblings:
-                seen = [visibility, Value(str(shared)), team, Value(list(siblings))]
-                arms.append(("({} = {} AND {} = ANY({}))", seen))
+            arms.append(("{visibility} = %s", [public]))
         if granted:
-            form = "{} = ANY({})" if len(granted) <= _FEW else "{} IN (SELECT unnest({}))"
-            arms.append((form, [F(f"{prefix}pk"), Value(list(granted))]))
-        super().__init__(*(part for _, parts in arms for part in parts))
-        self._form = " OR ".join(form for form, _ in arms)
+            form = "{pk} = ANY(%s::{key}[])" if len(granted) <= _FEW else "{pk} IN (SELECT unnest(%s::{key}[]))"
+            arms.append((form, [granted]))
+        super().__init__(*(F(f"{prefix}{name}") for name in ("owner_id", "team_id", "visibility", "pk")))
+        self._form = " OR ".join(f"({form})" for form, _ in arms)
+        self._given = [one if isinstance(one, str) or one is owner else _array(one) for _, given in arms for one in given]
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # noqa: ARG002
-        """Fill the form with what the parts compile to."""
-        compiled = [compiler.compile(part) for part in self.source_expressions]
-        return f"({self._form.format(*(sql for sql, _ in compiled))})", [one for _, given in compiled for one in given]
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        """Fill the form with the columns and their types."""
+        owner, team, visibility, pk = (compiler.compile(column)[0] for column in self.source_expressions)
+        team_key, key = (self.source_expressions[n].output_field.rel_db_type(connection) for n in (1, 3))
+        form = self._form.format(owner=owner, team=team, visibility=visibility, pk=pk, team_key=team_key, key=key)
+        return f"({form})", self._given
+
+
+def _array(ids: Collection[Any]) -> str:
+    """Write ids as PostgreSQL does: the driver would adapt them one by one."""
+    return f"{{{','.join(map(str, ids))}}}"

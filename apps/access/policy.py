@@ -324,6 +324,13 @@ def _condition(policy: Policy, principal: "Principal", role: Role) -> Q:
     if policy.rule is not None:
         condition: Q = policy.rule(principal, role)
         return condition
+    memory = remembered.of(principal)
+    if memory is None:
+        return _owned_or_shared(policy, principal, role)
+    return memory.ask((policy.model, role), lambda: _owned_or_shared(policy, principal, role))
+
+
+def _owned_or_shared(policy: Policy, principal: "Principal", role: Role) -> Q:
     prefix, model = f"{policy.via}__" if policy.via else "", _owned_model(policy)
     member, held = memberships_of(principal), grants.few_held_by(principal, model)
     condition = Q(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
