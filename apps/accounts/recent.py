@@ -31,9 +31,8 @@ class Question:
             return
         if len(_known) >= _MOST:
             _known.clear()
-        kept = _copy(user)
-        remembered.give(kept, self._good_until)
-        _known[digest] = (self._good_until, kept)
+        remembered.give(user, self._good_until)
+        _known[digest] = (self._good_until, _copy(user))
 
 
 def find(digest: str) -> User | None:
