@@ -36,7 +36,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     State.QUEUED: frozenset({State.STARTING, State.STOPPED, State.FAILED}),
     State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.QUEUED, *_ENDED}),
     State.RUNNING: frozenset({State.STOPPING, State.QUEUED, *_ENDED}),
-    State.STOPPING: _ENDED,
+    State.STOPPING: frozenset({State.QUEUED, *_ENDED}),  # queued again: it was preempted
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset({State.QUEUED}),
     State.STOPPED: frozenset({State.QUEUED}),

@@ -85,10 +85,15 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     accounts.revoke_bound_tokens(workload.subject)
     failpoints.hit("finish.before_commit")
     said = {**told, "actor": actor, "epoch": epoch}
+    if workload.resumes and workload.state == State.STOPPING:  # whatever it said when it was told to stop
+        resumed = {"desired_state": DesiredState.RUN, "stop_cause": "", "resumes": False, "missing_since": None}
+        said |= {"reason": "Preempted", "message": f"{workload.stop_cause}; it starts again when there is room"}
+        move(workload, State.QUEUED, **said, **resumed)
+        return
     if _runs_again(workload, verdict, facts["reason"]):
         move(workload, State.QUEUED, **said, retries_left=F("retries_left") - 1, queued_at=Now(), missing_since=None)
         return
-    move(workload, verdict, **said, **ended, missing_since=None)
+    move(workload, verdict, **said, **ended, missing_since=None, resumes=False)
 
 
 def _runs_again(workload: Workload, verdict: str, reason: str) -> bool:

@@ -15,7 +15,7 @@ from apps.access import policy
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
 from apps.compute import placement, registry
-from apps.compute.choices import TERMINAL, DesiredState, State
+from apps.compute.choices import ON_BACKEND, TERMINAL, DesiredState, State
 from apps.compute.lifecycle import transition
 from apps.compute.models import Cluster, Workload, WorkloadEvent
 from apps.core import failpoints, wakeup
@@ -98,16 +98,33 @@ def request_stop(workload: Workload, *, by: Any, reason: str = "") -> bool:
     Raises: Conflict when it ended otherwise.
     """
     row = lock_row(Workload.objects.filter(pk=workload.pk))
-    if row.state == State.STOPPED or (row.desired_state == DesiredState.STOP and not row.is_finished):
+    is_asked = row.desired_state == DesiredState.STOP and not row.resumes
+    if row.state == State.STOPPED or (is_asked and not row.is_finished):
         return False
     if row.is_finished:
         msg = f"It has already {row.state}."
         raise Conflict(msg, state=row.state)
     cause = f"stopped by {by}" + (f": {reason}" if reason else "")
     Workload.objects.filter(pk=row.pk).update(
-        desired_state=DesiredState.STOP, stop_cause=cause[:300], next_reconcile_at=Now()
+        desired_state=DesiredState.STOP, stop_cause=cause[:300], resumes=False, next_reconcile_at=Now()
     )
     failpoints.hit("cancel.after_desired")
+    wakeup.poke("compute")
+    return True
+
+
+@transaction.atomic
+def preempt(workload: Workload, *, cause: str) -> bool:
+    """Stop what runs, as for a person, to queue it again when it has ended: the platform needs what it holds.
+
+    It gets the signal and the grace of any stop, to save what it has. Returns false when it has ended, or is being stopped.
+    """
+    row = lock_row(Workload.objects.filter(pk=workload.pk))
+    if row.state not in ON_BACKEND or row.desired_state == DesiredState.STOP:
+        return False
+    facts = {"desired_state": DesiredState.STOP, "stop_cause": cause[:300], "resumes": True}
+    Workload.objects.filter(pk=row.pk).update(**facts, next_reconcile_at=Now())
+    audit.record("preempt", row, by=SYSTEM, reason=cause)
     wakeup.poke("compute")
     return True
 

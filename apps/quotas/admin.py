@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
@@ -24,7 +23,7 @@ from apps.access.admin.guarded import may_operate
 from apps.quotas import limits_file, services
 from apps.quotas.choices import NodeKind, in_units, words
 from apps.quotas.forms import LimitsFileForm, LimitsForm, field_name, label
-from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
+from apps.quotas.models import QuotaLimit, QuotaNode, Reservation, Resource
 from apps.quotas.querysets import nodes_under_pressure, nodes_used_up
 
 _DAY = timedelta(days=1)
@@ -63,11 +62,11 @@ class QuotaNodeAdmin(GuardedAdmin):
 
     @override
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
-        return ("place", "kind", *(_column(resource) for resource in settings.QUOTA_RESOURCES))
+        return ("place", "kind", *(_column(resource) for resource in Resource.objects.names()))
 
     @override
     def get_fieldsets(self, request: HttpRequest, obj: QuotaNode | None = None) -> Any:
-        limits = [field_name(resource) for resource in settings.QUOTA_RESOURCES]
+        limits = [field_name(resource) for resource in Resource.objects.names()]
         shown = (None, {"fields": ["place", "kind", "held"]})
         if not self.has_change_permission(request, obj):
             return [shown]

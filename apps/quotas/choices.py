@@ -1,4 +1,10 @@
-"""Names, units and words of what is limited."""
+"""Names, units and words of what is limited.
+
+A resource is a name; what stands before a colon is its family, which gives the unit: "gpu:a100" is counted in
+thousandths like "gpu". Any other name is a count.
+"""
+
+from dataclasses import dataclass
 
 from django.db.models import TextChoices
 
@@ -11,18 +17,56 @@ class NodeKind(TextChoices):
     TEAM = "team", "Team"
     USER = "user", "User"
     CLUSTER = "cluster", "Cluster"
+    GROUP = "group", "Group"  # what an admin puts between others: a department, a grant
 
-
-DEPTH = {kind: depth for depth, kind in enumerate(NodeKind.values)}
 
 _WORDS = {CPU: "CPUs", MEMORY: "GiB of memory", GPU: "GPUs", DISK: "GiB of disk", EXPERIMENTS: "running experiments"}
 _UNITS = {CPU: 1000, GPU: 1000, MEMORY: 1 << 30, DISK: 1 << 30}
 
 
+def family(resource: str) -> str:
+    return resource.partition(":")[0]
+
+
+def unit_of(resource: str) -> int:
+    """Return how many base units people call one: 1000 of "cpu", 2^30 of "memory"."""
+    return _UNITS.get(family(resource), 1)
+
+
 def in_units(resource: str, amount: int) -> str:
     """Write an amount as people do: 1500 of "cpu" is "1.5"."""
-    return f"{amount / _UNITS.get(resource, 1):.3f}".rstrip("0").rstrip(".")
+    return f"{amount / unit_of(resource):.3f}".rstrip("0").rstrip(".")
 
 
 def words(resource: str) -> str:
-    return _WORDS.get(resource, resource)
+    """Name a resource in a sentence: "GPUs", "a100 GPUs", "GiB of ssd disk"."""
+    base, _, model = resource.partition(":")
+    known = _WORDS.get(base)
+    if known is None:
+        return resource
+    if not model:
+        return known
+    head, of, what = known.partition(" of ")
+    return f"{head} of {model} {what}" if of else f"{model} {known}"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A resource that can be limited. `weight`: what one unit counts in fair share, in hundredths of a CPU."""
+
+    name: str
+    title: str
+    position: int = 100
+    weight: int = 0
+
+
+# What work asks for by itself. Rows of `Resource` add others, or say something else of these.
+BUILT_IN = (
+    Known(CPU, "CPUs", 10, 100),
+    Known(MEMORY, "Memory", 20, 25),
+    Known(GPU, "GPUs", 30, 1000),
+    Known(DISK, "Disk", 40),
+    Known(EXPERIMENTS, "Experiments", 50),
+    Known("notebooks", "Notebook sessions", 60),
+    Known("endpoints", "Endpoints", 70),
+)

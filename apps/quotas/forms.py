@@ -5,7 +5,6 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.conf import settings
 from typing_extensions import override
 
 from apps.quotas.choices import (
@@ -15,10 +14,11 @@ from apps.quotas.choices import (
     GPU,
     MEMORY,
     NodeKind,
+    family,
     in_units,
     words,
 )
-from apps.quotas.models import QuotaLimit, QuotaNode
+from apps.quotas.models import QuotaLimit, QuotaNode, Resource
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[QuotaNode]
@@ -43,7 +43,7 @@ REPORTED = frozenset({CPU, MEMORY, GPU})
 
 def label(resource: str, *, with_unit: bool = False) -> str:
     """Name a resource for people, if wanted with the unit in which `in_units` writes it."""
-    unit = ", GiB" if with_unit and resource in _BYTES else ""
+    unit = ", GiB" if with_unit and family(resource) in _BYTES else ""
     return _LABELS.get(resource, resource) + unit
 
 
@@ -52,12 +52,18 @@ def parse_amount(resource: str, text: str) -> int | None:
     if not text:
         return None
     match = _WRITTEN.fullmatch(text)
-    example = "512Mi or 32Gi" if resource in _BYTES else "8, 0.5 or 500m" if resource in _MILLI else "a whole number"
-    if match is None or (match[2] and resource not in _BYTES | _MILLI):
+    example = (
+        "512Mi or 32Gi"
+        if family(resource) in _BYTES
+        else "8, 0.5 or 500m"
+        if family(resource) in _MILLI
+        else "a whole number"
+    )
+    if match is None or (match[2] and family(resource) not in _BYTES | _MILLI):
         msg = f"{text!r} is not an amount of {words(resource)}. Write {example}; nothing means no limit."
         raise ValueError(msg)
-    amount = Decimal(match[1]) * _FACTORS[match[2] or ""] * (1000 if resource in _MILLI else 1)
-    if resource not in _BYTES | _MILLI and amount % 1:
+    amount = Decimal(match[1]) * _FACTORS[match[2] or ""] * (1000 if family(resource) in _MILLI else 1)
+    if family(resource) not in _BYTES | _MILLI and amount % 1:
         msg = f"{text!r} is not {example}."
         raise ValueError(msg)
     if amount > LARGEST:
@@ -70,9 +76,9 @@ def write_amount(resource: str, amount: int | None) -> str:
     """Write an amount so that `parse_amount` gives exactly it back."""
     if amount is None:
         return ""
-    if resource in _MILLI:
+    if family(resource) in _MILLI:
         return f"{amount // 1000}.{amount % 1000:03d}".rstrip("0").rstrip(".")
-    if resource not in _BYTES:
+    if family(resource) not in _BYTES:
         return str(amount)
     for suffix in ("Pi", "Ti", "Gi", "Mi", "Ki"):
         if amount and amount % int(_FACTORS[suffix]) == 0:
@@ -106,11 +112,11 @@ class LimitsForm(ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.limits = {row.resource: row for row in self._rows()}
-        for resource in settings.QUOTA_RESOURCES:
+        for resource in Resource.objects.names():
             field, row = _limit_field(resource), self.limits.get(resource)
             self.fields[field_name(resource)] = field
             self.initial[field_name(resource)] = write_amount(resource, row.limit if row else None)
-            field.disabled = self.instance.kind == NodeKind.CLUSTER and resource in REPORTED
+            field.disabled = self.instance.kind == NodeKind.CLUSTER and family(resource) in REPORTED
             field.help_text = _told(row, is_reported=field.disabled)
 
     def _rows(self) -> list[QuotaLimit]:
@@ -119,7 +125,7 @@ class LimitsForm(ModelForm):
     @override
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        for resource in settings.QUOTA_RESOURCES:
+        for resource in Resource.objects.names():
             try:
                 data[field_name(resource)] = parse_amount(resource, data.get(field_name(resource), ""))
             except ValueError as error:
@@ -130,7 +136,7 @@ class LimitsForm(ModelForm):
 
     def changed_limits(self) -> dict[str, int | None]:
         """Return the resources whose limit is to change, with the new one."""
-        names = {field_name(resource): resource for resource in settings.QUOTA_RESOURCES}
+        names = {field_name(resource): resource for resource in Resource.objects.names()}
         return {names[name]: self.cleaned_data.get(name) for name in self.changed_data if name in names}
 
 

@@ -5,11 +5,9 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from django.conf import settings
-
 from apps.quotas.choices import NodeKind
 from apps.quotas.forms import REPORTED, parse_amount, write_amount
-from apps.quotas.models import QuotaNode
+from apps.quotas.models import QuotaNode, Resource
 
 COLUMNS = ["key", "resource", "limit"]
 MOST_LINES = 5000
@@ -58,7 +56,7 @@ def keys_in(text: str) -> set[str]:
 
 def read(text: str, nodes: Mapping[str, QuotaNode]) -> Draft:
     """Check every line against `nodes` (by key, with their limits prefetched)."""
-    draft, seen = Draft(), set[tuple[str, str]]()
+    draft, seen, names = Draft(), set[tuple[str, str]](), Resource.objects.names()
     rows = list(_rows(text))
     if not rows or [cell.strip().lower() for cell in rows[0][1]] != COLUMNS:
         draft.errors.append((1, f"The first line must be: {','.join(COLUMNS)}"))
@@ -70,7 +68,7 @@ def read(text: str, nodes: Mapping[str, QuotaNode]) -> Draft:
         if not row:
             continue
         try:
-            change = _change(line, row, nodes)
+            change = _change(line, row, nodes, names)
         except ValueError as error:
             draft.errors.append((line, str(error)))
             continue
@@ -105,7 +103,7 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
         return []
 
 
-def _change(line: int, row: list[str], nodes: Mapping[str, QuotaNode]) -> Change:
+def _change(line: int, row: list[str], nodes: Mapping[str, QuotaNode], names: list[str]) -> Change:
     """Read one line. Raises: ValueError with a sentence."""
     if len(row) != len(COLUMNS):
         msg = f"Expected {len(COLUMNS)} cells, found {len(row)}."
@@ -115,8 +113,8 @@ def _change(line: int, row: list[str], nodes: Mapping[str, QuotaNode]) -> Change
     if node is None:
         msg = f"There is no place {key!r} in the quota tree."
         raise ValueError(msg)
-    if resource not in settings.QUOTA_RESOURCES:
-        msg = f"{resource!r} is not one of {', '.join(settings.QUOTA_RESOURCES)}."
+    if resource not in names:
+        msg = f"{resource!r} is not one of {', '.join(names)}."
         raise ValueError(msg)
     if node.kind == NodeKind.CLUSTER and resource in REPORTED:
         msg = f"{node} reports its {resource} itself."

@@ -1,27 +1,38 @@
-"""The two statements of admission. One round trip each, so that the root of the tree is locked as briefly as can be.
+"""The statements of admission: few, so that the root of the tree is locked as briefly as can be.
 
-LOCKING: `locked` takes the limit rows in the one global order (depth, node, resource) before anything is decided; a
-row that had to be waited for is read as its last holder left it (READ COMMITTED). The writes follow from it alone.
+LOCKING: `LOCK` takes the limit rows in the one global order (node, resource) before anything is decided; a row that had
+to be waited for is read as its last holder left it (READ COMMITTED). The order does not depend on where a node hangs, so
+moving one disturbs nobody.
 """
 
-RESERVE = """
-    WITH asked AS (SELECT key AS resource, value::bigint AS need FROM jsonb_each_text(%(amounts)s::jsonb)),
-    locked AS MATERIALIZED (
-        SELECT l.id, l.node_id, l.resource, l."limit", l.used, asked.need, n.depth
-          FROM quotas_quotalimit l JOIN quotas_quotanode n ON n.id = l.node_id JOIN asked ON asked.resource = l.resource
-         WHERE l.node_id = ANY(%(nodes)s)
-         ORDER BY n.depth, l.node_id, l.resource FOR NO KEY UPDATE OF l),
-    too_small AS (
-        SELECT node_id, resource, used, "limit", need FROM locked WHERE used + need > "limit"
-         ORDER BY depth, node_id, resource LIMIT 1),
-    held AS (
-        INSERT INTO quotas_reservation (id, key, node_id, node_ids, amounts)
-        SELECT %(id)s, %(key)s, %(node)s, %(nodes)s, %(amounts)s::jsonb
-         WHERE (SELECT count(*) FROM locked) >= 0 AND NOT EXISTS (SELECT FROM too_small)
-            ON CONFLICT (key) DO NOTHING RETURNING id),
-    added AS (
-        UPDATE quotas_quotalimit l SET used = l.used + locked.need FROM locked, held WHERE l.id = locked.id)
-    SELECT (SELECT id FROM held), t.* FROM (SELECT) AS one LEFT JOIN too_small t ON true
+LOOK = """
+    SELECT l.id, l.node_id, l.resource, l."limit", l.borrow, l.used, n.depth, n.kind, n.name
+      FROM quotas_quotalimit l JOIN quotas_quotanode n ON n.id = l.node_id
+     WHERE l.node_id = ANY(%(nodes)s) AND l.resource = ANY(%(resources)s)
+     ORDER BY l.node_id, l.resource
+"""
+
+LOCK = f"{LOOK} FOR NO KEY UPDATE OF l"
+
+# A resource that came into the world after the node: its row is made before anything is locked.
+COMPLETE = """
+    INSERT INTO quotas_quotalimit (node_id, resource, borrow, used)
+    SELECT n.id, r.name, 0, 0 FROM unnest(%(nodes)s::bigint[]) AS n(id), unnest(%(resources)s::text[]) AS r(name)
+     ORDER BY n.id, r.name ON CONFLICT (node_id, resource) DO NOTHING
+"""
+
+HOLD = """
+    INSERT INTO quotas_reservation (id, key, node_id, node_ids, amounts, ends_by, counted_until)
+    SELECT a.id, a.key, a.node, ARRAY(SELECT jsonb_array_elements_text(a.nodes)::bigint), a.amounts,
+           now() + make_interval(secs => a.seconds), now() + make_interval(secs => %(entry)s)
+      FROM jsonb_to_recordset(%(asked)s::jsonb)
+           AS a(id uuid, key text, node bigint, nodes jsonb, amounts jsonb, seconds double precision)
+        ON CONFLICT (key) DO NOTHING RETURNING key
+"""
+
+ADD = """
+    UPDATE quotas_quotalimit l SET used = l.used + d.amount
+      FROM unnest(%(rows)s::bigint[], %(amounts)s::bigint[]) AS d(id, amount) WHERE l.id = d.id
 """
 
 RELEASE = """
@@ -29,12 +40,14 @@ RELEASE = """
     locked AS MATERIALIZED (
         SELECT l.id, (held.amounts ->> l.resource)::bigint AS amount
           FROM held JOIN quotas_quotalimit l ON l.node_id = ANY(held.node_ids) AND held.amounts ? l.resource
-          JOIN quotas_quotanode n ON n.id = l.node_id
-         ORDER BY n.depth, l.node_id, l.resource FOR NO KEY UPDATE OF l),
+         ORDER BY l.node_id, l.resource FOR NO KEY UPDATE OF l),
     freed AS (
         UPDATE quotas_reservation SET released_at = now()
-         WHERE key = %(key)s AND released_at IS NULL AND (SELECT count(*) FROM locked) >= 0 RETURNING id),
+         WHERE key = %(key)s AND released_at IS NULL AND (SELECT count(*) FROM locked) >= 0
+         RETURNING node_ids, amounts, extract(epoch FROM now() - counted_until)::double precision AS uncounted),
     taken AS (
-        UPDATE quotas_quotalimit l SET used = l.used - locked.amount FROM locked, freed WHERE l.id = locked.id)
-    SELECT count(*) FROM freed
+        UPDATE quotas_quotalimit l SET used = l.used - locked.amount,
+               ceiling = CASE WHEN l."limit" IS NOT NULL THEN greatest(l."limit" + l.borrow, l.used - locked.amount) END
+          FROM locked, freed WHERE l.id = locked.id)
+    SELECT node_ids, amounts, uncounted FROM freed
 """

@@ -379,10 +379,13 @@ LOG_LIMIT_BYTES = env_int("FATHOM_LOG_LIMIT_BYTES", 64 * 1024**2)
 CODE_LIMIT_BYTES = env_int("FATHOM_CODE_LIMIT_BYTES", 100 * 1024**2)
 ARTIFACT_LIMIT_BYTES = env_int("FATHOM_ARTIFACT_LIMIT_BYTES", 5 * 1024**3)
 
-# What is counted; a new name here is enough for a new resource. Limits are in base units: milli-CPU, bytes, counts.
-QUOTA_RESOURCES = ["cpu", "memory", "gpu", "disk", "experiments"]
-# What a node starts with when it comes into being; changed in the admin.
+# What a node starts with when it comes into being, in base units; an admin changes these in `QuotaDefault`.
 QUOTA_DEFAULTS: dict[str, dict[str, int]] = {
     "user": {"cpu": 16_000, "memory": 64 * 1024**3, "gpu": 8_000, "experiments": 20},
     "team": {"cpu": 64_000, "memory": 256 * 1024**3, "gpu": 32_000, "experiments": 100},
 }
+# Fair share: how fast what was used is forgotten, and for how many seconds a start pays in advance.
+FAIR_SHARE_HALF_LIFE = timedelta(hours=env_int("FATHOM_FAIR_SHARE_HALF_LIFE_HOURS", 7 * 24, low=1, high=365 * 24))
+FAIR_SHARE_ENTRY_SECONDS = env_int("FATHOM_FAIR_SHARE_ENTRY_SECONDS", 60, high=3600)
+# What has waited so long goes before everything else, oldest first: nobody waits for ever.
+QUEUE_PATIENCE = timedelta(hours=env_int("FATHOM_QUEUE_PATIENCE_HOURS", 24, low=1, high=365 * 24))

@@ -79,7 +79,9 @@ def test_every_state_is_terminal_or_active_and_leads_to_an_end() -> None:
         assert TRANSITIONS[state] & TERMINAL
 
 
-@pytest.mark.parametrize(("source", "target"), [("queued", "running"), ("succeeded", "queued"), ("stopping", "queued")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("queued", "running"), ("succeeded", "queued"), ("stopping", "running")]
+)
 def test_an_illegal_transition_is_a_bug(workload: Workload, source: str, target: str) -> None:
     force(workload, source)
     workload.refresh_from_db()

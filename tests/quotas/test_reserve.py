@@ -11,7 +11,7 @@ from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict, Invalid, NeverFits, NotAllowed, NotFound
 from apps.quotas import services as quotas
 from apps.quotas.choices import NodeKind, in_units, words
-from apps.quotas.models import QuotaLimit, QuotaNode, Reservation
+from apps.quotas.models import QuotaLimit, QuotaNode, Reservation, Resource
 from apps.quotas.services import Full
 from tests.factories import assert_books_balance
 from tests.people import Cast
@@ -165,7 +165,7 @@ def test_a_node_is_made_once_with_the_defaults_of_its_kind(settings: Any) -> Non
     assert quotas.ensure_node(NodeKind.USER, "user:1", name="other") == first
     assert QuotaLimit.objects.get(node=first, resource="cpu").limit == 123
     assert first.path == [root().pk, first.pk]
-    assert QuotaLimit.objects.filter(node=first).count() == len(settings.QUOTA_RESOURCES)
+    assert QuotaLimit.objects.filter(node=first).count() == len(Resource.objects.names())
 
 
 def test_a_limit_is_set_by_an_admin_and_audited(cast: Cast) -> None:

@@ -35,6 +35,7 @@ class Workload(models.Model):
 
     desired_state = models.CharField(max_length=4, choices=DesiredState, default=DesiredState.RUN)
     stop_cause = models.CharField(max_length=300, blank=True)
+    resumes = models.BooleanField(default=False, help_text="Whether it is queued again once it has stopped: preempted.")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     state_version = models.PositiveIntegerField(default=0)
     reason = models.CharField(max_length=60, blank=True)
@@ -73,6 +74,12 @@ class Workload(models.Model):
                 fields=["cluster", "state"], name="workload_active", condition=models.Q(state__in=sorted(ACTIVE))
             ),
             models.Index(fields=["state", "-id"], name="workload_by_state"),
+            models.Index(
+                fields=["quota_node", "-priority", "queued_at", "id"],
+                name="workload_queue",
+                condition=models.Q(state=State.QUEUED),
+            ),
+            models.Index(fields=["queued_at"], name="workload_waiting", condition=models.Q(state=State.QUEUED)),
             models.Index(
                 fields=["-state_changed_at"],
                 name="workload_ended_badly",

@@ -1,15 +1,17 @@
-"""Admission: which queued workload may start now, in one transaction each.
+"""Admission: what waits is walked in the order of `apps.compute.queue`, and what fits is admitted, some per transaction.
 
-Order: priority, then time of queueing. When a workload does not fit a node, whatever else would use the same full
-resource below that node waits behind it, so that small work cannot starve large work; other branches go on.
+The walk is on numbers that were only looked at. What it would start is decided once more under the locks.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+import orjson
+from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
@@ -17,77 +19,172 @@ from apps.compute import services
 from apps.compute.choices import DesiredState, State
 from apps.compute.lifecycle import move, transition
 from apps.compute.models import Attempt, Cluster, Workload
+from apps.compute.queue import Behind, Candidate, Start, Wait, Walk
+from apps.compute.reconcile import reclaim
 from apps.compute.reconcile.claim import LEASE_SECONDS
 from apps.compute.times import later
 from apps.core import failpoints
-from apps.core.errors import Conflict, Stale
+from apps.core.errors import Stale
 from apps.quotas import services as quotas
-from apps.quotas.models import QuotaNode
+from apps.quotas.models import Reservation, Resource
 
-_PAGE = 50
+_PAGE = 64  # admitted in one turn; the next goes on
+_BATCH = 16  # admitted in one transaction, while the root of the tree is locked
+_TELL_AGAIN_SECONDS = 5.0
+_OVERDUE_LOOKED_AT = 100
+END_MARGIN_SECONDS = 30  # from a time limit to the confirmed end, beside the grace
 _all_open_until = 0.0  # monotonic
+_told: dict[str, float] = {}  # what all that waits behind something was told, and when (monotonic)
+_MOST_TOLD = 10_000
 _nodes: dict[UUID, int] = {}  # cluster -> its quota node, which never changes
 
-
-Start = Callable[[Workload, Attempt], None]
+Launch = Callable[[Workload, Attempt], None]
 
 
 @dataclass
 class Pass:
-    """One walk along the queue: what is full, how many were admitted."""
+    """One walk along the queue: who walks, how many were admitted, what the others are told."""
 
     owner: str
-    start: Start
-    full: Q = field(default_factory=Q)
-    seen: set[UUID] = field(default_factory=set)
+    launch: Launch
     admitted: int = 0
-    blocked: list[tuple[Q, UUID | None, str, str]] = field(default_factory=list)
-
-    def block(self, behind: Q, message: str, reason: str, *, ahead: UUID | None = None) -> None:
-        """Pass over what `behind` describes in this walk; all of it but `ahead` will be told `message`."""
-        self.full |= behind
-        self.blocked.append((behind, ahead, message, reason))
-
-    def shut(self, cluster: Cluster) -> None:
-        """Pass over all that would go to a cluster which takes nothing new."""
-        self.block(Q(cluster_id=cluster.pk), f"waiting: the cluster {cluster} takes no new work", "Drained")
+    waits: list[tuple[Candidate, Wait]] = field(default_factory=list)
+    messages: dict[UUID, tuple[str, str]] = field(default_factory=dict)  # -> message, reason
 
 
-def admit(owner: str, start: Start) -> None:
-    """Admit what fits, and call `start` for each with its new attempt, leased to `owner`, as soon as it is admitted.
+def admit(owner: str, launch: Launch) -> None:
+    """Admit what fits, and call `launch` for each with its new attempt, leased to `owner`, once it is admitted.
 
     What was stopped before it started ends here.
     """
-    turn = Pass(owner, start)
-    for cluster in _closed():
-        turn.shut(cluster)
-    while turn.admitted < _PAGE:
-        queue = Workload.objects.queue().filter(next_reconcile_at__lte=Now()).exclude(pk__in=turn.seen)
-        if turn.full:
-            queue = queue.exclude(turn.full, desired_state=DesiredState.RUN)  # what was stopped ends, full or not
-        page = list(queue.select_related("quota_node", "cluster")[:_PAGE])
-        if not page:
-            break
-        for workload in page:
-            turn.seen.add(workload.pk)
-            try:
-                _try(workload, turn)
-            except Stale:
-                continue  # another worker has it
-            if turn.full and workload.state == State.QUEUED:
-                break  # ask anew: the rest of the page may be behind it
-        else:
-            if len(page) < _PAGE:
+    _end_stopped()
+    closed = _closed()
+    turn = Pass(owner, launch)
+    queue = DatabaseQueue(closed)
+    if walk := _walk(queue):
+        _follow(walk, turn)
+    _explain(turn, queue, closed)
+
+
+def _walk(queue: "DatabaseQueue") -> Walk | None:
+    """Read what a walk needs: the first of each leaf, and the numbers of all nodes on their paths."""
+    waiting = [*queue.overdue(), *queue.heads()]
+    if not waiting:
+        return None
+    nodes = {node_id for one in waiting for node_id in one.node_ids} | set(_nodes.values())
+    books = quotas.look(nodes, Resource.objects.names())
+    return Walk(queue, books, quotas.shares_of(nodes), _ends, time.time())
+
+
+def _follow(walk: Walk, turn: Pass) -> None:
+    batch: list[Candidate] = []
+    for candidate, outcome in walk:
+        if isinstance(outcome, Start):
+            batch.append(candidate)
+            if len(batch) == _BATCH:
+                _admit_batch(batch, walk, turn)
+                batch = []
+            if turn.admitted + len(batch) >= _PAGE:
                 break
-    told = Q()
-    for behind, ahead, message, reason in turn.blocked:
-        others = Workload.objects.filter(behind).exclude(told)
-        _explain(others.exclude(pk=ahead) if ahead else others, message, reason)
-        told |= behind
+        elif isinstance(outcome, Wait):
+            turn.waits.append((candidate, outcome))
+            turn.messages[candidate.id] = outcome.full.message, "QuotaFull"
+        elif isinstance(outcome, Behind):
+            turn.messages[candidate.id] = outcome.full.message_behind, "QuotaFull"
+    if batch:
+        _admit_batch(batch, walk, turn)
+    for candidate, wait in turn.waits[: reclaim.MOST_PER_TURN]:
+        if told := reclaim.reclaim(candidate, wait, walk.books):
+            turn.messages[candidate.id] = told, "Reclaiming"
+
+
+def _admit_batch(batch: list[Candidate], walk: Walk, turn: Pass) -> None:
+    admitted, refused = _admit(batch, turn.owner)
+    failpoints.hit("quota.after_commit")
+    for workload, attempt in admitted:
+        turn.admitted += 1
+        turn.launch(workload, attempt)
+    for candidate, over in refused:
+        wait = walk.refuse(candidate, over)
+        turn.waits.append((candidate, wait))
+        turn.messages[candidate.id] = wait.full.message, "QuotaFull"
+
+
+@transaction.atomic
+def _admit(
+    batch: Sequence[Candidate], owner: str
+) -> tuple[list[tuple[Workload, Attempt]], list[tuple[Candidate, list[quotas.Line]]]]:
+    """Decide under the locks: of `batch`, in its order, what fits is held and moved on; return that, and what did not fit.
+
+    LOCKING: limit rows, then workload rows; one that somebody else has locked is left to him.
+    """
+    books = quotas.lock((node for one in batch for node in one.node_ids), (name for one in batch for name in one.need))
+    rows = _lock_waiting(batch)
+    trial, refused, fits = books.copy(), [], []
+    for candidate in batch:
+        workload = rows.get(candidate.id)
+        if workload is None or tuple(workload.quota_node.path) != candidate.path or not workload.cluster.is_open:
+            continue
+        if over := trial.over(candidate.node_ids, candidate.need):
+            refused.append((candidate, over))
+            continue
+        trial.take(candidate.node_ids, candidate.need)
+        fits.append((candidate, workload))
+    if not fits:
+        return [], refused
+    asks = {_handle(workload): _ask(candidate, workload) for candidate, workload in fits}
+    held = quotas.hold(list(asks.values()), books)
+    made = [
+        (workload, _begin(workload, owner)) for _, workload in fits if isinstance(held[_handle(workload)], Reservation)
+    ]
+    return made, refused
+
+
+def _lock_waiting(batch: Sequence[Candidate]) -> dict[UUID, Workload]:
+    waiting = Workload.objects.filter(
+        pk__in=[one.id for one in batch], state=State.QUEUED, desired_state=DesiredState.RUN
+    )
+    rows = waiting.select_related("quota_node", "cluster").order_by("pk")
+    return {row.pk: row for row in rows.select_for_update(no_key=True, of=("self",), skip_locked=True)}
+
+
+def _handle(workload: Workload) -> str:
+    return f"fth-{workload.pk.hex}-{workload.attempt_no + 1}"
+
+
+def _ask(candidate: Candidate, workload: Workload) -> quotas.Ask:
+    key = _handle(workload)
+    return quotas.Ask(key, candidate.leaf, candidate.node_ids, candidate.need, candidate.seconds)
+
+
+def _begin(workload: Workload, owner: str) -> Attempt:
+    handle = _handle(workload)
+    move(
+        workload,
+        State.STARTING,
+        actor="reconcile",
+        reason="Admitted",
+        attempt_no=workload.attempt_no + 1,
+        lease_owner=owner,
+        lease_epoch=workload.lease_epoch + 1,
+        lease_until=later(LEASE_SECONDS),
+    )
+    return Attempt.objects.create(workload=workload, no=workload.attempt_no, cluster=workload.cluster, handle=handle)
+
+
+def _end_stopped() -> None:
+    stopped = Workload.objects.filter(state=State.QUEUED, desired_state=DesiredState.STOP, next_reconcile_at__lte=Now())
+    for workload in stopped[:_PAGE]:
+        ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
+        facts = {"reason": "Stopped", "message": workload.stop_cause, "finished_at": ended}
+        try:
+            transition(workload, State.STOPPED, actor="reconcile", **facts)
+        except Stale:
+            continue  # another worker has it
 
 
 def _closed() -> list[Cluster]:
-    """Return the clusters that take nothing new. When there were none, that is believed for a second: `_try` looks too."""
+    """Return the clusters that take nothing new. When there were none, that is believed for a second: `_admit` looks too."""
     global _all_open_until  # noqa: PLW0603 -- one memory per process
     if time.monotonic() < _all_open_until:
         return []
@@ -96,67 +193,132 @@ def _closed() -> list[Cluster]:
     return found
 
 
-def _try(workload: Workload, turn: Pass) -> None:
-    if workload.desired_state == DesiredState.STOP:
-        ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
-        facts = {"reason": "Stopped", "message": workload.stop_cause, "finished_at": ended}
-        transition(workload, State.STOPPED, actor="reconcile", **facts)
-        return
-    if not workload.cluster.is_open:
-        turn.shut(workload.cluster)
-        return
-    result = _reserve(workload, turn)
-    if isinstance(result, quotas.Full):
-        _explain(Workload.objects.filter(pk=workload.pk), result.message, "QuotaFull")
-        turn.block(_behind(result), result.message_behind, "QuotaFull", ahead=workload.pk)
-        return
-    failpoints.hit("quota.after_commit")
-    turn.admitted += 1
-    turn.start(workload, result)
+# -- the queue in the database
+
+_COLUMNS = """
+    SELECT w.id, w.quota_node_id, n.path, w.cluster_id, w.amounts, w.timeout_seconds, w.grace_seconds, w.priority,
+           extract(epoch FROM w.queued_at)::double precision, w.message
+      FROM compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
+"""
+_WAITING = """
+    w.state = 'queued' AND w.desired_state = 'run' AND w.next_reconcile_at <= now()
+    AND NOT w.cluster_id = ANY(%(closed)s::uuid[])
+"""
+_HEADS = f"""
+    {_COLUMNS} WHERE w.id IN (
+        SELECT DISTINCT ON (w.quota_node_id) w.id FROM compute_workload w WHERE {_WAITING}
+         ORDER BY w.quota_node_id, w.priority DESC, w.queued_at, w.id)
+"""
+_AFTER = f"""
+    {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = %(leaf)s
+       AND (-w.priority, w.queued_at, w.id) > (SELECT -priority, queued_at, id FROM compute_workload WHERE id = %(id)s)
+     ORDER BY w.priority DESC, w.queued_at, w.id LIMIT %(limit)s
+"""
+_OVERDUE = f"""
+    {_COLUMNS} WHERE {_WAITING} AND w.queued_at < now() - %(patience)s::interval ORDER BY w.queued_at, w.id LIMIT %(limit)s
+"""
+_ENDS = """
+    SELECT (amounts ->> %(resource)s)::bigint, extract(epoch FROM ends_by)::double precision FROM quotas_reservation
+     WHERE released_at IS NULL AND node_ids @> ARRAY[%(node)s]::bigint[] AND amounts ? %(resource)s
+"""
 
 
-@transaction.atomic
-def _reserve(workload: Workload, turn: Pass) -> quotas.Full | Attempt:
-    number = workload.attempt_no + 1
-    handle = f"fth-{workload.pk.hex}-{number}"
-    try:
-        held = quotas.reserve(handle, workload.quota_node, [_node(workload.cluster)], workload.amounts)
-    except Conflict as error:  # this attempt has come and gone since the page was read
-        raise Stale(error.detail) from error
-    if isinstance(held, quotas.Full):
-        return held
-    move(
-        workload,
-        State.STARTING,
-        actor="reconcile",
-        reason="Admitted",
-        attempt_no=number,
-        lease_owner=turn.owner,
-        lease_epoch=workload.lease_epoch + 1,
-        lease_until=later(LEASE_SECONDS),
-    )
-    return Attempt.objects.create(workload=workload, no=number, cluster=workload.cluster, handle=handle)
+class DatabaseQueue:
+    """What waits for admission, on clusters that take new work. Remembers what each was told last."""
+
+    def __init__(self, closed: Iterable[Cluster] = ()) -> None:
+        self._closed = [cluster.pk for cluster in closed]
+        self._overdue: list[Candidate] | None = None
+        self._heads: list[Candidate] | None = None
+        self.told: dict[UUID, str] = {}
+
+    def overdue(self) -> list[Candidate]:
+        if self._overdue is None:
+            given = {"patience": settings.QUEUE_PATIENCE, "limit": _OVERDUE_LOOKED_AT}
+            self._overdue = self._read(_OVERDUE, **given)
+        return self._overdue
+
+    def heads(self) -> list[Candidate]:
+        if self._heads is None:
+            self._heads = self._read(_HEADS)
+        return self._heads
+
+    def after(self, candidate: Candidate, count: int) -> list[Candidate]:
+        return self._read(_AFTER, leaf=candidate.leaf, id=candidate.id, limit=count)
+
+    def _read(self, statement: str, **given: Any) -> list[Candidate]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {"closed": self._closed, **given})
+            rows = cursor.fetchall()
+        self.told |= {row[0]: row[-1] for row in rows}
+        return [self._candidate(*row[:-1]) for row in rows]
+
+    def _candidate(
+        self,
+        pk: UUID,
+        leaf: int,
+        path: list[int],
+        cluster: UUID,
+        amounts: Any,
+        timeout: int | None,
+        grace: int,
+        priority: int,
+        queued_at: float,
+    ) -> Candidate:
+        need = {name: amount for name, amount in orjson.loads(amounts).items() if amount > 0}
+        seconds = None if timeout is None else float(timeout + grace + END_MARGIN_SECONDS)
+        entry = quotas.weigh(need) * settings.FAIR_SHARE_ENTRY_SECONDS
+        return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, priority, queued_at, entry)
 
 
-def _node(cluster: Cluster) -> int:
-    if cluster.pk not in _nodes:
-        _nodes[cluster.pk] = services.cluster_node(cluster).pk
-    return _nodes[cluster.pk]
+def _cluster_node(cluster: UUID) -> int:
+    if cluster not in _nodes:
+        _nodes[cluster] = services.cluster_node(Cluster.objects.get(pk=cluster)).pk
+    return _nodes[cluster]
+
+
+def _ends(node_id: int, resource: str) -> list[tuple[int, float | None]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_ENDS, {"node": node_id, "resource": resource})
+        return [(amount, end) for amount, end in cursor.fetchall()]
+
+
+# -- what those are told who wait
+
+
+def _explain(turn: Pass, queue: DatabaseQueue, closed: Sequence[Cluster]) -> None:
+    """Say why they wait, where that changed: each that was looked at, and at times all that wait behind them."""
+    for pk, (message, reason) in turn.messages.items():
+        if queue.told.get(pk) != message:
+            _waiting().filter(pk=pk).update(message=message, reason=reason)
+    for cluster in closed:
+        _tell_all(Q(cluster_id=cluster.pk), f"waiting: the cluster {cluster} takes no new work", "Drained", [])
+    looked_at, told = list(turn.messages), Q()
+    for _, wait in turn.waits:
+        behind = _behind(wait.full)
+        if _tell_all(behind & ~told if told else behind, wait.full.message_behind, "QuotaFull", looked_at):
+            told |= behind
+
+
+def _tell_all(rows: Q, message: str, reason: str, looked_at: list[UUID]) -> bool:
+    """Tell all but those that were looked at themselves; not again before some seconds have passed."""
+    now = time.monotonic()
+    if now - _told.get(message, float("-inf")) < _TELL_AGAIN_SECONDS:
+        return False
+    if len(_told) > _MOST_TOLD:
+        _told.clear()
+    _told[message] = now
+    others = _waiting().filter(rows).exclude(pk__in=looked_at)
+    others.exclude(message=message).update(message=message, reason=reason)
+    return True
+
+
+def _waiting() -> QuerySet[Workload]:
+    return Workload.objects.filter(state=State.QUEUED, desired_state=DesiredState.RUN)
 
 
 def _behind(full: quotas.Full) -> Q:
+    """Describe what would use the same full resource below the node."""
     blocked = Q(amounts__has_key=full.resource)
-    if QuotaNode.objects.filter(pk=full.node_id, kind="cluster").exists():
-        return blocked & Q(cluster_id__in=_clusters_of(full.node_id))
-    return blocked & Q(quota_node__path__contains=[full.node_id])
-
-
-def _clusters_of(node_id: int) -> list[UUID]:
-    key = QuotaNode.objects.values_list("key", flat=True).get(pk=node_id)
-    return [UUID(key.partition(":")[2])]
-
-
-def _explain(rows: QuerySet[Workload], message: str, reason: str) -> None:
-    """Say why they wait, where that changed; look again with the next turn that anything ends."""
-    queued = rows.filter(state=State.QUEUED, desired_state=DesiredState.RUN)
-    queued.exclude(message=message).update(message=message, reason=reason)
+    clusters = [cluster for cluster, node in _nodes.items() if node == full.node_id]
+    return blocked & (Q(cluster_id__in=clusters) if clusters else Q(quota_node__path__contains=[full.node_id]))

@@ -1,0 +1,68 @@
+"""What is preempted goes from stopping back to the queue; the queue is read in its order."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import migrations, models
+
+_PAIRS = {
+    "queued": ("starting", "stopped", "failed"),
+    "starting": ("running", "stopping", "queued", "succeeded", "failed", "stopped", "lost"),
+    "running": ("stopping", "queued", "succeeded", "failed", "stopped", "lost"),
+    "stopping": ("queued", "succeeded", "failed", "stopped", "lost"),
+    "failed": ("queued",),
+    "stopped": ("queued",),
+    "lost": ("queued",),
+}
+
+
+def _guard(pairs: dict[str, tuple[str, ...]]) -> str:
+    allowed = ", ".join(f"('{source}', '{target}')" for source, targets in pairs.items() for target in targets)
+    return f"""
+CREATE OR REPLACE FUNCTION check_workload_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.state, NEW.state) NOT IN ({allowed}) THEN
+        RAISE EXCEPTION 'workload %: % -> % is not a transition', NEW.id, OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.state_version <= OLD.state_version THEN
+        RAISE EXCEPTION 'workload %: a state change without a new version', NEW.id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+"""
+
+
+_BEFORE = {**_PAIRS, "stopping": tuple(state for state in _PAIRS["stopping"] if state != "queued")}
+
+
+class Migration(migrations.Migration):
+    dependencies: ClassVar = [
+        ("compute", "0005_index_of_what_ended_badly"),
+        ("quotas", "0003_limits_that_cannot_be_exceeded"),
+        ("teams", "0008_row_events_of_invitations"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations: ClassVar = [
+        migrations.RunSQL(_guard(_PAIRS), _guard(_BEFORE)),
+        migrations.AddField(
+            model_name="workload",
+            name="resumes",
+            field=models.BooleanField(
+                default=False, help_text="Whether it is queued again once it has stopped: preempted."
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="workload",
+            index=models.Index(
+                condition=models.Q(("state", "queued")),
+                fields=["quota_node", "-priority", "queued_at", "id"],
+                name="workload_queue",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="workload",
+            index=models.Index(condition=models.Q(("state", "queued")), fields=["queued_at"], name="workload_waiting"),
+        ),
+    ]

@@ -1,0 +1,248 @@
+"""The order of the queue, and what of it may start: decided on numbers in memory, by the same code for admission, for a
+forecast, for a what-if and for a simulation.
+
+Order: what has waited longer than anybody has to, oldest first; then priority; then fair share, as in Slurm's Fair Tree:
+organizations are compared first, then teams, then people, each by what it used lately over its weight; then time.
+
+What comes first and does not fit has a claim on everything it needs, where others compete with it: later work passes it
+only if that cannot delay it, because it will have ended by the time the first can start, or because there is enough for
+both even then (EASY backfill: Lifka, The ANL/IBM SP Scheduling System, 1995).
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from apps.quotas.services import Books, Full, Line, Share
+
+_LOOKS_PER_LEAF = 20  # how far behind its first one a person's work is looked through, for what may pass
+_LOOKS_PER_WALK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One waiting workload, as the order sees it. Times are seconds of one clock."""
+
+    id: UUID
+    leaf: int
+    path: tuple[int, ...]  # quota nodes, root first, leaf last
+    cluster_node: int
+    need: Mapping[str, int]
+    seconds: float | None  # how long it may run at most; None: nobody knows
+    priority: int
+    queued_at: float
+    entry: float = 0.0  # what its start counts at once in fair share
+
+    @property
+    def node_ids(self) -> tuple[int, ...]:
+        return (*self.path, self.cluster_node)
+
+
+class Queue(Protocol):
+    """Where candidates come from."""
+
+    def overdue(self) -> Sequence[Candidate]:
+        """Return what has waited too long, oldest first."""
+
+    def heads(self) -> Sequence[Candidate]:
+        """Return the first of every leaf."""
+
+    def after(self, candidate: Candidate, count: int) -> Sequence[Candidate]:
+        """Return the next `count` of the same leaf."""
+
+
+# From a limit that is full: what is held there, each as (amount, when it will have ended at the latest, or None).
+Ends = Callable[[int, str], Sequence[tuple[int, float | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """It fits, and nobody before it would be delayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It does not fit. `over`: every limit it exceeds, from the top."""
+
+    full: Full
+    over: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """It would fit, but an earlier one has a claim on what it needs."""
+
+    full: Full
+    ahead: UUID
+
+
+Outcome = Start | Wait | Behind
+
+
+Pair = tuple[int, str]  # a node and a resource
+
+
+@dataclass
+class Claim:
+    """What an earlier candidate needs once it can start: how much is left beside it, and from when on it will need it."""
+
+    holder: UUID
+    full: Full
+    spare: dict[Pair, int]
+    start: Callable[[], tuple[float | None, dict[Pair, int]]]  # when it can start, and what is left over then
+    _known: tuple[float | None, dict[Pair, int]] | None = None
+
+    def lets_pass(self, candidate: Candidate, pairs: Sequence[Pair], now: float) -> bool:
+        """Say whether `candidate`, which wants some of `pairs` as well, delays the holder in nothing."""
+        if all(candidate.need[pair[1]] <= self.spare[pair] for pair in pairs):
+            return True
+        if candidate.seconds is None:
+            return False
+        if self._known is None:
+            self._known = self.start()
+        start, freed = self._known
+        if start is None:
+            return False
+        in_time = now + candidate.seconds <= start
+        return in_time or all(candidate.need[pair[1]] <= self.spare[pair] + freed.get(pair, 0) for pair in pairs)
+
+    def note(self, candidate: Candidate, pairs: Sequence[Pair], now: float) -> None:
+        """Remember that `candidate` starts: unless it will have ended in time, it takes from what is left."""
+        start = self._known[0] if self._known else None
+        if start is not None and candidate.seconds is not None and now + candidate.seconds <= start:
+            return
+        for pair in pairs:
+            self.spare[pair] -= candidate.need[pair[1]]
+
+
+@dataclass
+class Walk:
+    """One walk along the queue: yields each candidate with what is decided of it, and counts what starts."""
+
+    queue: Queue
+    books: Books
+    shares: dict[int, Share]
+    ends: Ends
+    now: float
+    _claims: dict[Pair, Claim] = field(default_factory=dict)  # of each, the first that claims it
+    _seen: set[UUID] = field(default_factory=set)
+    _looks: int = 0
+
+    def __iter__(self) -> Iterator[tuple[Candidate, Outcome]]:
+        for candidate in self.queue.overdue():
+            yield from self._judged(candidate)
+        heap = [(self._rank(one), one) for one in self.queue.heads() if one.id not in self._seen]
+        heapq.heapify(heap)
+        waited: dict[int, int] = {}
+        following: dict[int, list[Candidate]] = {}
+        while heap:
+            rank, candidate = heapq.heappop(heap)
+            if (moved := self._rank(candidate)) > rank:  # its owner started something meanwhile
+                heapq.heappush(heap, (moved, candidate))
+                continue
+            for one, outcome in self._judged(candidate):
+                if not isinstance(outcome, Start):
+                    waited[one.leaf] = waited.get(one.leaf, 0) + 1
+                    self._looks += 1
+                yield one, outcome
+            if waited.get(candidate.leaf, 0) < _LOOKS_PER_LEAF and self._looks < _LOOKS_PER_WALK:
+                following.setdefault(candidate.leaf, [])
+                if (found := self._next(candidate, following[candidate.leaf])) is not None:
+                    heapq.heappush(heap, (self._rank(found), found))
+
+    def refuse(self, candidate: Candidate, over: Sequence[Line]) -> Wait:
+        """Take back a `Start` that turned out not to fit: somebody else was faster."""
+        self.books.give(candidate.node_ids, candidate.need)
+        return self._claim(candidate, list(over))
+
+    def _judged(self, candidate: Candidate) -> Iterator[tuple[Candidate, Outcome]]:
+        if candidate.id in self._seen:
+            return
+        self._seen.add(candidate.id)
+        yield candidate, self._judge(candidate)
+
+    def _judge(self, candidate: Candidate) -> Outcome:
+        if over := self.books.over(candidate.node_ids, candidate.need):
+            return self._claim(candidate, over)
+        touched: dict[UUID, tuple[Claim, list[Pair]]] = {}
+        for pair in ((node_id, resource) for node_id in candidate.node_ids for resource in candidate.need):
+            if (claim := self._claims.get(pair)) is not None:
+                touched.setdefault(claim.holder, (claim, []))[1].append(pair)
+        for claim, pairs in touched.values():
+            if not claim.lets_pass(candidate, pairs, self.now):
+                return Behind(claim.full, claim.holder)
+        for claim, pairs in touched.values():
+            claim.note(candidate, pairs, self.now)
+        self.books.take(candidate.node_ids, candidate.need)
+        for node_id in candidate.path:
+            if node_id in self.shares:
+                self.shares[node_id].used += candidate.entry
+        return Start()
+
+    def _claim(self, candidate: Candidate, over: list[Line]) -> Wait:
+        full = over[0].full(candidate.need[over[0].resource])
+        spare = {
+            pair: max(0, free - candidate.need[pair[1]])
+            for pair in ((node_id, name) for node_id in self._contested(candidate, over) for name in candidate.need)
+            if pair not in self._claims
+            and (line := self.books.lines.get(pair)) is not None
+            and (free := line.free) is not None
+        }
+        obstacles = [(line.node_id, line.resource, candidate.need[line.resource], line.free or 0) for line in over]
+        claim = Claim(candidate.id, full, spare, lambda: self._start_of(obstacles))
+        self._claims |= dict.fromkeys(spare, claim)
+        return Wait(full, tuple(over))
+
+    @staticmethod
+    def _contested(candidate: Candidate, over: list[Line]) -> list[int]:
+        """Return the nodes where others compete with it: from the widest that is full down to its own.
+
+        Above that they have their own turn. Who is held up by a limit of his own has no claim on what others share.
+        """
+        full = {line.node_id for line in over}
+        widest = next((place for place, node_id in enumerate(candidate.path) if node_id in full), len(candidate.path))
+        below = list(candidate.path[widest:]) or [candidate.leaf]
+        return [*below, candidate.cluster_node] if candidate.cluster_node in full else below
+
+    def _start_of(self, obstacles: Sequence[tuple[int, str, int, int]]) -> tuple[float | None, dict[Pair, int]]:
+        """Return when all `obstacles` will be gone, if what runs ends at its limit, and what is free beyond the need then.
+
+        Nobody knows (None) when what is in the way has no limit of time.
+        """
+        start, held = self.now, {}
+        for node_id, resource, need, free in obstacles:
+            ends = sorted(
+                (end for end in self.ends(node_id, resource) if end[1] is not None), key=lambda end: end[1] or 0
+            )
+            held[node_id, resource] = ends
+            left = free
+            for amount, end in ends:
+                if left >= need:
+                    break
+                left += amount
+                start = max(start, end or start)
+            if left < need:
+                return None, {}
+        return start, {
+            (node_id, resource): free
+            - need
+            + sum(amount for amount, end in held[node_id, resource] if (end or 0) <= start)
+            for node_id, resource, need, free in obstacles
+        }
+
+    def _rank(self, candidate: Candidate) -> tuple[Any, ...]:
+        scores = tuple(self.shares[node_id].score if node_id in self.shares else 0.0 for node_id in candidate.path[1:])
+        return (-candidate.priority, scores, candidate.queued_at, candidate.id)
+
+    def _next(self, candidate: Candidate, following: list[Candidate]) -> Candidate | None:
+        while True:
+            if not following:
+                following += self.queue.after(candidate, _LOOKS_PER_LEAF)
+                if not following:
+                    return None
+            found = following.pop(0)
+            if found.id not in self._seen:
+                return found
+            candidate = found

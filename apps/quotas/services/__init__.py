@@ -1,0 +1,48 @@
+"""What other apps may do with quotas."""
+
+from apps.quotas.books import Amounts, Books, Full, Line, Share
+from apps.quotas.services.admission import (
+    Answer,
+    Ask,
+    Gone,
+    drift,
+    hold,
+    lock,
+    look,
+    release,
+    reserve,
+    reserve_all,
+)
+from apps.quotas.services.limits import require_possible, set_capacity, set_limit, set_limits
+from apps.quotas.services.share import count_running, shares_of, weigh
+from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_weight
+
+__all__ = [
+    "Amounts",
+    "Answer",
+    "Ask",
+    "Books",
+    "Full",
+    "Gone",
+    "Line",
+    "Share",
+    "count_running",
+    "create_group",
+    "drift",
+    "ensure_node",
+    "hold",
+    "lock",
+    "look",
+    "move_node",
+    "platform_node",
+    "release",
+    "require_possible",
+    "reserve",
+    "reserve_all",
+    "set_capacity",
+    "set_limit",
+    "set_limits",
+    "set_weight",
+    "shares_of",
+    "weigh",
+]
