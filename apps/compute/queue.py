@@ -165,7 +165,8 @@ class Walk:
 
     def _judge(self, candidate: Candidate) -> Outcome:
         if over := self.books.over(candidate.node_ids, candidate.need):
-            return self._claim(candidate, over)
+            earlier = self._claims.get((over[0].node_id, over[0].resource))
+            return Behind(earlier.full, earlier.holder) if earlier else self._claim(candidate, over)
         touched: dict[UUID, tuple[Claim, list[Pair]]] = {}
         for pair in ((node_id, resource) for node_id in candidate.node_ids for resource in candidate.need):
             if (claim := self._claims.get(pair)) is not None:

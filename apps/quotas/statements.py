@@ -24,7 +24,7 @@ COMPLETE = """
 HOLD = """
     INSERT INTO quotas_reservation (id, key, node_id, node_ids, amounts, ends_by, counted_until)
     SELECT a.id, a.key, a.node, ARRAY(SELECT jsonb_array_elements_text(a.nodes)::bigint), a.amounts,
-           now() + make_interval(secs => a.seconds), now() + make_interval(secs => %(entry)s)
+           statement_timestamp() + make_interval(secs => a.seconds), statement_timestamp() + make_interval(secs => %(entry)s)
       FROM jsonb_to_recordset(%(asked)s::jsonb)
            AS a(id uuid, key text, node bigint, nodes jsonb, amounts jsonb, seconds double precision)
         ON CONFLICT (key) DO NOTHING RETURNING key
@@ -42,9 +42,9 @@ RELEASE = """
           FROM held JOIN quotas_quotalimit l ON l.node_id = ANY(held.node_ids) AND held.amounts ? l.resource
          ORDER BY l.node_id, l.resource FOR NO KEY UPDATE OF l),
     freed AS (
-        UPDATE quotas_reservation SET released_at = now()
+        UPDATE quotas_reservation SET released_at = statement_timestamp()
          WHERE key = %(key)s AND released_at IS NULL AND (SELECT count(*) FROM locked) >= 0
-         RETURNING node_ids, amounts, extract(epoch FROM now() - counted_until)::double precision AS uncounted),
+         RETURNING node_ids, amounts, extract(epoch FROM statement_timestamp() - counted_until)::double precision AS uncounted),
     taken AS (
         UPDATE quotas_quotalimit l SET used = l.used - locked.amount,
                ceiling = CASE WHEN l."limit" IS NOT NULL THEN greatest(l."limit" + l.borrow, l.used - locked.amount) END

@@ -170,14 +170,13 @@ def test_more_than_a_page_is_admitted(cast: Cast, forever: Stage, monkeypatch: p
 
 def test_another_worker_was_faster(cast: Cast, forever: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment, next_one = forever.submit(cast.alice), forever.submit(cast.charlie)
-    reserve = quotas.reserve
+    lock = admit._lock_waiting
 
-    def late(key: str, *args: Any) -> Any:
-        if experiment.workload_id.hex in key:
-            Workload.objects.filter(pk=experiment.workload_id).update(state_version=F("state_version") + 1)
-        return reserve(key, *args)
+    def late(batch: Any) -> Any:
+        """Find the first one locked, as it is while another worker admits it."""
+        return {pk: row for pk, row in lock(batch).items() if pk != experiment.workload_id}
 
-    monkeypatch.setattr(quotas, "reserve", late)
+    monkeypatch.setattr(admit, "_lock_waiting", late)
     forever.turn()
     assert states(experiment, next_one) == ["queued", "starting"]
     assert Attempt.objects.count() == 1

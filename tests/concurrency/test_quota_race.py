@@ -3,11 +3,12 @@
 import random
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from apps.core import failpoints
 from apps.quotas import services as quotas
@@ -75,14 +76,41 @@ def test_as_many_as_fit_and_not_one_more(monkeypatch: pytest.MonkeyPatch) -> Non
     assert_books_balance(live=LIMIT)
 
 
-def test_without_the_lock_too_many_are_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: if this passes by luck of the lock being there, the test above shows nothing."""
+def test_without_the_lock_the_database_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: were the lock not needed, the test above would show nothing. What the code admits too much is an error."""
     users = make_tree(LIMIT)
     meet_at_the_check(monkeypatch)
-    monkeypatch.setattr(statements, "RESERVE", statements.RESERVE.replace("FOR NO KEY UPDATE OF l", ""))
+    monkeypatch.setattr(statements, "LOCK", statements.LOOK)
     results = in_threads(THREADS, reserve_one(users))
-    assert sum(isinstance(result, Reservation) for result in results) > LIMIT
-    assert QuotaLimit.objects.get(node__key="platform", resource="gpu").used > LIMIT
+    refused = [result for result in results if isinstance(result, IntegrityError)]
+    assert refused
+    assert all("quota_not_exceeded" in str(error) for error in refused)
+    assert QuotaLimit.objects.get(node__key="platform", resource="gpu").used <= LIMIT
+    assert_books_balance(live=sum(isinstance(result, Reservation) for result in results))
+
+
+def test_without_the_lock_and_the_check_too_many_are_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the control."""
+    users = make_tree(LIMIT)
+    meet_at_the_check(monkeypatch)
+    monkeypatch.setattr(statements, "LOCK", statements.LOOK)
+    with without_check():
+        results = in_threads(THREADS, reserve_one(users))
+        assert sum(isinstance(result, Reservation) for result in results) > LIMIT
+        assert QuotaLimit.objects.get(node__key="platform", resource="gpu").used > LIMIT
+        QuotaLimit.objects.update(used=0)
+
+
+@contextmanager
+def without_check() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE quotas_quotalimit DROP CONSTRAINT quota_not_exceeded")
+        try:
+            yield
+        finally:
+            cursor.execute(
+                "ALTER TABLE quotas_quotalimit ADD CONSTRAINT quota_not_exceeded CHECK (ceiling IS NULL OR used <= ceiling)"
+            )
 
 
 class Client:

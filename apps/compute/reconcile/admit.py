@@ -123,7 +123,10 @@ def _admit(
     trial, refused, fits = books.copy(), [], []
     for candidate in batch:
         workload = rows.get(candidate.id)
-        if workload is None or tuple(workload.quota_node.path) != candidate.path or not workload.cluster.is_open:
+        if workload is None or tuple(workload.quota_node.path) != candidate.path:
+            continue  # somebody else has it, or its place in the tree was moved: the next turn reads it anew
+        if not workload.cluster.is_open:
+            _believe_open(seconds=0.0)
             continue
         if over := trial.over(candidate.node_ids, candidate.need):
             refused.append((candidate, over))
@@ -185,12 +188,16 @@ def _end_stopped() -> None:
 
 def _closed() -> list[Cluster]:
     """Return the clusters that take nothing new. When there were none, that is believed for a second: `_admit` looks too."""
-    global _all_open_until  # noqa: PLW0603 -- one memory per process
     if time.monotonic() < _all_open_until:
         return []
     found = list(Cluster.objects.exclude(is_enabled=True, is_drained=False))
-    _all_open_until = 0.0 if found else time.monotonic() + 1.0
+    _believe_open(seconds=0.0 if found else 1.0)
     return found
+
+
+def _believe_open(*, seconds: float) -> None:
+    global _all_open_until  # noqa: PLW0603 -- one memory per process
+    _all_open_until = time.monotonic() + seconds
 
 
 # -- the queue in the database
@@ -201,21 +208,22 @@ _COLUMNS = """
       FROM compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
 """
 _WAITING = """
-    w.state = 'queued' AND w.desired_state = 'run' AND w.next_reconcile_at <= now()
+    w.state = 'queued' AND w.desired_state = 'run' AND w.next_reconcile_at <= statement_timestamp()
     AND NOT w.cluster_id = ANY(%(closed)s::uuid[])
 """
+# The pieces are our own; every value is a parameter.
 _HEADS = f"""
     {_COLUMNS} WHERE w.id IN (
         SELECT DISTINCT ON (w.quota_node_id) w.id FROM compute_workload w WHERE {_WAITING}
          ORDER BY w.quota_node_id, w.priority DESC, w.queued_at, w.id)
-"""
+"""  # noqa: S608
 _AFTER = f"""
     {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = %(leaf)s
        AND (-w.priority, w.queued_at, w.id) > (SELECT -priority, queued_at, id FROM compute_workload WHERE id = %(id)s)
      ORDER BY w.priority DESC, w.queued_at, w.id LIMIT %(limit)s
-"""
+"""  # noqa: S608
 _OVERDUE = f"""
-    {_COLUMNS} WHERE {_WAITING} AND w.queued_at < now() - %(patience)s::interval ORDER BY w.queued_at, w.id LIMIT %(limit)s
+    {_COLUMNS} WHERE {_WAITING} AND w.queued_at < statement_timestamp() - %(patience)s::interval ORDER BY w.queued_at, w.id LIMIT %(limit)s
 """
 _ENDS = """
     SELECT (amounts ->> %(resource)s)::bigint, extract(epoch FROM ends_by)::double precision FROM quotas_reservation
@@ -251,24 +259,16 @@ class DatabaseQueue:
             cursor.execute(statement, {"closed": self._closed, **given})
             rows = cursor.fetchall()
         self.told |= {row[0]: row[-1] for row in rows}
-        return [self._candidate(*row[:-1]) for row in rows]
+        return [_candidate(*row) for row in rows]
 
-    def _candidate(
-        self,
-        pk: UUID,
-        leaf: int,
-        path: list[int],
-        cluster: UUID,
-        amounts: Any,
-        timeout: int | None,
-        grace: int,
-        priority: int,
-        queued_at: float,
-    ) -> Candidate:
-        need = {name: amount for name, amount in orjson.loads(amounts).items() if amount > 0}
-        seconds = None if timeout is None else float(timeout + grace + END_MARGIN_SECONDS)
-        entry = quotas.weigh(need) * settings.FAIR_SHARE_ENTRY_SECONDS
-        return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, priority, queued_at, entry)
+
+def _candidate(*row: Any) -> Candidate:
+    """Make a candidate of the columns of `_COLUMNS`."""
+    pk, leaf, path, cluster, amounts, timeout, grace, priority, queued_at, _ = row
+    need = {name: amount for name, amount in orjson.loads(amounts).items() if amount > 0}
+    seconds = None if timeout is None else float(timeout + grace + END_MARGIN_SECONDS)
+    entry = quotas.weigh(need) * settings.FAIR_SHARE_ENTRY_SECONDS
+    return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, priority, queued_at, entry)
 
 
 def _cluster_node(cluster: UUID) -> int:

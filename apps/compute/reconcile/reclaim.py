@@ -76,13 +76,13 @@ def _choose(
     victims, loans = {}, []
     with connection.cursor() as cursor:
         cursor.execute(_BORROWERS, {"parent": line.node_id, "resource": line.resource, "own": own})
-        for node_id, borrowed in cursor.fetchall():
-            loan = Loan(node_id, line.resource, borrowed)
+        for node_id, beyond in cursor.fetchall():
+            loan = Loan(node_id, line.resource, beyond)
             loans.append(loan)
             cursor.execute(_HELD, {"node": node_id, "resource": line.resource})
             held = cursor.fetchall()
             coming = sum(amount for _, amount, is_stopping in held if is_stopping)
-            missing, borrowed = missing - coming, borrowed - coming
+            missing, borrowed = missing - coming, beyond - coming
             for pk, amount, is_stopping in held:
                 if missing <= 0 or borrowed <= 0:
                     break

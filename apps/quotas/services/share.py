@@ -19,31 +19,31 @@ from apps.quotas.models import Reservation, Resource
 _COUNT = """
     WITH added AS (SELECT * FROM unnest(%(nodes)s::bigint[], %(amounts)s::double precision[]) AS a(node_id, amount))
     INSERT INTO quotas_shareuse AS s (node_id, amount, at)
-    SELECT node_id, amount, now() FROM added ORDER BY node_id
-        ON CONFLICT (node_id) DO UPDATE SET at = now(),
-           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM now() - s.at) / %(half_life)s)
+    SELECT node_id, amount, statement_timestamp() FROM added ORDER BY node_id
+        ON CONFLICT (node_id) DO UPDATE SET at = statement_timestamp(),
+           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s)
 """
 
 _LOOK = """
-    SELECT n.id, n.weight, coalesce(s.amount * power(0.5, extract(epoch FROM now() - s.at) / %(half_life)s), 0)
+    SELECT n.id, n.weight, coalesce(s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s), 0)
       FROM quotas_quotanode n LEFT JOIN quotas_shareuse s ON s.node_id = n.id WHERE n.id = ANY(%(nodes)s)
 """
 
 # What runs, and counts from `counted_until` on; and what was paid for in advance and not used, which is kept.
 _TICK = """
     WITH due AS (
-        SELECT id, node_ids, amounts, extract(epoch FROM now() - counted_until) AS seconds FROM quotas_reservation
-         WHERE released_at IS NULL AND counted_until < now() ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
-    marked AS (UPDATE quotas_reservation r SET counted_until = now() FROM due WHERE r.id = due.id),
+        SELECT id, node_ids, amounts, extract(epoch FROM statement_timestamp() - counted_until) AS seconds FROM quotas_reservation
+         WHERE released_at IS NULL AND counted_until < statement_timestamp() ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
+    marked AS (UPDATE quotas_reservation r SET counted_until = statement_timestamp() FROM due WHERE r.id = due.id),
     used AS (
         SELECT n.id AS node_id, sum(due.seconds * a.value::double precision * u.rate) AS amount
           FROM due, unnest(due.node_ids) AS n(id), jsonb_each_text(due.amounts) AS a(key, value)
           JOIN unnest(%(names)s::text[], %(rates)s::double precision[]) AS u(name, rate) ON u.name = a.key
          GROUP BY n.id)
     INSERT INTO quotas_shareuse AS s (node_id, amount, at)
-    SELECT node_id, amount, now() FROM used ORDER BY node_id
-        ON CONFLICT (node_id) DO UPDATE SET at = now(),
-           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM now() - s.at) / %(half_life)s)
+    SELECT node_id, amount, statement_timestamp() FROM used ORDER BY node_id
+        ON CONFLICT (node_id) DO UPDATE SET at = statement_timestamp(),
+           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s)
 """
 
 
