@@ -39,6 +39,13 @@ class Candidate:
     def node_ids(self) -> tuple[int, ...]:
         return (*self.path, self.cluster_node)
 
+    def holds(self, node_id: int, resource: str) -> bool:
+        return resource in self.need and node_id in self.node_ids
+
+    def end(self, start: float) -> float | None:
+        """Return when it will have ended at the latest, if it starts then."""
+        return None if self.seconds is None else start + self.seconds
+
 
 class Queue(Protocol):
     """Where candidates come from."""
@@ -127,6 +134,7 @@ class Walk:
     ends: Ends
     now: float
     _claims: dict[Pair, Claim] = field(default_factory=dict)  # of each, the first that claims it
+    _begun: list[Candidate] = field(default_factory=list)
     _seen: set[UUID] = field(default_factory=set)
     _looks: int = 0
 
@@ -155,6 +163,7 @@ class Walk:
     def refuse(self, candidate: Candidate, over: Sequence[Line]) -> Wait:
         """Take back a `Start` that turned out not to fit: somebody else was faster."""
         self.books.give(candidate.node_ids, candidate.need)
+        self._begun.remove(candidate)
         return self._claim(candidate, list(over))
 
     def _judged(self, candidate: Candidate) -> Iterator[tuple[Candidate, Outcome]]:
@@ -177,6 +186,7 @@ class Walk:
         for claim, pairs in touched.values():
             claim.note(candidate, pairs, self.now)
         self.books.take(candidate.node_ids, candidate.need)
+        self._begun.append(candidate)
         for node_id in candidate.path:
             if node_id in self.shares:
                 self.shares[node_id].used += candidate.entry
@@ -192,7 +202,13 @@ class Walk:
             and (free := line.free) is not None
         }
         obstacles = [(line.node_id, line.resource, candidate.need[line.resource], line.free or 0) for line in over]
-        claim = Claim(candidate.id, full, spare, lambda: self._start_of(obstacles))
+        begun = list(self._begun)  # what starts after this has no part in when this can start
+
+        def ends(node_id: int, resource: str) -> Sequence[tuple[int, float | None]]:
+            here = [(one.need[resource], one.end(self.now)) for one in begun if one.holds(node_id, resource)]
+            return [*self.ends(node_id, resource), *here]
+
+        claim = Claim(candidate.id, full, spare, lambda: self.start_of(obstacles, ends, self.now))
         self._claims |= dict.fromkeys(spare, claim)
         return Wait(full, tuple(over))
 
@@ -207,19 +223,20 @@ class Walk:
         below = list(candidate.path[widest:]) or [candidate.leaf]
         return [*below, candidate.cluster_node] if candidate.cluster_node in full else below
 
-    def _start_of(self, obstacles: Sequence[tuple[int, str, int, int]]) -> tuple[float | None, dict[Pair, int]]:
+    @staticmethod
+    def start_of(
+        obstacles: Sequence[tuple[int, str, int, int]], ends: Ends, now: float
+    ) -> tuple[float | None, dict[Pair, int]]:
         """Return when all `obstacles` will be gone, if what runs ends at its limit, and what is free beyond the need then.
 
         Nobody knows (None) when what is in the way has no limit of time.
         """
-        start, held = self.now, {}
+        start, held = now, {}
         for node_id, resource, need, free in obstacles:
-            ends = sorted(
-                (end for end in self.ends(node_id, resource) if end[1] is not None), key=lambda end: end[1] or 0
-            )
-            held[node_id, resource] = ends
+            timed = sorted((one for one in ends(node_id, resource) if one[1] is not None), key=lambda one: one[1] or 0)
+            held[node_id, resource] = timed
             left = free
-            for amount, end in ends:
+            for amount, end in timed:
                 if left >= need:
                     break
                 left += amount

@@ -73,7 +73,7 @@ def _walk(queue: "DatabaseQueue") -> Walk | None:
         return None
     nodes = {node_id for one in waiting for node_id in one.node_ids} | set(_nodes.values())
     books = quotas.look(nodes, Resource.objects.names())
-    return Walk(queue, books, quotas.shares_of(nodes), _ends, time.time())
+    return Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time())
 
 
 def _follow(walk: Walk, turn: Pass) -> None:
@@ -277,7 +277,15 @@ def _cluster_node(cluster: UUID) -> int:
     return _nodes[cluster]
 
 
-def _ends(node_id: int, resource: str) -> list[tuple[int, float | None]]:
+def read_candidate(workload: Workload) -> Candidate:
+    """Read one workload as the order sees it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_COLUMNS} WHERE w.id = %s", [workload.pk])
+        return _candidate(*cursor.fetchone())
+
+
+def ends_of(node_id: int, resource: str) -> list[tuple[int, float | None]]:
+    """List what is held of `resource` below a node: how much each time, and when its limit will have ended it."""
     with connection.cursor() as cursor:
         cursor.execute(_ENDS, {"node": node_id, "resource": resource})
         return [(amount, end) for amount, end in cursor.fetchall()]
