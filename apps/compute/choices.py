@@ -19,6 +19,14 @@ class DesiredState(TextChoices):
     STOP = "stop", "Stop"
 
 
+class OpenTo(TextChoices):
+    """Who may give a priority class to his work."""
+
+    EVERYONE = "everyone", "Everyone"
+    MAINTAINERS = "maintainers", "Maintainers of the team"
+    ADMINS = "admins", "Admins"
+
+
 class ClusterState(TextChoices):
     OK = "ok", "OK"
     DOWN = "down", "Down"

@@ -1,7 +1,7 @@
 """The order of the queue, and what of it may start: decided on numbers in memory, by the same code for admission, for a
 forecast, for a what-if and for a simulation.
 
-Order: what has waited longer than anybody has to, oldest first; then priority; then fair share, as in Slurm's Fair Tree:
+Order: what has waited longer than anybody has to, oldest first; then the priority class; then fair share, as in Slurm's Fair Tree:
 organizations are compared first, then teams, then people, each by what it used lately over its weight; then time.
 
 What comes first and does not fit has a claim on everything it needs, where others compete with it: later work passes it
@@ -31,7 +31,7 @@ class Candidate:
     cluster_node: int
     need: Mapping[str, int]
     seconds: float | None  # how long it may run at most; None: nobody knows
-    priority: int
+    rank: int  # of its priority class; what it ranks among its owner's own work is the queue's business
     queued_at: float
     entry: float = 0.0  # what its start counts at once in fair share
 
@@ -252,7 +252,7 @@ class Walk:
 
     def _rank(self, candidate: Candidate) -> tuple[Any, ...]:
         scores = tuple(self.shares[node_id].score if node_id in self.shares else 0.0 for node_id in candidate.path[1:])
-        return (-candidate.priority, scores, candidate.queued_at, candidate.id)
+        return (-candidate.rank, scores, candidate.queued_at, candidate.id)
 
     def _next(self, candidate: Candidate, following: list[Candidate]) -> Candidate | None:
         while True:

@@ -12,17 +12,19 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from apps.access import policy
+from apps.access.decision import Role
+from apps.access.memberships import memberships_of
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
 from apps.compute import placement, registry
-from apps.compute.choices import ON_BACKEND, TERMINAL, DesiredState, State
+from apps.compute.choices import ON_BACKEND, TERMINAL, DesiredState, OpenTo, State
 from apps.compute.lifecycle import transition
-from apps.compute.models import Cluster, Workload, WorkloadEvent
+from apps.compute.models import Cluster, PriorityClass, Workload, WorkloadEvent
 from apps.core import failpoints, wakeup
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_row
 from apps.quotas import services as quotas
-from apps.quotas.choices import EXPERIMENTS, NodeKind
+from apps.quotas.choices import EXPERIMENTS, GPU, NodeKind
 from apps.quotas.models import QuotaNode
 
 _LONGEST_QUEUE = 100_000
@@ -46,12 +48,18 @@ class WorkloadRequest:
     grace_seconds: int = 10
     retries: int = 0
     priority: int = 0
+    priority_class: str = ""
+    gpu_model: str = ""
+    other: Mapping[str, int] = field(default_factory=dict)  # what else is limited, by name
     cluster: Mapping[str, Any] = field(default_factory=dict)
     credentials: Sequence[Mapping[str, str]] = ()  # as apps.credentials.services.require_usable returns them
 
     @property
     def amounts(self) -> dict[str, int]:
         needs = {"cpu": self.cpu_milli, "memory": self.memory_bytes, "gpu": self.gpu_milli, "disk": self.disk_bytes}
+        if self.gpu_model:
+            needs[f"{GPU}:{self.gpu_model}"] = self.gpu_milli
+        needs |= self.other
         return {resource: amount for resource, amount in needs.items() if amount} | {EXPERIMENTS: 1}
 
 
@@ -61,7 +69,9 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
     The caller has judged that `user` may submit. Raises: NeverFits, Invalid when no cluster matches.
     """
     cluster = placement.choose(request.cluster)
+    quotas.require_known(request.amounts)
     quotas.require_possible(node, _node_key(cluster), request.amounts)
+    chosen = _priority_class(request.priority_class, user=user, team=team)
     template = {
         "command": list(request.command),
         "env": dict(request.env),
@@ -80,6 +90,8 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         amounts=request.amounts,
         cluster=cluster,
         priority=request.priority,
+        priority_class=request.priority_class,
+        rank=chosen.rank if chosen else 0,
         timeout_seconds=request.timeout_seconds,
         grace_seconds=request.grace_seconds,
         retries=request.retries,
@@ -88,6 +100,20 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
     WorkloadEvent.objects.create(workload=workload, seq=0, to_state=State.QUEUED, actor=str(user))
     wakeup.poke("compute")
     return workload
+
+
+def _priority_class(name: str, *, user: Any, team: Any) -> PriorityClass | None:
+    """Return the class of that name which `user` may give to work in `team`. Raises: Invalid."""
+    if not name:
+        return None
+    maintains = team is not None and memberships_of(user).roles.get(team.pk, Role.NONE) >= Role.MANAGER
+    open_to = {OpenTo.EVERYONE, *([OpenTo.MAINTAINERS] if maintains else []), *(OpenTo if user.is_superuser else [])}
+    usable = PriorityClass.objects.filter(open_to__in=open_to)
+    found: PriorityClass | None = usable.filter(name=name).first()
+    if found is None:
+        names = ", ".join(usable.values_list("name", flat=True)) or "none"
+        raise Invalid(errors={"priority_class": [f"You may not use that. For you there are: {names}."]})
+    return found
 
 
 @transaction.atomic

@@ -138,10 +138,13 @@ def _starts_at(candidate: Candidate, over: Sequence[quotas.Line]) -> datetime | 
 
 
 _AHEAD = """
-    SELECT w.quota_node_id, n.path, count(*) FILTER (WHERE w.priority > %(priority)s),
-           count(*) FILTER (WHERE w.priority = %(priority)s),
-           count(*) FILTER (WHERE w.priority = %(priority)s AND (w.queued_at, w.id) < (to_timestamp(%(at)s), %(id)s))
-      FROM compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
+    WITH own AS (SELECT * FROM compute_workload WHERE id = %(id)s)
+    SELECT w.quota_node_id, n.path, count(*) FILTER (WHERE w.rank > own.rank),
+           count(*) FILTER (WHERE w.rank = own.rank),
+           count(*) FILTER (WHERE w.rank = own.rank AND (w.queued_at, w.id) < (own.queued_at, own.id)),
+           count(*) FILTER (
+               WHERE (-w.rank, -w.priority, w.queued_at, w.id) < (-own.rank, -own.priority, own.queued_at, own.id))
+      FROM own, compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
      WHERE w.state = 'queued' AND w.desired_state = 'run' {seen} GROUP BY 1, 2
 """
 
@@ -151,7 +154,7 @@ def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
     some, given = "", []
     if seen is not None:
         some, given = "AND w.id = ANY(%(seen)s)", list(seen)
-    facts = {"priority": candidate.priority, "at": candidate.queued_at, "id": candidate.id, "seen": given}
+    facts = {"id": candidate.id, "seen": given}
     with connection.cursor() as cursor:
         cursor.execute(_AHEAD.format(seen=some), facts)
         rows = cursor.fetchall()
@@ -162,10 +165,13 @@ def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
         return tuple(shares[node].score if node in shares else 0.0 for node in path[1:])
 
     own, ahead = rank(candidate.path), 0
-    for leaf, path, higher, equal, before in rows:
-        ahead += higher
-        if leaf == candidate.leaf or rank(path) == own:
+    for leaf, path, higher, equal, earlier, before in rows:
+        if leaf == candidate.leaf:
             ahead += before
+            continue
+        ahead += higher
+        if rank(path) == own:
+            ahead += earlier
         elif rank(path) < own:
             ahead += equal
     return ahead + 1

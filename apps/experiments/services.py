@@ -82,6 +82,9 @@ def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
         grace_seconds=parsed.grace_seconds,
         retries=int(parsed.get("retries", 0)),  # JSON knows no integers: 2.0 is one
         priority=int(parsed.get("priority", 0)),
+        priority_class=parsed.get("priority_class", ""),
+        gpu_model=parsed.gpu_model,
+        other=parsed.other,
         cluster=parsed.get("cluster", {}),
         credentials=_credentials(parsed, by),
     )

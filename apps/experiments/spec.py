@@ -34,6 +34,16 @@ class Parsed:
     timeout_seconds: int | None
     grace_seconds: int
 
+    @property
+    def gpu_model(self) -> str:
+        return str(self.document.get("resources", {}).get("gpu_model", ""))
+
+    @property
+    def other(self) -> dict[str, int]:
+        """What else is limited, by name: JSON knows no integers, 2.0 is one."""
+        asked = self.document.get("resources", {}).get("other", {})
+        return {name: int(amount) for name, amount in asked.items()}
+
     def get(self, key: str, default: Any = None) -> Any:
         return self.document.get(key, default)
 

@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import migrations, models
 
+from apps.audit.rows import audited
+
 _PAIRS = {
     "queued": ("starting", "stopped", "failed"),
     "starting": ("running", "stopping", "queued", "succeeded", "failed", "stopped", "lost"),
@@ -46,6 +48,41 @@ class Migration(migrations.Migration):
 
     operations: ClassVar = [
         migrations.RunSQL(_guard(_PAIRS), _guard(_BEFORE)),
+        migrations.CreateModel(
+            name="PriorityClass",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.SlugField(max_length=40, unique=True)),
+                ("rank", models.SmallIntegerField(help_text="-1000 to 1000; higher goes first.")),
+                (
+                    "open_to",
+                    models.CharField(
+                        choices=[
+                            ("everyone", "Everyone"),
+                            ("maintainers", "Maintainers of the team"),
+                            ("admins", "Admins"),
+                        ],
+                        default="admins",
+                        max_length=12,
+                    ),
+                ),
+                ("description", models.CharField(blank=True, max_length=200)),
+            ],
+            options={
+                "verbose_name_plural": "priority classes",
+                "ordering": ["-rank", "name"],
+            },
+        ),
+        migrations.AddField(
+            model_name="workload",
+            name="priority_class",
+            field=models.CharField(blank=True, max_length=40),
+        ),
+        migrations.AddField(
+            model_name="workload",
+            name="rank",
+            field=models.SmallIntegerField(default=0, help_text="Among everybody's work: of its priority class."),
+        ),
         migrations.AddField(
             model_name="workload",
             name="resumes",
@@ -53,11 +90,16 @@ class Migration(migrations.Migration):
                 default=False, help_text="Whether it is queued again once it has stopped: preempted."
             ),
         ),
+        migrations.AlterField(
+            model_name="workload",
+            name="priority",
+            field=models.SmallIntegerField(default=0, help_text="Among its owner's work."),
+        ),
         migrations.AddIndex(
             model_name="workload",
             index=models.Index(
                 condition=models.Q(("state", "queued")),
-                fields=["quota_node", "-priority", "queued_at", "id"],
+                fields=["quota_node", "-rank", "-priority", "queued_at", "id"],
                 name="workload_queue",
             ),
         ),
@@ -65,4 +107,11 @@ class Migration(migrations.Migration):
             model_name="workload",
             index=models.Index(condition=models.Q(("state", "queued")), fields=["queued_at"], name="workload_waiting"),
         ),
+        migrations.AddConstraint(
+            model_name="priorityclass",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rank__range", (-1000, 1000))), name="priority_class_rank"
+            ),
+        ),
+        audited("compute_priorityclass"),
     ]

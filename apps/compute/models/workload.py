@@ -27,7 +27,9 @@ class Workload(models.Model):
     quota_node = models.ForeignKey("quotas.QuotaNode", on_delete=models.PROTECT, related_name="+")
     amounts = models.JSONField()
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="workloads")
-    priority = models.SmallIntegerField(default=0)
+    priority_class = models.CharField(max_length=40, blank=True)
+    rank = models.SmallIntegerField(default=0, help_text="Among everybody's work: of its priority class.")
+    priority = models.SmallIntegerField(default=0, help_text="Among its owner's work.")
     timeout_seconds = models.PositiveIntegerField(null=True)
     grace_seconds = models.PositiveIntegerField(default=10)
     retries = models.PositiveSmallIntegerField(default=0)
@@ -75,7 +77,7 @@ class Workload(models.Model):
             ),
             models.Index(fields=["state", "-id"], name="workload_by_state"),
             models.Index(
-                fields=["quota_node", "-priority", "queued_at", "id"],
+                fields=["quota_node", "-rank", "-priority", "queued_at", "id"],
                 name="workload_queue",
                 condition=models.Q(state=State.QUEUED),
             ),

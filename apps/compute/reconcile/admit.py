@@ -203,7 +203,7 @@ def _believe_open(*, seconds: float) -> None:
 # -- the queue in the database
 
 _COLUMNS = """
-    SELECT w.id, w.quota_node_id, n.path, w.cluster_id, w.amounts, w.timeout_seconds, w.grace_seconds, w.priority,
+    SELECT w.id, w.quota_node_id, n.path, w.cluster_id, w.amounts, w.timeout_seconds, w.grace_seconds, w.rank,
            extract(epoch FROM w.queued_at)::double precision, w.message
       FROM compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
 """
@@ -215,12 +215,13 @@ _WAITING = """
 _HEADS = f"""
     {_COLUMNS} WHERE w.id IN (
         SELECT DISTINCT ON (w.quota_node_id) w.id FROM compute_workload w WHERE {_WAITING}
-         ORDER BY w.quota_node_id, w.priority DESC, w.queued_at, w.id)
+         ORDER BY w.quota_node_id, w.rank DESC, w.priority DESC, w.queued_at, w.id)
 """  # noqa: S608
 _AFTER = f"""
     {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = %(leaf)s
-       AND (-w.priority, w.queued_at, w.id) > (SELECT -priority, queued_at, id FROM compute_workload WHERE id = %(id)s)
-     ORDER BY w.priority DESC, w.queued_at, w.id LIMIT %(limit)s
+       AND (-w.rank, -w.priority, w.queued_at, w.id)
+         > (SELECT -rank, -priority, queued_at, id FROM compute_workload WHERE id = %(id)s)
+     ORDER BY w.rank DESC, w.priority DESC, w.queued_at, w.id LIMIT %(limit)s
 """  # noqa: S608
 _OVERDUE = f"""
     {_COLUMNS} WHERE {_WAITING} AND w.queued_at < statement_timestamp() - %(patience)s::interval ORDER BY w.queued_at, w.id LIMIT %(limit)s
@@ -264,11 +265,11 @@ class DatabaseQueue:
 
 def _candidate(*row: Any) -> Candidate:
     """Make a candidate of the columns of `_COLUMNS`."""
-    pk, leaf, path, cluster, amounts, timeout, grace, priority, queued_at, _ = row
+    pk, leaf, path, cluster, amounts, timeout, grace, rank, queued_at, _ = row
     need = {name: amount for name, amount in orjson.loads(amounts).items() if amount > 0}
     seconds = None if timeout is None else float(timeout + grace + END_MARGIN_SECONDS)
     entry = quotas.weigh(need) * settings.FAIR_SHARE_ENTRY_SECONDS
-    return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, priority, queued_at, entry)
+    return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, rank, queued_at, entry)
 
 
 def _cluster_node(cluster: UUID) -> int:

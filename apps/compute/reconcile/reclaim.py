@@ -27,7 +27,7 @@ _HELD = """
     SELECT w.id, (r.amounts ->> %(resource)s)::bigint, w.desired_state = 'stop'
       FROM quotas_reservation r JOIN compute_attempt a ON a.handle = r.key JOIN compute_workload w ON w.id = a.workload_id
      WHERE r.released_at IS NULL AND r.node_ids @> ARRAY[%(node)s]::bigint[] AND r.amounts ? %(resource)s
-     ORDER BY w.priority, r.held_at DESC, r.id DESC
+     ORDER BY w.rank, w.priority, r.held_at DESC, r.id DESC
 """
 
 

@@ -13,7 +13,7 @@ from apps.quotas.services.admission import (
     reserve,
     reserve_all,
 )
-from apps.quotas.services.limits import require_possible, set_capacity, set_limit, set_limits
+from apps.quotas.services.limits import require_known, require_possible, set_capacity, set_limit, set_limits
 from apps.quotas.services.share import count_running, shares_of, weigh
 from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_weight
 
@@ -36,6 +36,7 @@ __all__ = [
     "move_node",
     "platform_node",
     "release",
+    "require_known",
     "require_possible",
     "reserve",
     "reserve_all",

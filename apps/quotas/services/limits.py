@@ -10,8 +10,8 @@ from apps.access import policy
 from apps.audit import services as audit
 from apps.core.errors import Invalid, NeverFits
 from apps.core.locks import lock_row
-from apps.quotas.choices import NodeKind, in_units, words
-from apps.quotas.models import QuotaLimit, QuotaNode
+from apps.quotas.choices import BUILT_IN, NodeKind, in_units, words
+from apps.quotas.models import QuotaLimit, QuotaNode, Resource
 
 _KEEP: Any = object()
 
@@ -84,6 +84,17 @@ def set_capacity(node: QuotaNode, amounts: Mapping[str, int]) -> None:
             row.limit = amounts[resource]
             row.ceiling = ceiling_of(row)
             row.save(update_fields=["limit", "ceiling"])
+
+
+def require_known(amounts: Mapping[str, int]) -> None:
+    """Refuse a resource that nobody here has heard of. Raises: Invalid."""
+    built_in = {one.name for one in BUILT_IN}
+    if set(amounts) <= built_in:
+        return
+    known = Resource.objects.names()
+    if strange := sorted(set(amounts) - set(known)):
+        others = ", ".join(name for name in known if name not in built_in) or "no others here"
+        raise Invalid(errors={"resources": [f"There is no {strange[0]!r} to ask for: {others}."]})
 
 
 def require_possible(node: QuotaNode, also: str, amounts: Mapping[str, int]) -> None:
