@@ -10,9 +10,6 @@ from apps.core.errors import DomainError
 from apps.experiments import services
 from apps.experiments.spec import Parsed
 from apps.quotas import services as quotas
-from apps.quotas.choices import EXPERIMENTS
-from apps.quotas.models import QuotaLimit
-from apps.quotas.services import Full
 from apps.teams.models import Team
 
 
@@ -29,14 +26,16 @@ def forecast(parsed: Parsed, *, by: Any) -> Forecast:
         team = _team(parsed.get("team"), by)
         node = services.quota_node(by, team)
         there = compute.cluster_node(cluster)
-        quotas.require_possible(node, there.key, _needs(parsed))
+        needs = services.request_of(parsed).amounts
+        quotas.require_known(needs)
+        quotas.require_possible(node, there.key, needs)
     except DomainError as refusal:
         return Forecast("never", refusal.detail)
     if not cluster.is_open:
         return Forecast("waits", f"It would wait: the cluster {cluster} takes no new work.")
-    if (full := _full([*node.path, there.pk], _needs(parsed))) is not None:
+    if (full := quotas.look([*node.path, there.pk], needs).full([*node.path, there.pk], needs)) is not None:
         return Forecast("waits", f"It would wait: {full.message.removeprefix('waiting: ')}.")
-    if Workload.objects.queue().filter(cluster=cluster, priority__gte=parsed.get("priority", 0)).exists():
+    if Workload.objects.queue().filter(cluster=cluster).exclude(rank__lt=0).exists():
         return Forecast("waits", f"There is room on {cluster}, but what was queued before goes first.")
     return Forecast("fits", f"It fits now and would start on {cluster} at once.")
 
@@ -46,24 +45,3 @@ def _team(slug: str | None, by: Any) -> Team | None:
         return None
     found: Team | None = Team.objects.visible_to(by, "submit").select_related("organization").filter(slug=slug).first()
     return found
-
-
-def _needs(parsed: Parsed) -> dict[str, int]:
-    amounts = {
-        "cpu": parsed.cpu_milli,
-        "memory": parsed.memory_bytes,
-        "gpu": parsed.gpu_milli,
-        "disk": parsed.disk_bytes,
-    }
-    return {resource: amount for resource, amount in amounts.items() if amount} | {EXPERIMENTS: 1}
-
-
-def _full(node_ids: list[int], needs: dict[str, int]) -> Full | None:
-    rows = QuotaLimit.objects.filter(node_id__in=node_ids, resource__in=needs, limit__isnull=False).select_related(
-        "node"
-    )
-    for row in rows.order_by("node__depth", "resource"):
-        if row.limit is not None and row.used + needs[row.resource] > row.limit:
-            need = needs[row.resource]
-            return Full(row.node_id, str(row.node), row.resource, row.used, row.limit, need, row.node.is_shared)
-    return None

@@ -1,6 +1,7 @@
 """Writes on experiments."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -67,13 +68,22 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
 
 
 def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
-    return WorkloadRequest(
-        label=parsed.name,
+    return replace(
+        request_of(parsed),
         subject=f"run:{run.pk}",
-        command=parsed.command,
-        env=parsed.get("env", {}),
         token_scopes=RUN_TOKEN_SCOPES,
         code=_code(parsed.code_sha256, by),
+        credentials=_credentials(parsed, by),
+    )
+
+
+def request_of(parsed: Parsed) -> WorkloadRequest:
+    """Return what a specification asks of compute, before it belongs to a run."""
+    return WorkloadRequest(
+        label=parsed.name,
+        subject="",
+        command=parsed.command,
+        env=parsed.get("env", {}),
         cpu_milli=parsed.cpu_milli,
         memory_bytes=parsed.memory_bytes,
         gpu_milli=parsed.gpu_milli,
@@ -86,7 +96,6 @@ def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
         gpu_model=parsed.gpu_model,
         other=parsed.other,
         cluster=parsed.get("cluster", {}),
-        credentials=_credentials(parsed, by),
     )
 
 

@@ -20,6 +20,14 @@ class NodeKind(TextChoices):
     GROUP = "group", "Group"  # what an admin puts between others: a department, a grant
 
 
+class RequestState(TextChoices):
+    OPEN = "open", "Open"
+    APPROVED = "approved", "Approved"
+    REFUSED = "refused", "Refused"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    EXPIRED = "expired", "Expired"
+
+
 _WORDS = {CPU: "CPUs", MEMORY: "GiB of memory", GPU: "GPUs", DISK: "GiB of disk", EXPERIMENTS: "running experiments"}
 _UNITS = {CPU: 1000, GPU: 1000, MEMORY: 1 << 30, DISK: 1 << 30}
 

@@ -1,5 +1,6 @@
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import RegexValidator
@@ -8,7 +9,7 @@ from typing_extensions import override
 
 from apps.access.querysets import GuardedQuerySet
 from apps.core.ids import new_id
-from apps.quotas.choices import NodeKind, in_units, words
+from apps.quotas.choices import NodeKind, RequestState, in_units, words
 from apps.quotas.querysets import ResourceQuerySet
 
 
@@ -181,3 +182,41 @@ class ShareUse(models.Model):
     @override
     def __str__(self) -> str:
         return f"{self.node}: {self.amount:.0f}"
+
+
+class AllocationRequest(models.Model):
+    """A person's request that a node may hold more, the answer, and until when what was given holds."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    node = models.ForeignKey(QuotaNode, on_delete=models.PROTECT, related_name="requests")
+    resource = models.CharField(max_length=40)
+    amount = models.BigIntegerField(help_text="What it may hold in all, in base units.")
+    before = models.BigIntegerField(help_text="What it might hold when this was asked for, or given.")
+    given = models.BigIntegerField(null=True)
+    reason = models.TextField()
+    until = models.DateTimeField(null=True, blank=True)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    state = models.CharField(max_length=10, choices=RequestState, default=RequestState.OPEN)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    note = models.TextField(blank=True)
+
+    objects = GuardedQuerySet[Any].as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["node", "resource"],
+                condition=models.Q(state=RequestState.OPEN),
+                name="one_open_request_per_limit",
+            ),
+            models.CheckConstraint(condition=models.Q(state__in=RequestState.values), name="request_state_known"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["until"], name="request_expires", condition=models.Q(state=RequestState.APPROVED)),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{in_units(self.resource, self.amount)} {words(self.resource)} for {self.node}"

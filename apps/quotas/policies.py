@@ -5,25 +5,32 @@ from django.db.models import Q
 from apps.access.decision import Role
 from apps.access.memberships import memberships_of
 from apps.access.policy import Policy, register
-from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource, ShareUse
+from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource, ShareUse
 
 
 def _reach(prefix: str) -> Any:
     """One sees the numbers of one's teams and one's own; a maintainer also what his team hands out, which he may change.
 
-    What the platform and the clusters carry, others make.
+    What the platform and the clusters carry, others make. Whoever works in a team may ask for more for it, and for himself.
     """
 
     def rule(principal: Any, role: Role) -> Q:
         member = memberships_of(principal)
         kept = Q(**{f"{prefix}parent__key__in": [f"team:{pk}" for pk in member.with_role(Role.MANAGER)]})
-        if role is not Role.VIEWER:
+        if role is Role.MANAGER:
             return kept
-        teams = [f"team:{pk}" for pk in member.with_role(Role.VIEWER)]
+        teams = [f"team:{pk}" for pk in member.with_role(role)]
         own = [f"user:{principal.pk}", *(f"{team}/user:{principal.pk}" for team in teams)]
         return kept | Q(**{f"{prefix}key__in": [*teams, *own]})
 
     return rule
+
+
+def _requests(principal: Any, role: Role) -> Q:
+    """One sees one's own requests and those of one's teams; who may change the limit decides; the asker withdraws."""
+    if role is Role.EDITOR:
+        return Q(asked_by_id=principal.pk)
+    return _reach("node__")(principal, role) | (Q(asked_by_id=principal.pk) if role is Role.VIEWER else Q(pk__in=[]))
 
 
 def _everyone(_principal: Any, role: Role) -> Q:
@@ -32,7 +39,10 @@ def _everyone(_principal: Any, role: Role) -> Q:
 
 
 def declare() -> None:
-    register(Policy(QuotaNode, {"view": Role.VIEWER, "manage": Role.MANAGER}, rule=_reach("")))
+    node = {"view": Role.VIEWER, "request": Role.EDITOR, "manage": Role.MANAGER}
+    register(Policy(QuotaNode, node, rule=_reach("")))
+    asked = {"view": Role.VIEWER, "withdraw": Role.EDITOR, "decide": Role.MANAGER}
+    register(Policy(AllocationRequest, asked, rule=_requests, scope="allocation"))
     register(Policy(QuotaLimit, {"view": Role.VIEWER, "manage": Role.MANAGER}, rule=_reach("node__")))
     register(Policy(Reservation, {"view": Role.VIEWER}, rule=_reach("node__")))
     register(Policy(ShareUse, {"view": Role.VIEWER}, rule=_reach("node__")))

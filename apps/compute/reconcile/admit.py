@@ -58,7 +58,7 @@ def admit(owner: str, launch: Launch) -> None:
     What was stopped before it started ends here.
     """
     _end_stopped()
-    closed = _closed()
+    closed = closed_clusters()
     turn = Pass(owner, launch)
     queue = DatabaseQueue(closed)
     if walk := _walk(queue):
@@ -186,7 +186,7 @@ def _end_stopped() -> None:
             continue  # another worker has it
 
 
-def _closed() -> list[Cluster]:
+def closed_clusters() -> list[Cluster]:
     """Return the clusters that take nothing new. When there were none, that is believed for a second: `_admit` looks too."""
     if time.monotonic() < _all_open_until:
         return []

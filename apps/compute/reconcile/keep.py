@@ -91,6 +91,13 @@ def audit_books() -> str:
     return "; ".join(wrong)
 
 
+def count_shares() -> str:
+    """Count what runs in fair share, and take back allocations whose time has passed."""
+    quotas.count_running()
+    expired = quotas.expire_allocations()
+    return f"took back {expired}" if expired else ""
+
+
 def purge() -> str:
     """Delete answers kept for repeats, failed logins and sessions that are past their time."""
     IdempotencyRecord.objects.filter(created_at__lt=Now() - _KEEP_ANSWERS).delete()

@@ -39,6 +39,7 @@ _HOUSE = {  # loop -> (function, seconds between two runs)
     "health": (keep.check_health, 15.0),
     "sweep": (keep.sweep, 30.0),
     "audit": (keep.audit_books, 60.0),
+    "shares": (keep.count_shares, 30.0),
     "purge": (keep.purge, 3600.0),
 }
 

@@ -14,6 +14,15 @@ from apps.quotas.services.admission import (
     reserve_all,
 )
 from apps.quotas.services.limits import require_known, require_possible, set_capacity, set_limit, set_limits
+from apps.quotas.services.requests import (
+    approve_allocation,
+    expire_allocations,
+    limit_now,
+    refuse_allocation,
+    register_other,
+    request_allocation,
+    withdraw_allocation,
+)
 from apps.quotas.services.share import count_running, shares_of, weigh
 from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_weight
 
@@ -26,16 +35,22 @@ __all__ = [
     "Gone",
     "Line",
     "Share",
+    "approve_allocation",
     "count_running",
     "create_group",
     "drift",
     "ensure_node",
+    "expire_allocations",
     "hold",
+    "limit_now",
     "lock",
     "look",
     "move_node",
     "platform_node",
+    "refuse_allocation",
+    "register_other",
     "release",
+    "request_allocation",
     "require_known",
     "require_possible",
     "reserve",
@@ -46,4 +61,5 @@ __all__ = [
     "set_weight",
     "shares_of",
     "weigh",
+    "withdraw_allocation",
 ]
