@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db.models import BooleanField, F, Func
+from typing_extensions import override
 
 from apps.access.choices import Visibility
 
@@ -37,7 +38,9 @@ class OwnedOrShared(Func):
         private, organization, public = Visibility.PRIVATE.value, Visibility.ORGANIZATION.value, Visibility.PUBLIC.value
         if siblings:  # his own teams are among them, so that most rows of others fail at the first comparison
             either = "{visibility} = %s OR ({visibility} <> %s AND {team} = ANY(%s::{team_key}[]))"
-            arms.append((f"{{team}} = ANY(%s::{{team_key}}[]) AND ({either})", [siblings, organization, private, teams]))
+            arms.append(
+                (f"{{team}} = ANY(%s::{{team_key}}[]) AND ({either})", [siblings, organization, private, teams])
+            )
         elif teams:
             arms.append(("{team} = ANY(%s::{team_key}[]) AND {visibility} <> %s", [teams, private]))
         if siblings is not None:
@@ -47,9 +50,12 @@ class OwnedOrShared(Func):
             arms.append((form, [granted]))
         super().__init__(*(F(f"{prefix}{name}") for name in ("owner_id", "team_id", "visibility", "pk")))
         self._form = " OR ".join(f"({form})" for form, _ in arms)
-        self._given = [one if isinstance(one, str) or one is owner else _array(one) for _, given in arms for one in given]
+        self._given = [
+            one if isinstance(one, str) or one is owner else _array(one) for _, given in arms for one in given
+        ]
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    @override
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # type: ignore[override]  # no template is ever given
         """Fill the form with the columns and their types."""
         owner, team, visibility, pk = (compiler.compile(column)[0] for column in self.source_expressions)
         team_key, key = (self.source_expressions[n].output_field.rel_db_type(connection) for n in (1, 3))
