@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db.models import BooleanField, F, Func
+from typing_extensions import override
 
 from apps.access.choices import Visibility
 
@@ -53,7 +54,8 @@ class OwnedOrShared(Func):
             one if isinstance(one, str) or one is owner else _array(one) for _, given in arms for one in given
         ]
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    @override
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # type: ignore[override]  # no template is ever given
         """Fill the form with the columns and their types."""
         owner, team, visibility, pk = (compiler.compile(column)[0] for column in self.source_expressions)
         team_key, key = (self.source_expressions[n].output_field.rel_db_type(connection) for n in (1, 3))

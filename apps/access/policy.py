@@ -138,7 +138,7 @@ def find(queryset: QuerySet[M], principal: "Principal", **lookup: Any) -> M:
         return visible(queryset, principal, "view").get(**lookup)
     found = queryset.get(**lookup)
     if not decide(principal, "view", found).allowed:
-        raise queryset.model.DoesNotExist
+        raise queryset.model.DoesNotExist  # type: ignore[attr-defined]  # every model has its own
     return found
 
 

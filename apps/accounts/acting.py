@@ -1,6 +1,7 @@
 """As what a person acts: through a token, or in a browser session in which an admin may have taken up his rights."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,8 @@ from apps.accounts import seeing
 from apps.accounts.choices import TokenKind
 from apps.accounts.models import ApiToken, User, UserSession
 from apps.accounts.sessions import SessionStore, decoded
+
+JUDGED_AGAIN_SECONDS = 3.0  # promised: what is being downloaded stops within 5 s of losing access
 
 
 def acting(user: Any, session: Any) -> Any:
@@ -56,6 +59,20 @@ def anew(user: Any) -> User | None:
     """Return the same person, acting through the same token or session, as all of them are now; None when ended."""
     token, session = getattr(user, "token", None), getattr(user, "session", None)
     return person(user.pk, token=token and token.pk, session=session and session.pk)
+
+
+def while_reading(pieces: Iterable[bytes], reader: Any, may: Callable[[User], bool]) -> Iterator[bytes]:
+    """Pass on what is being downloaded while its reader `may` have it, as he is now.
+
+    What stops short cuts the connection: the client sees a failure, not an end.
+    """
+    judged_at = time.monotonic()
+    for piece in pieces:
+        if time.monotonic() - judged_at > JUDGED_AGAIN_SECONDS:
+            fresh, judged_at = anew(reader), time.monotonic()
+            if fresh is None or not may(fresh):
+                raise ConnectionAbortedError
+        yield piece
 
 
 def _in_session(pk: int, session: UUID) -> User | None:

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from apps.accounts.choices import IdentitySource
+from apps.accounts.services import refused_name
 
 _LONGEST_NAME, _LONGEST_ID, _LONGEST_MAIL = 150, 500, 254
 
@@ -34,6 +35,8 @@ class Person:
             UnicodeUsernameValidator()(self.username)
         except ValidationError:
             return f"{self.username!r} cannot be a user name here"
+        if reserved := refused_name(self.username):
+            return f"{self.username!r} cannot be a user name here: {reserved}"
         return "the user name is too long" if len(self.username) > _LONGEST_NAME else ""
 
 

@@ -87,7 +87,7 @@ class ExperimentAdmin(GuardedAdmin):
         return detailed
 
     @override
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup in {"run__owner", "run__team"} or super().lookup_allowed(lookup, value, request)
 
     @override

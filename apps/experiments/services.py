@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.access import policy
+from apps.access.decision import Role
 from apps.audit import services as audit
 from apps.compute import services as compute
 from apps.compute.choices import TERMINAL, State
@@ -56,8 +57,9 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
     project = tracking.find_project(parsed.get("project", tracking.DEFAULT_PROJECT), by=by, team=team)
     visibility = parsed.get("visibility", "")
     run = tracking.open_run(project, by=by, name=parsed.name, team=team, visibility=visibility)
-    node = quota_node(by, run.team)
-    workload = compute.request_workload(_request(parsed, run, by), user=by, team=run.team, node=node)
+    payer = _payer(run, by, is_judged=team is not None)
+    node = quota_node(by, payer)
+    workload = compute.request_workload(_request(parsed, run, by), user=by, team=payer, node=node)
     if tags := parsed.get("tags"):
         Tag.objects.bulk_create(Tag(run=run, key=key, value=value) for key, value in tags.items())
     experiment = Experiment.objects.create(
@@ -65,6 +67,17 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
     )
     audit.record("submit", experiment, by=by)
     return experiment
+
+
+def _payer(run: Run, by: Any, *, is_judged: bool) -> Team | None:
+    """Return the team whose quota pays for a run, None when `by` pays himself.
+
+    SECURITY: a project in a team lets in whom it was shared with, and its owner after he left the team; neither may use
+    what the team has.
+    """
+    if run.team is None or is_judged or policy.role_of(by, run.team) >= Role.EDITOR:
+        return run.team
+    return None
 
 
 def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
@@ -151,11 +164,15 @@ def stop_experiment(experiment: Experiment, *, by: Any, reason: str = "") -> boo
 
 @transaction.atomic
 def retry_experiment(experiment: Experiment, *, by: Any) -> Experiment:
-    """Run it once more, as a new attempt of the same experiment. Audited. Raises: NotAllowed, Conflict, NeverFits."""
+    """Run it once more, as a new attempt of the same experiment. Audited.
+
+    Raises: NotAllowed, NeverFits, Conflict, also when whose job it is has left the platform or the team that pays.
+    """
     policy.require(by, "retry", experiment)
     # LOCKING: a concurrent delete comes first, or not at all.
-    lock_row(Workload.objects.filter(pk=experiment.workload_id))
+    workload = lock_row(Workload.objects.filter(pk=experiment.workload_id))
     _require_live(experiment)
+    _require_still_there(workload, by)
     require_open(experiment.run.team)
     compute.request_retry(experiment.workload, by=by)
     audit.record("retry", experiment, by=by)
@@ -205,6 +222,18 @@ def _require_live(experiment: Experiment) -> None:
     if not Experiment.objects.live().filter(pk=experiment.pk).exists():
         msg = "It was deleted."
         raise Conflict(msg)
+
+
+def _require_still_there(workload: Workload, by: Any) -> None:
+    """SECURITY: a job runs as whose it is, whoever retries it: with his token, and on the quota that paid before."""
+    whose = workload.user
+    if not whose.is_active:
+        msg = f"{whose}, whose job it is, has left. Clone it to run it as your own."
+        raise Conflict(msg)
+    if workload.team is None or by.is_superuser or policy.role_of(whose, workload.team) >= Role.EDITOR:
+        return
+    msg = f"{whose}, whose job it is, may not submit for the team {workload.team} any more. Clone it instead."
+    raise Conflict(msg)
 
 
 def upload_code(chunks: Iterable[bytes], *, by: Any, sha256: str, content_type: str) -> tuple[CodeUpload, bool]:

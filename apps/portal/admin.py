@@ -153,6 +153,7 @@ class AuditEventAdmin(RecordAdmin):
         if form not in set(Format):
             raise Http404
         try:
-            return download(self.get_changelist_instance(request).get_queryset(request), Format(form))
+            wanted = self.get_changelist_instance(request).get_queryset(request)
+            return download(wanted, Format(form), by=request.user)
         except IncorrectLookupParameters as error:
             raise Http404 from error

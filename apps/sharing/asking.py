@@ -52,10 +52,11 @@ def _person(username: str, by: Any) -> User:
     known: User | None = None if "\x00" in username else people.filter(username=username).first()
     if known is not None:
         return known
+    nobody = Invalid(errors={"user": ["There is nobody of this name."]})
+    if knows_all:
+        raise nobody
     try:
-        if knows_all:
-            raise NotFound
         found: User = find_subject(SubjectKind.USER, username, by=by).holder
-    except (NotFound, Invalid):
-        raise Invalid(errors={"user": ["There is nobody of this name."]}) from None
+    except Invalid:
+        raise nobody from None
     return found

@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from apps.accounts import addresses, recent, services
 from apps.accounts.models import ApiToken, User
+from apps.accounts.proof import Proof
 from apps.audit.models import AuditEvent
 from apps.core.errors import Conflict, Invalid, NotAllowed, NotAuthenticated, NotFound
 from apps.core.middleware import RequestContext, current_request
 from apps.teams import services as teams
-from tests.people import Cast, browser_of
+from tests.people import PASSWORD, Cast, browser_of
 
 
 class From:
@@ -75,6 +76,28 @@ def test_a_token_works_from_its_addresses_only_also_while_it_is_remembered(cast:
                     services.authenticate_token(value)
                 assert refusal.value.extra["reason"] == "address"
     assert ApiToken.objects.get().last_used_ip == "192.0.2.5"  # a refusal is no use of it
+
+
+def test_a_token_of_some_networks_makes_none_for_others(cast: Cast) -> None:
+    held, _ = services.issue_token(cast.alice, by=cast.alice, name="t", addresses=["192.0.2.0/24", "2001:db8::/32"])
+    everywhere, _ = services.issue_token(cast.alice, by=cast.alice, name="everywhere")
+    me = cast.again("alice")
+    me.token = held
+    for wider in ([], ["192.0.2.0/23"], ["192.0.2.7", "198.51.100.1"], ["2001:db9::/32"]):
+        with pytest.raises(NotAllowed, match="for there only"):
+            services.issue_token(me, by=me, name="wider", addresses=wider)
+    with pytest.raises(NotAllowed, match="for there only"):
+        services.rotate_token(everywhere, by=me)
+    made, _ = services.issue_token(me, by=me, name="same", addresses=["192.0.2.7", "2001:db8:1::/48"])
+    assert made.addresses == ["192.0.2.7/32", "2001:db8:1::/48"]
+    assert services.rotate_token(held, by=me)[0].addresses == held.addresses
+
+
+def test_admin_rights_taken_up_with_a_token_stay_in_its_networks(cast: Cast) -> None:
+    admin = User.objects.get(pk=cast.sre.pk)
+    admin.token, _ = services.issue_token(admin, by=admin, name="t", addresses=["192.0.2.0/24"])
+    token, _ = services.issue_admin_token(admin, proof=Proof(password=PASSWORD), reason="upgrade")
+    assert token.addresses == ["192.0.2.0/24"]
 
 
 def test_the_api_refuses_a_token_from_elsewhere(cast: Cast) -> None:

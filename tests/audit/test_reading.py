@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from apps.access import auditing
 from apps.access.principal import SYSTEM
+from apps.accounts import acting
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.audit import export
@@ -176,6 +177,22 @@ def test_export_holds_every_event_once_however_many(trail: Cast, form: Format, m
     assert answer["Content-Type"] == form.content_type
     assert [int(row["id"]) for row in rows_of(form, body)] == expected
     assert set(rows_of(form, body)[0]) == set(export.COLUMNS)
+
+
+@pytest.mark.parametrize("door", ["api", "admin"])
+def test_an_export_under_way_ends_with_the_right_to_read(
+    trail: Cast, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "CHUNK", 1)
+    monkeypatch.setattr(acting, "JUDGED_AGAIN_SECONDS", 0)
+    client = script_of(trail.aud) if door == "api" else browser_of(trail.aud)
+    url = reverse("api-audit-export") if door == "api" else reverse("admin:audit_auditevent_export", args=["ndjson"])
+    pieces = iter(client.get(url).streaming_content)  # type: ignore[arg-type]
+    assert next(pieces)
+    assert next(pieces)
+    accounts.set_platform_role(trail.aud, "", by=SYSTEM)
+    with pytest.raises(ConnectionAbortedError):
+        next(pieces)
 
 
 def test_export_is_filtered_as_the_list_is(trail: Cast) -> None:

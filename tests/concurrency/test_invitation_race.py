@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.core.errors import NotFound
 from apps.teams import services
@@ -52,6 +53,16 @@ def test_without_the_lock_several_win(committed: None, cast: Cast, monkeypatch: 
     monkeypatch.setattr(invitations, "lock_row", unlocked)
     answers = _redeem_at_once(cast)
     assert len([answer for answer in answers if not isinstance(answer, Exception)]) > 1
+
+
+def test_of_several_links_to_one_account_one_wins(committed: None, cast: Cast) -> None:
+    newt = accounts.create_user("newt", by=cast.sre)
+    paths = [services.invite([], for_user=newt, by=cast.sre)[1] for _ in range(4)]
+    values = [path.removeprefix("/join/").removesuffix("/") for path in paths]
+    answers = in_threads(4, lambda index: services.redeem_invitation(values[index], password=f"{PASSWORD} {index}"))
+    won = [index for index, answer in enumerate(answers) if answer == newt]
+    assert len(won) == 1, answers
+    assert User.objects.get(pk=newt.pk).check_password(f"{PASSWORD} {won[0]}")
 
 
 def in_step(count: int) -> Any:

@@ -174,6 +174,14 @@ def test_renamed() -> None:
     assert told(plan_of([moved], [account("ana")], taken={"anastasia": ("local", "")})) == []
 
 
+@pytest.mark.parametrize("name", ["svc.vision.ci", "import"])
+def test_a_name_that_no_person_may_have_is_not_given_by_a_directory(name: str) -> None:
+    moved = replace(person("ana"), username=name)
+    assert told(plan_of([moved], [account("ana")])) == []
+    plan = plan_of([moved], [], creates=True)
+    assert (plan.changes, [change.kind for change in plan.refusals]) == ((), [Kind.REFUSE])
+
+
 def test_the_digest_names_exactly_these_changes() -> None:
     one = plan_of([person("ana", "vision")], [account("ana")], MEMBER)
     other = plan_of([person("ana", "vision")], [account("ana")], replace(MEMBER, role="viewer"))

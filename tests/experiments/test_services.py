@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from apps.access import policy
+from apps.access import grants, policy
+from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import User
+from apps.accounts.models import ApiToken, User
 from apps.audit.models import AuditEvent
 from apps.compute.models import Workload, WorkloadEvent
 from apps.core import blobs
@@ -240,6 +241,57 @@ def test_a_shared_editor_stops_and_retries(cast: Cast, stage: Stage) -> None:
     services.retry_experiment(experiment, by=cast.dana)
     assert services.stop_experiment(experiment, by=cast.dana)
     assert WorkloadEvent.objects.filter(actor="dana", to_state="queued").exists()
+
+
+def test_who_has_left_is_not_run_again_by_others(cast: Cast, stage: Stage) -> None:
+    stage.plan(exit_code=1)
+    experiment = stage.submit(cast.alice, team="vision")
+    share(experiment, cast.dana)
+    stage.finish()
+    accounts.disable_user(cast.alice, by=cast.sre, reason="has left")
+    for name in ("dana", "mia", "sre"):
+        with pytest.raises(Conflict, match="has left"):
+            services.retry_experiment(experiment, by=cast.people[name])
+    assert fresh(experiment).state == "failed"
+    assert not ApiToken.objects.live().filter(user=cast.alice).exists()
+
+
+def test_who_has_left_the_team_tries_nothing_again_on_its_quota(cast: Cast, stage: Stage) -> None:
+    stage.plan(exit_code=1)
+    experiment = stage.submit(cast.alice, team="vision")
+    stage.finish()
+    for change in ("viewer", None):
+        if change:
+            teams.set_member(cast.team, cast.alice, role=change, by=cast.mia)
+        else:
+            teams.remove_member(cast.team, cast.alice, by=cast.mia)
+        for by in (cast.again("alice"), cast.mia):
+            with pytest.raises(Conflict, match="may not submit for the team"):
+                services.retry_experiment(experiment, by=by)
+    teams.set_member(cast.team, cast.alice, role="member", by=cast.mia)
+    services.retry_experiment(experiment, by=cast.again("alice"))
+    assert fresh(experiment).state == "queued"
+
+
+def test_what_an_admin_submitted_for_a_team_he_tries_again(cast: Cast, stage: Stage) -> None:
+    stage.plan(exit_code=1)
+    experiment = stage.submit(cast.sre, team="vision")
+    stage.finish()
+    services.retry_experiment(experiment, by=cast.sre)
+    assert fresh(experiment).state == "queued"
+
+
+@pytest.mark.parametrize("name", ["alice", "charlie"])
+def test_who_is_not_in_the_team_of_a_project_pays_himself(cast: Cast, stage: Stage, name: str) -> None:
+    project = tracking.create_project("p", by=cast.alice, team=cast.team)
+    grants.grant(cast.charlie, project, Role.EDITOR)
+    inside = stage.submit(cast.alice, project="p", team="vision")
+    through = stage.submit(cast.alice, project=str(project.pk))
+    teams.remove_member(cast.team, cast.alice, by=cast.mia)
+    outside = stage.submit(cast.again(name), project=str(project.pk))
+    paying = [fresh(one).quota_node.key for one in (inside, through, outside)]
+    assert paying == [f"team:{cast.team.pk}/user:{cast.alice.pk}"] * 2 + [f"user:{cast.people[name].pk}"]
+    assert (outside.run.team, fresh(outside).team) == (cast.team, None)
 
 
 def test_limits_of_the_team_hold_for_whoever_submits(cast: Cast, stage: Stage) -> None:

@@ -266,6 +266,15 @@ def test_the_owner_gives_it_away(cast: Cast, project: Project) -> None:
     assert project.owner == cast.alice
 
 
+def test_what_was_given_away_meanwhile_is_not_given_again(cast: Cast, project: Project) -> None:
+    as_it_was = Project.objects.get(pk=project.pk)
+    sharing.transfer_owner(project, cast.charlie, by=cast.alice)
+    with pytest.raises(NotAllowed, match="Only the owner"):
+        sharing.transfer_owner(as_it_was, cast.olaf, by=cast.alice)
+    project.refresh_from_db()
+    assert project.owner == cast.charlie
+
+
 def test_who_has_access_and_why(cast: Cast, project: Project) -> None:
     sharing.share(project, cast.charlie, "editor", by=cast.alice, expires_at=timezone.now() + timedelta(days=1))
     sharing.share(project, cast.other_team.group, "viewer", by=cast.mia)

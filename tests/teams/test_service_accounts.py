@@ -2,6 +2,7 @@
 
 import pytest
 
+from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
@@ -33,6 +34,18 @@ def test_others_make_none(name: str, error: type[Exception], cast: Cast) -> None
     with pytest.raises(error):
         services.create_service_account(cast.team, name="ci", by=cast.people[name])
     assert not User.objects.exclude(service_of=None).exists()
+
+
+def test_the_name_of_another_teams_tells_nothing(cast: Cast, robot: User) -> None:
+    services.set_member(cast.other_team, cast.olaf, role="maintainer", by=SYSTEM)
+    said = []
+    for name in (robot.username, "svc.vision.none", "svc.nowhere.ci"):
+        with pytest.raises(Invalid) as refusal:
+            services.find_person(name, team=cast.other_team, by=cast.again("olaf"))
+        said.append(refusal.value.errors)
+    assert said[0] == said[1] == said[2]
+    assert services.find_person(robot.username, team=cast.team, by=cast.mia) == robot
+    assert services.find_person(robot.username, team=cast.other_team, by=cast.sre) == robot
 
 
 @pytest.mark.parametrize(("name", "error"), [("alice", NotAllowed), ("charlie", NotFound), ("olaf", NotFound)])

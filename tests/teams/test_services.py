@@ -98,8 +98,8 @@ def test_memberships_are_told_as_roles(cast: Cast, django_assert_num_queries: An
         told = services.memberships_of(cast.alice)
         assert (told.roles, told.words) == ({cast.team.pk: Role.EDITOR}, {cast.team.pk: "member"})
     assert told.roles == {cast.team.pk: Role.EDITOR}
-    assert set(told.organization_teams) == {cast.team.pk, cast.other_team.pk}
-    assert list(services.memberships_of(cast.charlie).organization_teams) == []
+    assert set(told.organization_teams()) == {cast.team.pk, cast.other_team.pk}
+    assert list(services.memberships_of(cast.charlie).organization_teams()) == []
 
 
 def test_the_team_is_in_words(cast: Cast) -> None:

@@ -55,7 +55,7 @@ def issue_token(
     A person makes his own; a service account's are made by who maintains its team. `addresses` are the networks it may
     be used from, none for everywhere.
     Raises: Invalid for an unknown scope, lifetime or network, NotAllowed for others, and when `by` acts through a
-    narrower token.
+    token of fewer scopes or networks.
     """
     kind = _kind_for(user, by)
     policy.require_active(by, "apitoken:create")
@@ -65,6 +65,7 @@ def issue_token(
     if expires_in is not None and not timedelta(0) < expires_in <= timedelta(days=_LONGEST_LIFE_DAYS):
         raise Invalid(errors={"expires_in_days": [f"Must be between 1 and {_LONGEST_LIFE_DAYS}."]})
     facts = {"name": name, "scopes": list(dict.fromkeys(scopes)), "addresses": networks.parse(addresses)}
+    _check_networks(facts["addresses"], by)
     token, value = _make(user, kind, expires_in, facts)
     audit.record("create", token, by=by, scopes=token.scopes, addresses=token.addresses, of=user.username)
     return token, value
@@ -88,6 +89,7 @@ def rotate_token(token: ApiToken, *, by: Any, overlap: timedelta = timedelta(hou
         raise Conflict(msg)
     life = None if old.expires_at is None else old.expires_at - old.created_at
     _check_scopes(old.scopes, by, life)
+    _check_networks(old.addresses, by)
     facts = {"name": old.name, "scopes": old.scopes, "addresses": old.addresses, "replaces": old}
     new, value = _make(token.user, kind, life, facts)
     ends_at = timezone.now() + overlap
@@ -135,6 +137,14 @@ def _check_scopes(scopes: Sequence[str], by: Any, expires_in: timedelta | None) 
     held = getattr(by, "token", None)
     if held is not None and not {"all", ADMIN_SCOPE} & set(held.scopes) and not set(scopes) <= set(held.scopes):
         msg = "A token cannot make a token with more scopes than its own."
+        raise NotAllowed(msg)
+
+
+def _check_networks(addresses: Sequence[str], by: Any) -> None:
+    """SECURITY: or who took a token that is of no use to him would have it make one that is."""
+    held = getattr(by, "token", None)
+    if held is not None and held.addresses and not networks.lie_within(addresses, held.addresses):
+        msg = f"A token that works from {', '.join(held.addresses)} only makes tokens for there only: name `addresses`."
         raise NotAllowed(msg)
 
 

@@ -69,7 +69,14 @@ def issue_admin_token(by: User, *, proof: Proof, reason: str, minutes: int | Non
     with transaction.atomic():
         admin = copy.copy(by)
         admin.token, admin.elevated_until = None, elevated_until()
-        token, value = issue_token(by, by=admin, name="admin rights", scopes=[ADMIN_SCOPE], expires_in=lifetime)
+        token, value = issue_token(
+            by,
+            by=admin,
+            name="admin rights",
+            scopes=[ADMIN_SCOPE],
+            expires_in=lifetime,
+            addresses=by.token.addresses if by.token is not None else (),
+        )
         until = token.expires_at.isoformat() if token.expires_at else ""
         audit.record("begin_elevation", by, by=by, reason=reason.strip(), until=until, token=str(token.pk))
     return token, value

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from apps.access import auditing
 from apps.access.api import GuardedAPI
+from apps.accounts import acting
 from apps.audit import export, organizations, querying
 from apps.audit.choices import DOORS, Outcome
 from apps.audit.export import Format
@@ -90,11 +91,12 @@ class ExportView(GuardedAPI):
         if given not in set(Format):
             raise Invalid(errors={"format": [f"One of {', '.join(Format)}."]})
         wanted = querying.Wanted.read(request.query_params)
-        return download(wanted.apply(auditing.events(request.user, "export")), Format(given))
+        return download(wanted.apply(auditing.events(request.user, "export")), Format(given), by=request.user)
 
 
-def download(events: Any, form: Format) -> StreamingHttpResponse:
-    """Return events as a file that is sent while it is read."""
+def download(events: Any, form: Format, *, by: Any) -> StreamingHttpResponse:
+    """Return events as a file that is sent while it is read, and while `by` may read it."""
     name = f'attachment; filename="audit.{form.value}"'
     headers = {"Content-Disposition": name, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return StreamingHttpResponse(export.stream(events, form), content_type=form.content_type, headers=headers)
+    pieces = acting.while_reading(export.stream(events, form), by, auditing.is_auditor)
+    return StreamingHttpResponse(pieces, content_type=form.content_type, headers=headers)

@@ -133,14 +133,14 @@ def transfer_owner(obj: Model, to: User, *, by: Any, reason: str = "") -> None:
     """
     policy.require(by, SHARE, obj)
     row = policy.owned(obj)
+    _lock(row)  # LOCKING: before it is asked whose it is, or of two gifts at once the second would take back the first
+    row.refresh_from_db(fields=["owner"])
     if by.pk != row.owner_id and not (by.is_superuser or getattr(by, "is_system", False)):
         msg = "Only the owner, or an admin who acts as one, gives it to somebody else."
         raise NotAllowed(msg)
     policy.require_to_give(by, obj)
     if not to.is_active or to.service_of_id is not None:
         raise Invalid(errors={"to": ["It can be given to an active person only."]})
-    _lock(row)
-    row.refresh_from_db(fields=["owner"])
     if row.owner_id == to.pk:
         return
     before = row.owner.username

@@ -21,7 +21,8 @@ def waiting_requests(context: dict[str, Any]) -> int:
     user = getattr(context.get("request"), "user", None)
     if user is None or not user.is_authenticated:
         return 0
-    return AccessRequest.objects.open().to_decide(user)[:MOST].count()
+    requests = AccessRequest.objects.open()
+    return requests.to_decide(user)[:MOST].count() if requests.exists() else 0  # mostly there is none: every page asks
 
 
 @register.simple_tag

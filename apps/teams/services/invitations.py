@@ -162,7 +162,7 @@ def redeem_invitation(value: str, *, password: str, username: str = "", **facts:
     if user is None:
         user = accounts.open_account(username, by=SYSTEM, password=password, **facts)
     else:
-        user.refresh_from_db()
+        user = lock_row(User.objects.filter(pk=user.pk))  # LOCKING: another link may open the same account
         if user.has_usable_password() or not user.is_active:
             raise NotFound
         accounts.set_first_password(user, password)

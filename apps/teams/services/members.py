@@ -90,11 +90,13 @@ def _require_fit(team: Team, user: User, role: str, by: Any) -> None:
 def find_person(username: str, *, team: Team, by: Any) -> User:
     """Return the active person of that exact name, for somebody who maintains `team`.
 
+    SECURITY: the name of a service account says that there is its team; who cannot see that gets the answer for nobody.
     Raises: NotAllowed, Invalid when there is none.
     """
     policy.require(by, "manage", team)
-    person = User.objects.filter(username=username.replace("\x00", "").strip(), is_active=True).first()
-    if person is None:
+    named = User.objects.filter(username=username.replace("\x00", "").strip(), is_active=True)
+    person = named.select_related("service_of").first()
+    if person is None or (person.service_of is not None and not policy.can(by, "view", person.service_of)):
         raise Invalid(errors={"username": ["There is nobody of this name."]})
     found: User = person
     return found
