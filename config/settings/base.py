@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "apps.directory.apps.DirectoryConfig",
     "apps.sharing.apps.SharingConfig",
     "apps.quotas.apps.QuotasConfig",
+    "apps.budgets.apps.BudgetsConfig",
     "apps.compute.apps.ComputeConfig",
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
@@ -386,3 +387,20 @@ QUOTA_DEFAULTS: dict[str, dict[str, int]] = {
     "user": {"cpu": 16_000, "memory": 64 * 1024**3, "gpu": 8_000, "experiments": 20},
     "team": {"cpu": 64_000, "memory": 256 * 1024**3, "gpu": 32_000, "experiments": 100},
 }
+
+# --- Money ------------------------------------------------------------------------------------------------------------
+
+CURRENCY = env_str("FATHOM_CURRENCY", "EUR")
+CHARGE_SECONDS = env_int("FATHOM_CHARGE_SECONDS", 60, low=1, high=3600)
+BUDGET_LEASE_SECONDS = env_int("FATHOM_BUDGET_LEASE_SECONDS", 600, low=10, high=86_400)
+ALERTS_MAY_GO_INSIDE = env_bool("FATHOM_ALERTS_MAY_GO_INSIDE")
+
+# --- E-mail -----------------------------------------------------------------------------------------------------------
+
+EMAIL_HOST = env_str("FATHOM_SMTP_HOST")  # without one no e-mail is sent
+EMAIL_PORT = env_int("FATHOM_SMTP_PORT", 25, high=65535)
+EMAIL_HOST_USER = env_str("FATHOM_SMTP_USER")
+EMAIL_HOST_PASSWORD = env_secret("FATHOM_SMTP_PASSWORD") or ""
+EMAIL_USE_TLS = env_bool("FATHOM_SMTP_STARTTLS")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_str("FATHOM_MAIL_FROM", "fathom@localhost")
