@@ -11,13 +11,14 @@ Admission and compute use five of these:
 something that costs nothing.
 """
 
+from apps.budgets.services.alerts import deliver_alerts, forecast, raise_alerts, signature, signing_key
 from apps.budgets.services.asking import Ask, Estimate, Short
 from apps.budgets.services.books import drift
 from apps.budgets.services.charging import Outcome, Tick, charge, close, renew, settle, told
 from apps.budgets.services.corrections import reverse
 from apps.budgets.services.holding import estimate, hold
 from apps.budgets.services.plans import change_budget, create_budget, end_budget
-from apps.budgets.services.prices import set_price
+from apps.budgets.services.prices import require_keeper, set_price, set_price_of
 from apps.budgets.services.rolling import roll_periods
 
 __all__ = [
@@ -30,14 +31,21 @@ __all__ = [
     "charge",
     "close",
     "create_budget",
+    "deliver_alerts",
     "drift",
     "end_budget",
     "estimate",
+    "forecast",
     "hold",
+    "raise_alerts",
     "renew",
+    "require_keeper",
     "reverse",
     "roll_periods",
     "set_price",
+    "set_price_of",
     "settle",
+    "signature",
+    "signing_key",
     "told",
 ]

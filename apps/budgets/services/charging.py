@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from apps.budgets.choices import Account, TxKind, carried_ms, due_micros, worst_micros
 from apps.budgets.models import Hold, HoldPart
@@ -65,9 +65,18 @@ def close(key: str, billable_ms: int) -> None:
     charge([Tick(key, billable_ms, is_final=True)])
 
 
-@transaction.atomic
 def charge(ticks: Sequence[Tick]) -> dict[str, Outcome]:
-    """Do all this for many at once: six queries, however many they are. Returns what became of those that were open."""
+    """Do all this for many at once: six queries, however many they are. Returns what became of those that were open.
+
+    In the caller's transaction if he has one: it stands or falls with it.
+    """
+    if connection.in_atomic_block:
+        return _charge(ticks)
+    with transaction.atomic():
+        return _charge(ticks)
+
+
+def _charge(ticks: Sequence[Tick]) -> dict[str, Outcome]:
     asked = {tick.key: tick for tick in ticks}
     # LOCKING: holds by id, then periods by id. Nobody adds a part to a hold without the hold's lock.
     rows = lock_rows(Hold.objects.open().filter(key__in=asked))

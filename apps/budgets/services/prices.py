@@ -14,6 +14,7 @@ from apps.audit import services as audit
 from apps.budgets.choices import LARGEST, MICROS
 from apps.budgets.models import Price
 from apps.core.errors import Conflict, Invalid
+from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode
 
 _DEAREST = 1_000_000 * MICROS  # for one unit and hour
@@ -54,6 +55,21 @@ def set_price(
     audit.record("set_price", made, by=by, reason=reason, before=before, after=micros_per_hour)
     made.refresh_from_db()
     return made
+
+
+def set_price_of(cluster: str, *, by: Any, resource: str, micros_per_hour: int, **more: Any) -> Price:
+    """Set a price on the cluster of that name. Raises: as `set_price`."""
+    policy.require_admin(by)
+    key = QuotaNode.objects.filter(kind=NodeKind.CLUSTER, name=cluster).values_list("key", flat=True).first()
+    if key is None:
+        raise Invalid(errors={"cluster": ["There is no such cluster."]})
+    return set_price(UUID(key.partition(":")[2]), resource, micros_per_hour, by=by, **more)
+
+
+def require_keeper(by: Any) -> None:
+    """Let pass who may keep the price book and make budgets: admins who act as such. Raises: NotAllowed."""
+    policy.require_active(by)
+    policy.require_admin(by)
 
 
 def _errors(
