@@ -63,7 +63,7 @@ class Budget(models.Model):
     amount_micros = models.BigIntegerField(help_text="For each period that begins from now on.")
     starts_at = models.DateTimeField(null=True, blank=True, help_text="Of a budget between two dates.")
     ends_at = models.DateTimeField(null=True, blank=True)
-    webhook_url = models.URLField(max_length=500, blank=True, help_text="Alerts are posted there, signed.")
+    webhook_url = models.CharField(max_length=500, blank=True, help_text="Alerts are posted there, signed.")
     made_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
 

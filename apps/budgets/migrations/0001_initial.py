@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
                 ("ends_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "webhook_url",
-                    models.URLField(blank=True, help_text="Alerts are posted there, signed.", max_length=500),
+                    models.CharField(blank=True, help_text="Alerts are posted there, signed.", max_length=500),
                 ),
                 ("made_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ("ended_at", models.DateTimeField(editable=False, null=True)),

@@ -12,6 +12,7 @@ from apps.audit import services as audit
 from apps.budgets.choices import LARGEST, Account, BudgetPolicy, Cadence, TxKind
 from apps.budgets.models import Budget, Period
 from apps.budgets.services import books
+from apps.budgets.services.alerts import signing_key
 from apps.budgets.services.books import Line, Plan, Postings
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_rows
@@ -154,3 +155,11 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc and port != 0
+
+
+@transaction.atomic
+def reveal_signing_key(budget: Budget, *, by: Any, reason: str) -> str:
+    """Tell the key with which the webhook of a budget is signed. Admins only. Audited. Raises: NotAllowed."""
+    policy.require(by, "manage", budget)
+    audit.record("reveal_signing_key", budget, by=by, reason=reason)
+    return signing_key(budget.pk)

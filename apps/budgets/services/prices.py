@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from apps.access import policy
@@ -58,9 +58,10 @@ def set_price(
 
 
 def set_price_of(cluster: str, *, by: Any, resource: str, micros_per_hour: int, **more: Any) -> Price:
-    """Set a price on the cluster of that name. Raises: as `set_price`."""
+    """Set a price on the cluster of that name, or of that node's key. Raises: as `set_price`."""
     policy.require_admin(by)
-    key = QuotaNode.objects.filter(kind=NodeKind.CLUSTER, name=cluster).values_list("key", flat=True).first()
+    nodes = QuotaNode.objects.filter(Q(name=cluster) | Q(key=cluster), kind=NodeKind.CLUSTER)
+    key = nodes.values_list("key", flat=True).first()
     if key is None:
         raise Invalid(errors={"cluster": ["There is no such cluster."]})
     return set_price(UUID(key.partition(":")[2]), resource, micros_per_hour, by=by, **more)
