@@ -26,7 +26,11 @@ def main() -> None:
         server.prepare()
         process = server.start(on_parent_death=signal.SIGQUIT)
         server.wait(process)
-        os.environ |= {"DATABASE_URL": server.url, "DJANGO_SETTINGS_MODULE": "config.settings.local", "FATHOM_HOME": folder}
+        os.environ |= {
+            "DATABASE_URL": server.url,
+            "DJANGO_SETTINGS_MODULE": "config.settings.local",
+            "FATHOM_HOME": folder,
+        }
         try:
             _measure()
         finally:

@@ -23,7 +23,7 @@ from apps.budgets.models import Hold, LedgerEntry, LedgerTx
 from apps.budgets.places import find_place
 from apps.budgets.services import Ask
 from apps.budgets.statement import Item, Statement, as_csv, statement
-from apps.core.errors import InsufficientScope, Invalid, NotFound
+from apps.core.errors import Invalid, NotFound
 from apps.experiments.models import Experiment
 from apps.teams import services as teams
 from apps.tracking import services as tracking
@@ -72,7 +72,10 @@ def spent(stage: Stage, cast: Cast) -> Books:
 
 
 def by_label(lines: list[costs.Line]) -> dict[str, int]:
-    return {line.label: line.cost_micros for line in lines}
+    found: dict[str, int] = {}
+    for line in lines:  # several projects may have one name
+        found[line.label] = found.get(line.label, 0) + line.cost_micros
+    return found
 
 
 EXPECTED = {
@@ -234,10 +237,6 @@ def test_a_token_needs_the_scope(spent: Books, script: Callable[..., Client]) ->
     for name in ("api-costs", "api-statement"):
         assert narrow.get(reverse(name)).status_code == 403
     assert script("alice", "ledger:view").get(reverse("api-costs")).status_code == 200
-    user = spent.cast.again("alice")
-    user.token = type("Token", (), {"scopes": ["all"], "bound_to": "run:x"})()
-    with pytest.raises(InsufficientScope):
-        of(user)
 
 
 def test_the_ledger_of_a_teams_budget_does_not_name_the_work_of_others(
