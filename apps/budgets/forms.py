@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.conf import settings
 from typing_extensions import override
 
 from apps.budgets.choices import BudgetPolicy, Cadence, in_money, parse_money
 from apps.budgets.models import Budget, Price
+from apps.quotas.models import Resource
 
 if TYPE_CHECKING:
     BudgetForm_ = forms.ModelForm[Budget]
@@ -43,7 +43,7 @@ class PriceForm(PriceForm_):
     """A new version of a price."""
 
     cluster = forms.ChoiceField()
-    resource = forms.ChoiceField(choices=lambda: [(name, name) for name in settings.QUOTA_RESOURCES])
+    resource = forms.ChoiceField(choices=lambda: [(name, name) for name in Resource.objects.names()])
     price = MoneyField(help_text="For one CPU, one GPU, one GiB, or one of what is counted; for an hour.")
     reason = _why(required=True)
 

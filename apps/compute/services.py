@@ -114,7 +114,8 @@ def _require_affordable(request: WorkloadRequest, node: QuotaNode, cluster: Clus
     worst = worst_seconds(request.timeout_seconds, request.grace_seconds)
     short = budgets.estimate(node.path, cluster.pk, request.amounts, worst).short
     if short is not None and short.is_final:
-        raise NeverFits(f"{short.message[:1].upper()}{short.message[1:]}.", resource="money", need=short.need_micros)
+        msg = f"{short.message[:1].upper()}{short.message[1:]}."
+        raise NeverFits(msg, resource="money", need=short.need_micros)
 
 
 def _priority_class(name: str, *, user: Any, team: Any) -> PriorityClass | None:

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
@@ -15,7 +14,7 @@ from apps.budgets.choices import LARGEST, MICROS
 from apps.budgets.models import Price
 from apps.core.errors import Conflict, Invalid
 from apps.quotas.choices import NodeKind
-from apps.quotas.models import QuotaNode
+from apps.quotas.models import QuotaNode, Resource
 
 _DEAREST = 1_000_000 * MICROS  # for one unit and hour
 
@@ -79,8 +78,8 @@ def _errors(
     errors = {}
     if node is None:
         errors["cluster"] = ["There is no such cluster."]
-    if resource not in settings.QUOTA_RESOURCES:
-        errors["resource"] = [f"One of {', '.join(settings.QUOTA_RESOURCES)}."]
+    if resource not in (names := Resource.objects.names()):
+        errors["resource"] = [f"One of {', '.join(names)}."]
     if not 0 <= micros <= min(_DEAREST, LARGEST):
         errors["micros_per_hour"] = ["From 0 to a million per hour."]
     if effective_from is not None and effective_from < timezone.now() - timedelta(minutes=1):
