@@ -11,13 +11,13 @@ from apps.access.principal import SYSTEM
 from apps.budgets import services
 from apps.budgets.choices import MICROS
 from apps.budgets.models import Budget, Hold
-from apps.budgets.services import Ask
 from apps.compute.models import Attempt, Workload
 from apps.compute.reconcile import charge
 from apps.experiments import services as experiments
 from apps.experiments.models import Experiment
+from apps.experiments.services import quota_node
 from apps.quotas.models import QuotaNode
-from tests.budgets.money import assert_books_balance, hold_one, numbers
+from tests.budgets.money import assert_books_balance, numbers
 from tests.factories import Stage, attempt_of, fresh
 from tests.people import Cast
 
@@ -29,6 +29,7 @@ class Shop:
         self.stage, self.cast = stage, cast
         services.set_price(stage.cluster.pk, "cpu", MICROS, by=SYSTEM)
         stage.plan(duration=None)
+        quota_node(cast.alice, cast.team)
 
     def budget(self, amount: int, policy: str = "reserve") -> Budget:
         node = QuotaNode.objects.get(key=f"team:{self.cast.team.pk}")
@@ -41,12 +42,8 @@ class Shop:
         return experiment
 
     def hold(self, experiment: Experiment) -> Hold:
-        """What admission will do."""
-        workload = fresh(experiment)
-        limit = None if workload.timeout_seconds is None else workload.timeout_seconds + workload.grace_seconds
-        path = tuple(workload.quota_node.path)
-        handle = attempt_of(experiment).handle
-        return hold_one(Ask(handle, path, workload.cluster_id, workload.amounts, limit, workload.subject))
+        """What admission has held."""
+        return Hold.objects.get(key=attempt_of(experiment).handle)
 
     def ran(self, experiment: Experiment, seconds: float) -> None:
         """Let the backend's evidence say that it has run for so long."""
@@ -63,8 +60,8 @@ def shop(stage: Stage, cast: Cast) -> Shop:
 
 
 def test_what_runs_is_charged_by_evidence(shop: Shop) -> None:
-    experiment = shop.run(timeout="2h")
     budget = shop.budget(10 * MICROS)
+    experiment = shop.run(timeout="2h")
     held = shop.hold(experiment)
     shop.ran(experiment, 1800)
     for _ in range(3):
@@ -75,8 +72,8 @@ def test_what_runs_is_charged_by_evidence(shop: Shop) -> None:
 
 
 def test_the_end_closes_it_in_its_own_transaction(shop: Shop) -> None:
-    experiment = shop.run(timeout="2h")
     budget = shop.budget(10 * MICROS)
+    experiment = shop.run(timeout="2h")
     held = shop.hold(experiment)
     shop.stage.world.advance(timedelta(hours=1))
     assert Hold.objects.get(pk=held.pk).closed_at is None
@@ -116,8 +113,8 @@ def test_a_lease_is_renewed_and_then_ended_in_time(shop: Shop, settings: Any) ->
 
 
 def test_a_budget_that_accrues_stops_what_runs_with_the_cause(shop: Shop) -> None:
-    experiment = shop.run(timeout="10h")
     shop.budget(MICROS, "accrue")
+    experiment = shop.run(timeout="10h")
     shop.hold(experiment)
     shop.ran(experiment, 3599)
     charge.charge_running()
@@ -132,8 +129,8 @@ def test_a_budget_that_accrues_stops_what_runs_with_the_cause(shop: Shop) -> Non
 
 
 def test_observe_stops_nothing(shop: Shop) -> None:
-    experiment = shop.run(timeout="10h")
     shop.budget(1, "observe")
+    experiment = shop.run(timeout="10h")
     shop.hold(experiment)
     shop.ran(experiment, 3600)
     charge.charge_running()
@@ -154,8 +151,8 @@ def test_nothing_is_charged_while_nobody_knows(shop: Shop) -> None:
 
 
 def test_what_ended_without_being_closed_is_closed_from_evidence(shop: Shop) -> None:
-    experiment = shop.run(timeout="10h")
     budget = shop.budget(100 * MICROS)
+    experiment = shop.run(timeout="10h")
     held = shop.hold(experiment)
     start = timezone.now() - timedelta(hours=2)
     end = start + timedelta(hours=1)
