@@ -8,7 +8,8 @@ from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.safestring import SafeString
 from typing_extensions import override
@@ -23,6 +24,7 @@ from apps.budgets.forms import BudgetForm, PriceForm
 from apps.budgets.models import Alert, Budget, Delivery, Hold, LedgerEntry, LedgerTx, Period, Price
 from apps.budgets.places import find_place
 from apps.budgets.statement import as_csv, statement
+from apps.core.errors import DomainError
 from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode
 
@@ -218,16 +220,21 @@ class BudgetAdmin(GuardedAdmin):
 
     @override
     def get_urls(self) -> list[Any]:
-        return [path("statement/", self.own_page(self.statement_view), name="budgets_statement"), *super().get_urls()]
+        view: Any = self.admin_site.admin_view(self.statement_view)
+        view.model_admin = self
+        return [path("statement/", view, name="budgets_statement"), *super().get_urls()]
 
-    def statement_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    def statement_view(self, request: HttpRequest) -> HttpResponseBase:
         """Send the statement of this month, or between `since` and `until`, of all or of one `node`."""
         if not is_operator(request):
             raise PermissionDenied
-        since, until = costs.between(request.GET.get("since"), request.GET.get("until"))
         text = request.GET.get("node", "")
         node = int(text) if text.isascii() and text.isdigit() and len(text) < len(str(1 << 63)) else None
-        found = statement(costs.scope(request.user, since=since, until=until, node=node))
+        try:
+            since, until = costs.between(request.GET.get("since"), request.GET.get("until"))
+            found = statement(costs.scope(request.user, since=since, until=until, node=node))
+        except DomainError as error:
+            raise Http404 from error
         headers = {"Content-Disposition": 'attachment; filename="statement.csv"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(as_csv(found), content_type="text/csv; charset=utf-8", headers=headers)
 
