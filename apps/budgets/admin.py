@@ -14,8 +14,8 @@ from django.urls import path
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, LatestInline, Panel, Question, Reasoned, ShownOnce, panel, question_filter
-from apps.access.admin.display import NOTHING, document, duration, list_url, meter, page_of, related, time_of
+from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, ShownOnce, question_filter
+from apps.access.admin.display import NOTHING, document, duration, meter, page_of, related, time_of
 from apps.access.admin.filters import is_null, one_of
 from apps.access.admin.guarded import is_operator
 from apps.budgets import costs, services
@@ -35,6 +35,13 @@ _BUDGETS = question_filter(
         Question("80", "Over 80 % spent", lambda rows: rows.past(80), "budgets over 80 %", "busy"),
         Question("100", "All spent", lambda rows: rows.past(100)),
         Question("ended", "Ended", lambda rows: rows.exclude(ended_at=None)),
+    ],
+)
+_PRICES = question_filter(
+    Price,
+    [
+        Question("coming", "Not in force yet", lambda rows: rows.filter(effective_from__gt=Now())),
+        Question("month", "Set in the last 30 days", lambda rows: rows.filter(made_at__gt=Now() - 30 * _DAY)),
     ],
 )
 _POSTINGS = question_filter(
@@ -81,7 +88,7 @@ class PriceAdmin(GuardedAdmin):
     can_add = True
     form = PriceForm
     list_display = ("cluster_name", "resource", "price_shown", "since", "version", "made_by", "reason")
-    list_filter = ("resource",)
+    list_filter = (_PRICES, "resource")
     search_fields = ("cluster_name",)
     search_help_text = "Cluster"
     ordering = ("cluster_name", "resource", "-version")
@@ -342,31 +349,3 @@ class DeliveryAdmin(GuardedAdmin):
     def alert_shown(self, delivery: Delivery) -> str:
         alert: Alert = delivery.alert
         return alert.message
-
-
-def _panel(by: Any, keys: list[str]) -> Panel:
-    budgets = Budget.objects.visible_to(by, "view").live().filter(node__key__in=keys).select_related("node")
-    periods = Period.objects.visible_to(by, "view").order_by("-starts_at")
-    rows = [
-        (page_of(budget), budget.policy, _spent(budget))
-        for budget in budgets.prefetch_related(Prefetch("periods", periods)).order_by("node__path")[:8]
-    ]
-    return Panel(
-        "Budgets", ("Budget", "Policy", "Spent"), rows, list_url("budgets.budget"), "None: nothing limits the cost."
-    )
-
-
-def _spent(budget: Budget) -> str:
-    newest = next(iter(budget.periods.all()), None)
-    return "" if newest is None else f"{in_money(newest.spent_micros)} of {in_money(newest.amount_micros)}"
-
-
-@panel("teams.team")
-def _budgets_of_team(team: Any, by: Any) -> Panel:
-    return _panel(by, [f"team:{team.pk}"])
-
-
-@panel("teams.organization")
-def _budgets_of_organization(organization: Any, by: Any) -> Panel:
-    teams = [f"team:{pk}" for pk in organization.teams.values_list("pk", flat=True)]
-    return _panel(by, [f"org:{organization.pk}", *teams])
