@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.browser import NARROW, WIDE, Screen
 from tests.platform import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 PASSWORD = "correct horse battery"
 # A day's worth of trouble. What is parked is looked at by no loop.
 _DAY = """
