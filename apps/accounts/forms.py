@@ -2,6 +2,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from typing_extensions import override
 
 from apps.access import policy
@@ -18,6 +19,7 @@ else:
 LIFETIMES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never expires")]
 SCOPES = [("all", "Everything its user may do"), ("read", "Read only"), ("chosen", "Only what is chosen here")]
 OVERLAPS = [("0", "at once"), ("1", "in 1 hour"), ("24", "in 1 day"), ("168", "in 7 days")]
+_DAY_HOURS = 24
 _BROAD = {"all", "read"}
 
 
@@ -192,6 +194,9 @@ class TokenForm(AddressesForm):
         left_out = _BROAD if for_admin else {*_BROAD, ADMIN_SCOPE}
         single = [scope for scope in policy.all_scopes() if scope not in left_out]
         self.fields["scopes"] = forms.MultipleChoiceField(required=False, choices=[(name, name) for name in single])
+        self.admin_hours = settings.ADMIN_TOKEN_HOURS if for_admin else 0
+        if self.admin_hours >= _DAY_HOURS:  # the longest of the others is too long for most
+            self.fields["expires_in_days"] = forms.ChoiceField(choices=[("1", "1 day"), *LIFETIMES], required=False)
 
     def groups(self) -> list[tuple[str, list[tuple[str, str, bool]]]]:
         """List the single scopes by what they are about: value, action, and whether it is chosen."""

@@ -217,6 +217,15 @@ def test_networks_of_a_token_are_changed_on_its_page(cast: Cast, as_person: Brow
     assert "may be used from everywhere." in text_of(alice.post(url, {"addresses": ""}, follow=True))
 
 
+def test_an_admin_is_told_how_long_an_admin_token_lives(cast: Cast, as_person: Browser) -> None:
+    assert "lives 24 hours at most" not in text_of(as_person("alice").get("/tokens/"))
+    sre = as_person("sre")
+    assert "lives 24 hours at most. It goes on when your admin rights" in text_of(sre.get("/tokens/"))
+    asked = {"name": "night", "scope": "chosen", "scopes": ["admin"]}
+    assert sre.post("/tokens/", {**asked, "expires_in_days": "7"}).status_code == 400
+    assert sre.post("/tokens/", {**asked, "expires_in_days": "1"}).status_code == 201
+
+
 def test_an_archived_team_says_so(cast: Cast, as_person: Browser) -> None:
     teams.archive_team(cast.team, by=cast.sre, reason="over")
     page = text_of(as_person("mia").get("/teams/vision/"))
