@@ -20,6 +20,10 @@ LIFETIMES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 y
 SCOPES = [("all", "Everything its user may do"), ("read", "Read only"), ("chosen", "Only what is chosen here")]
 OVERLAPS = [("0", "at once"), ("1", "in 1 hour"), ("24", "in 1 day"), ("168", "in 7 days")]
 _DAY_HOURS = 24
+_ADMIN_NOTICE = (
+    "One that may act as an admin lives {} hours at most. It goes on when your admin rights in this browser have ended:"
+    " revoke it when you are done."
+)
 _BROAD = {"all", "read"}
 
 
@@ -194,8 +198,9 @@ class TokenForm(AddressesForm):
         left_out = _BROAD if for_admin else {*_BROAD, ADMIN_SCOPE}
         single = [scope for scope in policy.all_scopes() if scope not in left_out]
         self.fields["scopes"] = forms.MultipleChoiceField(required=False, choices=[(name, name) for name in single])
-        self.admin_hours = settings.ADMIN_TOKEN_HOURS if for_admin else 0
-        if self.admin_hours >= _DAY_HOURS:  # the longest of the others is too long for most
+        hours = settings.ADMIN_TOKEN_HOURS if for_admin else 0
+        self.admin_notice = _ADMIN_NOTICE.format(hours) if hours else ""
+        if hours >= _DAY_HOURS:  # the shortest of the others is too long
             self.fields["expires_in_days"] = forms.ChoiceField(choices=[("1", "1 day"), *LIFETIMES], required=False)
 
     def groups(self) -> list[tuple[str, list[tuple[str, str, bool]]]]:

@@ -131,6 +131,7 @@ class UserSessionAdmin(GuardedAdmin):
     """Where people are logged in. Ending one is a named action."""
 
     list_display = ("user_shown", "address", "user_agent", "created", "seen", "expires", "elevated")
+    list_display_links = ("created",)
     list_filter = (_SESSIONS,)
     list_select_related = ("user",)
     search_fields = ("user__username", "=ip")
