@@ -1,7 +1,9 @@
 """Every address of the admin, asked for by who may: none of them breaks, whatever the row is like."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ from tests.admin.test_access import CAN_ADD, CAN_CHANGE, LABELS, MODELS, url_of
 
 MOST = 12  # rows of a kind that are looked at: the last ones, which differ most
 PAGES = {page.opts.label_lower: page for page in site._registry.values()}
-SERVER_ERROR = 500
+OK, SERVER_ERROR = 200, 500
 _GIVEN = {"form": "csv"}  # what stands in an address beside an id
 STANDARD = {"changelist", "add", "history", "delete", "change"}
 
@@ -129,6 +131,20 @@ def test_what_pages_add_opens_or_refuses(rows: None, browser: Client, reading: C
         for who in (browser, reading):
             for path in (url, f"{url}?kind=nonsense&q=%00&page=x"):
                 assert who.get(path).status_code < SERVER_ERROR, path
+
+
+def test_every_filter_and_every_link_of_the_front_page_opens(rows: None, browser: Client) -> None:
+    linked = re.findall(r'href="(/admin/[^"]+)"', browser.get("/admin/").text)
+    urls = {unescape(url) for url in linked if "/logout/" not in url}
+    for label in LABELS:
+        page = browser.get(url_of(label, "changelist"))
+        for spec in page.context["cl"].filter_specs:
+            choices = list(spec.choices(page.context["cl"]))
+            urls |= {
+                url_of(label, "changelist") + choice["query_string"] for choice in choices if "query_string" in choice
+            }
+    assert len(urls) > len(LABELS)
+    assert [url for url in sorted(urls) if browser.get(url).status_code != OK] == []
 
 
 def test_nothing_of_this_is_forgotten() -> None:
