@@ -25,6 +25,18 @@ def parse(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def lie_within(networks: Iterable[str], others: Iterable[str]) -> bool:
+    """Say whether nothing reaches beyond `others`; no networks at all are everywhere."""
+    given, limits = [_network(text) for text in networks], [_network(text) for text in others]
+    return not limits or (bool(given) and all(any(_is_part(one, limit) for limit in limits) for one in given))
+
+
+def _is_part(one: IPv4Network | IPv6Network, of: IPv4Network | IPv6Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(of, IPv4Network) and one.subnet_of(of)
+    return isinstance(of, IPv6Network) and one.subnet_of(of)
+
+
 def hold(networks: Iterable[str], address: str | None) -> bool:
     """Say whether `address` lies in one of the networks. An unknown address lies in none."""
     try:
