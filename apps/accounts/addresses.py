@@ -48,18 +48,6 @@ def hold(networks: Iterable[str], address: str | None) -> bool:
     return any(found in _network(text) for text in networks)
 
 
-def lie_within(networks: Iterable[str], others: Iterable[str]) -> bool:
-    """Say whether there are networks, and each lies in one of the others."""
-    inner, outer = [_network(text) for text in networks], [_network(text) for text in others]
-    return bool(inner) and all(any(_is_part(one, other) for other in outer) for one in inner)
-
-
-def _is_part(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
-    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
-        return one.subnet_of(other)
-    return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.subnet_of(other)
-
-
 @lru_cache(maxsize=4096)
 def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network(text)
