@@ -69,14 +69,15 @@ system:
 	  fi; \
 	fi
 
-# Tests of whole platforms want both cores and look at the clock, so they do not run beside others.
-APART = tests/contracts tests/up tests/e2e tests/kill tests/fuzz
+# Tests of whole platforms mostly wait, for each other's starts above all: two at a time, but not beside the others, which
+# keep both cores busy. The long ones come first, so that the short ones fill the end.
+APART = tests/contracts tests/up tests/e2e tests/fuzz tests/kill
 
 # The tests run even when a check has failed: one round says everything.
 test: install-dev system ldap ## everything: the checks, then the tests
 	@$(BIN)/python -m config.checks; checked=$$?; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(APART:%=--ignore=%); tested=$$?; \
-	$(BIN)/python -m pytest $(APART); apart=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(APART:%=--ignore=%); tested=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(APART); apart=$$?; \
 	exit $$((checked || tested || apart))
 
 check: install-dev ## lint, format, types, layers, deployment checks, migrations, API document

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import django
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from config.embedded.postgres import Postgres
 from config.embedded.valkey import Valkey
@@ -47,6 +49,23 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
 if not os.environ.get("DATABASE_URL"):
     _start_servers()
 django.setup()  # conftest.py files further down import models
+
+
+class _ByScope(LoadScopeScheduling):
+    """Which tests stay in one process when there are several (`--dist loadscope`): mostly those of a file.
+
+    The pages of tests/e2e have one platform between them. The tests of tests/kill have nothing in common, and one file of
+    them would keep the others waiting at the end.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/kill/"):
+            return nodeid
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return _ByScope(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,17 +1,21 @@
 """A whole platform of real processes in a temporary folder on free ports, for tests that look at it from outside."""
 
+import atexit
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,7 +79,7 @@ class Platform:
         )
         out.close()
         if wait:
-            wait_for(lambda: self._is_ready(before), seconds=60, what="the ready line")
+            wait_for(lambda: self._is_ready(before), seconds=120, what="the ready line")
 
     def _is_ready(self, before: int) -> bool:
         assert self.process is not None
@@ -91,7 +95,7 @@ class Platform:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
-            code = self.process.wait(30)
+            code = self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
@@ -151,7 +155,34 @@ class Platform:
         def find() -> int:
             return next((pid for pid, line in self.processes().items() if re.search(patterns[role], line)), 0)
 
-        return wait_for(find, seconds=15, what=f"a {role} among {self.processes()}")
+        return wait_for(find, seconds=60, what=f"a {role} among {self.processes()}")
+
+
+def prepared_home() -> Path:
+    """Return a data folder that a platform has made, used and left; what the last one did with it is forgotten.
+
+    To make one takes as long as three more starts. It remembers where it lies, so it always lies there: one at a time.
+    """
+    home = _made_home()
+    shutil.rmtree(home)
+    (home.parent / f"{home.name}.out").unlink(missing_ok=True)
+    subprocess.run(["cp", "-a", str(home.with_name("kept")), str(home)], check=True)  # owners and all
+    return home
+
+
+@cache
+def _made_home() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="fathom-prepared-"))
+    folder.chmod(0o755)  # jobs run as a user of their own and must reach their folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    first = Platform(folder / "home")
+    try:
+        first.start()
+    finally:
+        code = first.stop()
+    assert code == 0, first.output
+    subprocess.run(["cp", "-a", str(first.home), str(folder / "kept")], check=True)
+    return first.home
 
 
 def descendants(pid: int) -> list[int]:

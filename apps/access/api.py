@@ -100,9 +100,9 @@ class GuardedViewSet(IdempotentMixin, GenericViewSet[Any]):
     def get_object(self) -> Any:
         """Return the object of the URL. Raises: NotFound unless visible, NotAllowed with the reason."""
         value = self.kwargs[self.lookup_url_kwarg or self.lookup_field]
-        rows, user = self.model._default_manager.all(), cast("Any", self.request.user)  # noqa: SLF001 -- generic code
+        user, named = cast("Any", self.request.user), {self.lookup_field: value}
         try:
-            found = policy.find(self.shape(rows), user, **{self.lookup_field: value})
+            found = policy.find(self.shape(self.model._default_manager.all()), user, **named)  # noqa: SLF001 -- generic code
         except (ObjectDoesNotExist, ValidationError, ValueError):
             kind, action = self.model._meta.label_lower, self.policy_actions[str(self.action)]  # noqa: SLF001 -- documented Django API
             raise refused(user, action, kind, NotFound(), object_id=str(value)) from None

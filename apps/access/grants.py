@@ -140,6 +140,15 @@ def held_on(obj: Model, principal: "Principal | None" = None) -> list[Held]:
     ]
 
 
+def ended_before(moment: datetime, model: type[Model], *, most: int) -> list[tuple[Any, Any]]:
+    """List (object, subject) of at most `most` grants on objects of `model` that expired before `moment`."""
+    return [
+        (row.content_object, getattr(row, key))
+        for rows, key in ((_users(model), "user"), (_groups(model), "group"))
+        for row in rows.filter(expires_at__lt=moment).select_related(key, "content_object").order_by("pk")[:most]
+    ][:most]
+
+
 def _held(row: Any, key: str) -> Held:
     role = next(role for role in Role if codename(role) == row.permission.codename)
     user, group = (row.user, None) if key == "user" else (None, row.group)

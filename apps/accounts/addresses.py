@@ -25,6 +25,18 @@ def parse(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def lie_within(networks: Iterable[str], others: Iterable[str]) -> bool:
+    """Say whether nothing reaches beyond `others`; no networks at all are everywhere."""
+    given, limits = [_network(text) for text in networks], [_network(text) for text in others]
+    return not limits or (bool(given) and all(any(_is_part(one, limit) for limit in limits) for one in given))
+
+
+def _is_part(one: IPv4Network | IPv6Network, of: IPv4Network | IPv6Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(of, IPv4Network) and one.subnet_of(of)
+    return isinstance(of, IPv6Network) and one.subnet_of(of)
+
+
 def hold(networks: Iterable[str], address: str | None) -> bool:
     """Say whether `address` lies in one of the networks. An unknown address lies in none."""
     try:
@@ -34,18 +46,6 @@ def hold(networks: Iterable[str], address: str | None) -> bool:
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
     return any(found in _network(text) for text in networks)
-
-
-def lie_within(networks: Iterable[str], others: Iterable[str]) -> bool:
-    """Say whether there are networks, and each lies in one of the others."""
-    inner, outer = [_network(text) for text in networks], [_network(text) for text in others]
-    return bool(inner) and all(any(_is_part(one, other) for other in outer) for one in inner)
-
-
-def _is_part(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
-    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
-        return one.subnet_of(other)
-    return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.subnet_of(other)
 
 
 @lru_cache(maxsize=4096)

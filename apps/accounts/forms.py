@@ -1,16 +1,29 @@
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.conf import settings
+from typing_extensions import override
 
 from apps.access import policy
 from apps.access.choices import ADMIN_SCOPE
 from apps.accounts.choices import Assets, Belonging, Jobs
+from apps.accounts.models import ApiToken
 from apps.core.errors import Invalid
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[ApiToken]
+else:
+    ModelForm = forms.ModelForm
 
 LIFETIMES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never expires")]
 SCOPES = [("all", "Everything its user may do"), ("read", "Read only"), ("chosen", "Only what is chosen here")]
 OVERLAPS = [("0", "at once"), ("1", "in 1 hour"), ("24", "in 1 day"), ("168", "in 7 days")]
+_DAY_HOURS = 24
+_ADMIN_NOTICE = (
+    "One that may act as an admin lives {} hours at most. It goes on when your admin rights in this browser have ended:"
+    " revoke it when you are done."
+)
 _BROAD = {"all", "read"}
 
 
@@ -130,22 +143,65 @@ class RegistrationForm(AccountForm):
     note = forms.CharField(max_length=500, required=False, label="Why you need an account")
 
 
-class TokenForm(forms.Form):
+def _addresses(help_text: str = "") -> forms.CharField:
+    look = {"rows": 2, "class": "mono", "placeholder": "192.0.2.0/24", "spellcheck": "false"}
+    return forms.CharField(max_length=3000, required=False, widget=forms.Textarea(attrs=look), help_text=help_text)
+
+
+class AddressesForm(forms.Form):
+    """Networks, separated by anything; none is everywhere."""
+
+    addresses = _addresses()
+
+    def networks(self) -> list[str]:
+        given: str = self.cleaned_data["addresses"]
+        return given.replace(",", " ").split()
+
+
+class TokenAddressesForm(AddressesForm, ModelForm):
+    """The same of a token in the admin, with the reason."""
+
+    addresses = _addresses(
+        "Networks, separated by spaces or lines. None: from everywhere. Elsewhere it is refused at once.",
+    )
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"size": 60, "autocomplete": "off"}),
+        help_text="Needed for a change. Written to the audit trail, with your name.",
+    )
+
+    class Meta:
+        model = ApiToken
+        exclude: ClassVar[list[str]] = ["addresses"]  # the service writes them; the row here is as it was
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["addresses"] = "\n".join(self.instance.addresses)
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if "addresses" in self.changed_data and not data.get("reason"):
+            self.add_error("reason", "Say why.")
+        return data
+
+
+class TokenForm(AddressesForm):
     name = forms.CharField(max_length=100, error_messages={"required": "Say what it is for."})
     scope = forms.ChoiceField(choices=SCOPES, initial="all")
     scopes = forms.MultipleChoiceField(required=False)
     expires_in_days = forms.ChoiceField(choices=LIFETIMES, required=False, initial="90")
-    addresses = forms.CharField(
-        max_length=3000,
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "placeholder": "192.0.2.0/24", "spellcheck": "false"}),
-    )
 
     def __init__(self, *args: Any, for_admin: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         left_out = _BROAD if for_admin else {*_BROAD, ADMIN_SCOPE}
         single = [scope for scope in policy.all_scopes() if scope not in left_out]
         self.fields["scopes"] = forms.MultipleChoiceField(required=False, choices=[(name, name) for name in single])
+        hours = settings.ADMIN_TOKEN_HOURS if for_admin else 0
+        self.admin_notice = _ADMIN_NOTICE.format(hours) if hours else ""
+        if hours >= _DAY_HOURS:  # the shortest of the others is too long
+            self.fields["expires_in_days"] = forms.ChoiceField(choices=[("1", "1 day"), *LIFETIMES], required=False)
 
     def groups(self) -> list[tuple[str, list[tuple[str, str, bool]]]]:
         """List the single scopes by what they are about: value, action, and whether it is chosen."""
@@ -172,7 +228,7 @@ class TokenForm(forms.Form):
             "name": data["name"],
             "scopes": data["scopes"] if data["scope"] == "chosen" else [data["scope"]],
             "expires_in": timedelta(days=int(days)) if days else None,
-            "addresses": data["addresses"].replace(",", " ").split(),
+            "addresses": self.networks(),
         }
 
 

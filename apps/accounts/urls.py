@@ -19,6 +19,7 @@ urlpatterns = [
     path("account/sessions/<uuid:pk>/end/", account.SessionEndView.as_view(), name="session-end"),
     path("tokens/", entering.TokenListView.as_view(), name="token-list"),
     path("tokens/<uuid:pk>/revoke/", entering.TokenRevokeView.as_view(), name="token-revoke"),
+    path("tokens/<uuid:pk>/addresses/", entering.TokenAddressesView.as_view(), name="token-addresses"),
     path("register/", entering.RegisterView.as_view(), name="register"),
     path("tokens/<uuid:pk>/rotate/", entering.TokenRotateView.as_view(), name="token-rotate"),
 ]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest, HttpResponse
 
 from apps.audit import denials
@@ -49,6 +50,8 @@ def _by_status(request: HttpRequest, response: HttpResponse) -> Denial | None:
     # An admin who does not act as one is only asked to.
     if _is_sent_away_from_the_admin(request, response) and is_somebody and not getattr(user, "platform_role", ""):
         status, action = 403, "enter_admin"
+    elif _is_told_already(request):
+        return None
     # Whoever only was not logged in is no denied attempt; whoever showed a credential that is none is.
     is_attempt = {401: "Authorization" in request.headers, 404: is_somebody and bool(_named(request))}
     if status not in _REFUSALS or not is_attempt.get(status, True):
@@ -65,6 +68,12 @@ def _by_status(request: HttpRequest, response: HttpResponse) -> Denial | None:
 def _is_sent_away_from_the_admin(request: HttpRequest, response: HttpResponse) -> bool:
     to_login = response.status_code == 302 and response.headers.get("Location", "").startswith("/admin/login/")  # noqa: PLR2004 -- a redirect
     return to_login and request.path.startswith("/admin/")
+
+
+def _is_told_already(request: HttpRequest) -> bool:
+    """Whether this is the admin's own login page, reached from a page that sent away: that page was the attempt."""
+    match = request.resolver_match
+    return bool(match and match.view_name == "admin:login" and request.GET.get(REDIRECT_FIELD_NAME))
 
 
 def _kind(request: HttpRequest) -> str:

@@ -58,7 +58,7 @@ class QuotaNodeAdmin(GuardedAdmin):
     search_fields = ("name", "key")
     search_help_text = "Person, team, organization or cluster"
     ordering = (Case(When(kind=NodeKind.CLUSTER, then=Value(1)), default=Value(0)), "path")
-    readonly_fields = ("place", "kind", "held")
+    readonly_fields = ("name", "kind", "held")
 
     @override
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
@@ -67,7 +67,7 @@ class QuotaNodeAdmin(GuardedAdmin):
     @override
     def get_fieldsets(self, request: HttpRequest, obj: QuotaNode | None = None) -> Any:
         limits = [field_name(resource) for resource in Resource.objects.names()]
-        shown = (None, {"fields": ["place", "kind", "held"]})
+        shown = (None, {"fields": ["name", "kind", "held"]})
         if not self.has_change_permission(request, obj):
             return [shown]
         return [

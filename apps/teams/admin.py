@@ -18,7 +18,8 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, panel, question_filter
+from apps.access.admin import GuardedAdmin, LatestInline, Panel, Question, Reasoned, panel, question_filter
+from apps.access.admin.autocompletes import ChecksAutocompletes
 from apps.access.admin.display import NOTHING, chip, link, list_url, page_of, related, time_of, when
 from apps.access.admin.guarded import is_operator, may_operate
 from apps.accounts.models import User
@@ -148,7 +149,7 @@ class _MemberFormSet(FormSet):
             form.fields["user"].disabled = True
 
 
-class MembershipInline(Inline):
+class MembershipInline(ChecksAutocompletes, Inline):
     """Written by `TeamAdmin.save_formset`, through the services."""
 
     model = Membership
@@ -179,6 +180,21 @@ class MembershipInline(Inline):
     @override
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may_operate(request)
+
+
+class MembersShown(LatestInline):
+    """All members, for who only reads."""
+
+    model = Membership
+    formset = FormSet
+    fields = ("user", "role")
+    ordering = ("user__username",)
+    show_change_link = False
+    verbose_name_plural = "members"
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("user", "team")
 
 
 @admin.register(Team)
@@ -225,7 +241,9 @@ class TeamAdmin(GuardedAdmin):
 
     @override
     def get_inlines(self, request: HttpRequest, obj: Model | None) -> Any:
-        return (MembershipInline,) if obj else ()
+        if obj is None:
+            return ()
+        return (MembershipInline,) if may_operate(request) else (MembersShown,)
 
     @override
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:

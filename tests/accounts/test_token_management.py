@@ -1,6 +1,7 @@
 """Addresses of tokens, their replacement, and whose a service account's are."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,9 +85,9 @@ def test_a_token_of_some_networks_makes_none_for_others(cast: Cast) -> None:
     me = cast.again("alice")
     me.token = held
     for wider in ([], ["192.0.2.0/23"], ["192.0.2.7", "198.51.100.1"], ["2001:db9::/32"]):
-        with pytest.raises(NotAllowed, match="for there only"):
+        with pytest.raises(NotAllowed, match="none that works from elsewhere"):
             services.issue_token(me, by=me, name="wider", addresses=wider)
-    with pytest.raises(NotAllowed, match="for there only"):
+    with pytest.raises(NotAllowed, match="none that works from elsewhere"):
         services.rotate_token(everywhere, by=me)
     made, _ = services.issue_token(me, by=me, name="same", addresses=["192.0.2.7", "2001:db8:1::/48"])
     assert made.addresses == ["192.0.2.7/32", "2001:db8:1::/48"]
@@ -185,6 +186,80 @@ def test_a_narrow_token_does_not_rotate_a_wider_one(cast: Cast) -> None:
     assert ApiToken.objects.count() == 1
 
 
+def acting_through(token: ApiToken) -> User:
+    user = User.objects.get(pk=token.user_id)
+    user.token = token
+    return user
+
+
+@pytest.mark.usefixtures("committed")
+def test_addresses_are_changed_and_hold_at_once(cast: Cast) -> None:
+    token, value = services.issue_token(cast.alice, by=cast.alice, name="t")
+    with From("198.51.100.1"):
+        assert services.authenticate_token(value) == cast.alice
+        changed = services.set_token_addresses(token, ["192.0.2.7", "10.0.0.0/8"], by=cast.alice, reason="moved")
+        with pytest.raises(NotAuthenticated):
+            services.authenticate_token(value)
+    assert changed.addresses == ["192.0.2.7/32", "10.0.0.0/8"]
+    event = AuditEvent.objects.get(action="set_addresses")
+    assert (event.actor, event.object_id, event.reason) == (cast.alice, str(token.pk), "moved")
+    assert (event.data["before"], event.data["after"]) == ([], changed.addresses)
+    services.set_token_addresses(token, changed.addresses, by=cast.alice)
+    assert AuditEvent.objects.filter(action="set_addresses").count() == 1  # the same again is no change
+    services.set_token_addresses(token, [], by=cast.sre)
+    with From("198.51.100.1"):
+        assert services.authenticate_token(value) == cast.alice
+
+
+def test_addresses_of_what_ended_or_belongs_to_a_run_stay(cast: Cast) -> None:
+    ended, _ = services.issue_token(cast.alice, by=cast.alice, name="ended")
+    services.revoke_token(ended, by=cast.alice)
+    services.issue_run_token(cast.alice, bound_to="run:1", purpose="p", scopes=["run:log"], expires_in=timedelta(1))
+    for token in (ended, ApiToken.objects.get(kind="run")):
+        with pytest.raises(Conflict):
+            services.set_token_addresses(token, ["10.0.0.0/8"], by=cast.alice)
+    live, _ = services.issue_token(cast.alice, by=cast.alice, name="live")
+    with pytest.raises(Invalid):
+        services.set_token_addresses(live, ["here"], by=cast.alice)
+    assert not any(token.addresses for token in ApiToken.objects.all())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limits", "within"),
+    [
+        ([], [], True),
+        (["10.0.0.0/8"], [], True),
+        ([], ["10.0.0.0/8"], False),
+        (["10.1.0.0/16"], ["10.0.0.0/8"], True),
+        (["10.1.0.0/16", "192.0.2.0/24"], ["10.0.0.0/8"], False),
+        (["10.0.0.0/7"], ["10.0.0.0/8"], False),
+        (["2001:db8::/64"], ["10.0.0.0/8", "2001:db8::/32"], True),
+        (["2001:db8::/64"], ["0.0.0.0/0"], False),
+        (["10.1.0.0/16"], ["::/0"], False),
+    ],
+)
+def test_networks_lie_within_others(wanted: list[str], limits: list[str], within: bool) -> None:
+    assert addresses.lie_within(wanted, limits) is within
+
+
+def test_a_token_tied_to_networks_frees_none_from_them(cast: Cast) -> None:
+    tied, _ = services.issue_token(cast.alice, by=cast.alice, name="tied", addresses=["10.0.0.0/8"])
+    free, _ = services.issue_token(cast.alice, by=cast.alice, name="free")
+    acting = acting_through(tied)
+    for write in (
+        lambda: services.set_token_addresses(tied, [], by=acting),
+        lambda: services.set_token_addresses(tied, ["192.0.2.0/24"], by=acting),
+        lambda: services.issue_token(acting, by=acting, name="x"),
+        lambda: services.rotate_token(free, by=acting),
+    ):
+        with pytest.raises(NotAllowed, match="tied to networks"):
+            write()
+    services.issue_token(acting, by=acting, name="narrower", addresses=["10.1.0.0/16"])
+    services.set_token_addresses(tied, ["10.1.0.0/16"], by=acting)
+    services.rotate_token(tied, by=acting_through(tied))
+    assert ApiToken.objects.count() == 4
+
+
 @pytest.fixture
 def robot(cast: Cast) -> User:
     return teams.create_service_account(cast.team, name="ci", by=cast.mia)
@@ -195,6 +270,7 @@ def test_a_maintainer_keeps_a_service_accounts_tokens(cast: Cast, robot: User) -
     assert token.kind == "svc"
     assert value.startswith("fth_svc_")
     assert services.authenticate_token(value) == robot
+    assert services.set_token_addresses(token, ["10.0.0.0/8"], by=cast.mia).addresses == ["10.0.0.0/8"]
     new, _ = services.rotate_token(token, by=cast.mia)
     services.revoke_token(new, by=cast.mia)
     assert set(ApiToken.objects.visible_to(cast.mia, "view")) == {token, new}
@@ -210,10 +286,19 @@ def test_others_do_not(name: str, error: type[Exception], cast: Cast, robot: Use
     person = cast.people[name]
     with pytest.raises(error):
         services.issue_token(robot, by=person, name="mine")
-    for write in (services.revoke_token, services.rotate_token):
+    tie = partial(services.set_token_addresses, addresses=["10.0.0.0/8"])
+    for write in (services.revoke_token, services.rotate_token, tie):
         with pytest.raises((NotAllowed, NotFound)):
             write(token, by=person)
-    assert ApiToken.objects.get().revoked_at is None
+    assert (ApiToken.objects.get().revoked_at, ApiToken.objects.get().addresses) == (None, [])
+
+
+def test_an_auditor_who_maintains_a_team_ties_no_token_of_it(cast: Cast, robot: User) -> None:
+    token, _ = services.issue_token(robot, by=cast.mia, name="ci")
+    teams.set_member(cast.team, cast.aud, role="maintainer", by=cast.sre)
+    with pytest.raises(NotAllowed):
+        services.set_token_addresses(token, ["10.0.0.0/8"], by=cast.aud)
+    assert ApiToken.objects.get().addresses == []
 
 
 def test_a_service_account_makes_no_tokens_itself(cast: Cast, robot: User) -> None:
@@ -222,6 +307,7 @@ def test_a_service_account_makes_no_tokens_itself(cast: Cast, robot: User) -> No
     for write in (
         lambda: services.issue_token(acting, by=acting, name="x"),
         lambda: services.rotate_token(token, by=acting),
+        lambda: services.set_token_addresses(token, [], by=acting),
     ):
         with pytest.raises(NotAllowed):
             write()

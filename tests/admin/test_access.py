@@ -32,7 +32,8 @@ CAN_ADD = {
     "directory.directorysync", "teams.invitation", "teams.organization", "teams.team",
 }  # fmt: skip
 CAN_CHANGE = {
-    "accounts.user", "budgets.budget", "compute.cluster", "credentials.credential", "directory.directoryrule", "quotas.quotanode",
+    "accounts.apitoken", "accounts.user", "budgets.budget", "compute.cluster", "credentials.credential", "directory.directoryrule",
+    "quotas.quotanode",
     "teams.organization", "teams.team",
 }  # fmt: skip
 MODELS = {page.opts.label_lower: page.model for page in PAGES}

@@ -123,6 +123,15 @@ def test_actions_are_named() -> None:
     assert any(isinstance(action, Reasoned) for page in site._registry.values() for action in page.actions or ())
 
 
+def test_members_of_a_team_are_read(reading: Client) -> None:
+    make_row(1)
+    team = MODELS["teams.team"]._base_manager.get()
+    page = reading.get(url_of("teams.team", "change", team.pk)).text
+    assert "user-1" in page
+    assert "svc.team-1.ci" in page
+    assert 'name="memberships-0-role"' not in page
+
+
 def test_settings_of_a_cluster_are_read_without_their_secrets(reading: Client, secretive: str) -> None:
     settings = {"address": "there", "password": "s3cr3t-sentinel"}
     cluster = Cluster.objects.create(name="gpu", kind=secretive, settings=settings)

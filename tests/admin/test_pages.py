@@ -35,6 +35,13 @@ def test_pages_run_under_the_strict_policy(label: str, browser: Client) -> None:
             assert "script-src 'self'" in policy
 
 
+@pytest.mark.parametrize("label", LABELS)
+def test_no_link_lies_in_another(label: str, browser: Client) -> None:
+    """A browser would close the outer one before it: a link of no words."""
+    make_row(1)
+    assert not re.findall(r"<a\b[^>]*>(?:(?!</a>).)*?<a\b", browser.get(url_of(label, "changelist")).text, re.DOTALL)
+
+
 def test_site_pages_run_under_the_strict_policy(browser: Client, client: Client) -> None:
     make_row(1)
     cluster = url_of("compute.cluster", "changelist")

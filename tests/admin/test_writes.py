@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from apps.access.principal import SYSTEM
+from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.compute.models import Cluster
@@ -30,6 +31,25 @@ def test_user_with_password(browser: Client, client: Client) -> None:
     assert client.login(username="nora", password="long enough to pass")
     assert last_event() == ("create", "accounts.user", "sre", "admin")
     assert "long enough" not in str(AuditEvent.objects.latest("pk").data)
+
+
+def test_networks_of_a_token(browser: Client, alice: User) -> None:
+    token, _ = accounts.issue_token(alice, by=alice, name="ci")
+    url = url_of("accounts.apitoken", "change", token.pk)
+    events = AuditEvent.objects.count()
+    assert "Say why." in browser.post(url, {"addresses": "10.0.0.0/8"}).text
+    wrong = browser.post(url, {"addresses": "10.0.0.1/8", "reason": "moved"})
+    assert "has host bits set" in wrong.text
+    assert "10.0.0.1/8</textarea>" in wrong.text
+    assert AuditEvent.objects.count() == events
+    assert browser.post(url, {"addresses": "10.0.0.0/8\n192.0.2.7", "reason": "moved"}).status_code == 302
+    token.refresh_from_db()
+    assert token.addresses == ["10.0.0.0/8", "192.0.2.7/32"]
+    assert last_event() == ("set_addresses", "accounts.apitoken", "sre", "admin")
+    assert AuditEvent.objects.latest("pk").reason == "moved"
+    accounts.revoke_token(token, by=alice)
+    assert browser.post(url, {"addresses": "", "reason": "back"}).status_code == 403
+    assert 'name="addresses"' not in browser.get(url).text
 
 
 def test_user_without_password_and_operator(browser: Client) -> None:

@@ -203,6 +203,14 @@ def test_the_admin_is_for_operators(cast: Cast, experiment: Experiment) -> None:
     ]
 
 
+def test_a_refused_way_into_the_admin_is_one_attempt(cast: Cast) -> None:
+    browser = browser_of(cast.alice)
+    assert browser.get("/admin/", follow=True).status_code == 403
+    assert told() == [("alice", "admin", "enter_admin", "", "", "forbidden")]
+    assert browser.get("/admin/login/").status_code == 403  # nobody sent him there
+    assert [event.action for event in denied()] == ["enter_admin", "GET admin:login"]
+
+
 def test_what_the_admin_refuses_an_operator(cast: Cast) -> None:
     event = AuditEvent.objects.latest("pk")
     url = reverse("admin:audit_auditevent_delete", args=[event.pk])

@@ -5,10 +5,13 @@ from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from apps.access import grants
 from apps.access.models import IdempotencyRecord
 from apps.access.principal import SYSTEM
 from apps.accounts.models import LoginFailure
+from apps.audit.models import AuditEvent
 from apps.compute import services
 from apps.compute.backends.fake.world import FakeWorld
 from apps.compute.choices import DesiredState
@@ -17,6 +20,10 @@ from apps.compute.models import Attempt, Cluster, Workload
 from apps.compute.reconcile import keep
 from apps.compute.reconcile.watch import Watch
 from apps.quotas.models import QuotaLimit, Reservation
+from apps.sharing import services as sharing
+from apps.sharing.services.shares import name_of as sharing_name
+from apps.tracking.models import ProjectGroupGrant, ProjectUserGrant
+from apps.tracking.services import create_project
 from tests.factories import Stage, assert_books_balance, attempt_of, fresh
 from tests.people import Cast
 
@@ -143,6 +150,33 @@ def test_the_old_is_purged_and_the_new_kept(cast: Cast) -> None:
     assert keep.purge() == ""
     assert IdempotencyRecord.objects.get().key == "0"
     assert LoginFailure.objects.get().username == "0"
+
+
+def test_a_share_is_swept_a_week_after_it_expired(cast: Cast) -> None:
+    project = create_project("p", by=cast.alice, team=cast.team)
+    now = timezone.now()
+    for subject in (cast.charlie, cast.dana, cast.other_team.group, cast.olaf):
+        sharing.share(project, subject, "viewer", by=cast.alice, expires_at=now + timedelta(days=1))
+    ProjectUserGrant.objects.filter(user=cast.charlie).update(expires_at=now - timedelta(days=8))
+    ProjectGroupGrant.objects.update(expires_at=now - timedelta(days=8))
+    ProjectUserGrant.objects.filter(user=cast.olaf).update(expires_at=now - timedelta(days=6))
+    assert keep.purge() == "ended 2 expired shares"
+    assert set(ProjectUserGrant.objects.values_list("user__username", flat=True)) == {"dana", "olaf"}
+    assert not ProjectGroupGrant.objects.exists()
+    told = AuditEvent.objects.filter(action="unshare").order_by("pk")
+    assert {(event.actor_label, event.origin, event.reason) for event in told} == {
+        ("system", "system", "It had expired.")
+    }
+    assert [event.data["subject"] for event in told] == ["charlie", sharing_name(cast.other_team.group)]
+    assert keep.purge() == ""
+
+
+def test_a_share_that_was_given_anew_is_not_swept(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = create_project("p", by=cast.alice, team=cast.team)
+    sharing.share(project, cast.charlie, "viewer", by=cast.alice)
+    monkeypatch.setattr(grants, "ended_before", lambda *_args, **_more: [(project, cast.charlie)])  # as it was listed
+    assert keep.purge() == ""
+    assert ProjectUserGrant.objects.count() == 1
 
 
 # --- between two turns

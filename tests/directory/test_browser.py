@@ -13,7 +13,7 @@ from apps.directory.models import DirectoryRule, DirectorySync
 from apps.teams.models import Membership
 from tests.directory.openid import CLIENT, SECRET, OpenIdProvider
 from tests.directory.slapd import PASSWORD, Slapd, dn_of
-from tests.e2e.browser import Screen, open_browser
+from tests.e2e.browser import Screen, open_browser, open_window
 from tests.e2e.conftest import CHROMIUM
 from tests.people import PASSWORD as LOCAL_PASSWORD
 from tests.people import make_cast
@@ -27,7 +27,7 @@ def screen(live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.fail("There is no Chromium. Install one, or name it in CHROMIUM.")
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # the browser's event loop runs in this thread
     settings.FATHOM_URL = live_server.url
-    with open_browser(CHROMIUM, live_server.url) as opened:
+    with open_browser(CHROMIUM) as browser, open_window(browser, live_server.url) as opened:
         yield opened
         # Neither the provider's own pages count, nor that browsers ask for a favicon.ico.
         ours = [one for one in opened.complaints if opened.url in one and "404 (Not Found)" not in one]

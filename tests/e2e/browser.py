@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 WIDE = {"width": 1380, "height": 860}
 NARROW = {"width": 420, "height": 800}
+PATIENCE = 60_000  # milliseconds; a page that needs them all has failed, also on a machine that does much else
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
@@ -61,15 +63,22 @@ class Screen:
 
 
 @contextmanager
-def open_browser(executable: str, url: str) -> Iterator[Screen]:
+def open_browser(executable: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
-        context = browser.new_context(viewport=WIDE, reduced_motion="reduce")  # type: ignore[arg-type]
-        context.set_default_timeout(20_000)
-        page = context.new_page()
-        screen = Screen(page, url)
-        page.on("console", screen.hear)
-        page.on("pageerror", lambda error: screen.complaints.append(f"{page.url}: {error}"))
-        page.on("response", screen.receive)
-        yield screen
+        yield browser
         browser.close()
+
+
+@contextmanager
+def open_window(browser: Browser, url: str) -> Iterator[Screen]:
+    """Open a window that shares nothing with others: neither cookies nor storage."""
+    context = browser.new_context(viewport=WIDE, reduced_motion="reduce")  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    screen = Screen(page, url)
+    page.on("console", screen.hear)
+    page.on("pageerror", lambda error: screen.complaints.append(f"{page.url}: {error}"))
+    page.on("response", screen.receive)
+    yield screen
+    context.close()

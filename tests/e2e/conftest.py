@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
-from tests.e2e.browser import Screen, open_browser
+from tests.e2e.browser import Screen, open_browser, open_window
 from tests.platform import Platform, wait_for
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -32,12 +33,20 @@ def setup_path(platform: Platform) -> str:
     return str(found[0])
 
 
-@pytest.fixture
-def screen(platform: Platform) -> Iterator[Screen]:
-    """Open a fresh browser window; at its end no page may have complained in the console."""
+# For this package only: its event loop runs in this thread, where tests of others want their own.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Start one browser for all tests: that takes longer than many of them."""
     if CHROMIUM is None:
         pytest.fail("There is no Chromium. Install one, or name it in CHROMIUM.")
-    with open_browser(CHROMIUM, platform.url) as opened:
+    with open_browser(CHROMIUM) as opened:
+        yield opened
+
+
+@pytest.fixture
+def screen(browser: Browser, platform: Platform) -> Iterator[Screen]:
+    """Open a fresh window; at its end no page may have complained in the console."""
+    with open_window(browser, platform.url) as opened:
         yield opened
         assert opened.complaints == []
 

@@ -9,22 +9,28 @@ from playwright.sync_api import Page, expect
 from tests.e2e.browser import NARROW, WIDE, Screen
 from tests.platform import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 PASSWORD = "correct horse battery"
+EVERY_KIND = 25  # of the models that the admin shows
+FORMS = 8  # of them have a form for a new row
 # A day's worth of trouble. What is parked is looked at by no loop.
 _DAY = """
 from datetime import timedelta
 from django.utils import timezone
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
-from apps.accounts.models import LoginFailure, User
+from apps.accounts.models import LoginFailure, Registration, User
 from apps.compute import services as compute
 from apps.compute.lifecycle import transition
 from apps.compute.models import Attempt, Cluster, Workload
+from apps.credentials import services as credentials
+from apps.directory import services as directory
+from apps.directory.models import DirectoryRule
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload
 from apps.experiments.services import quota_node
 from apps.quotas.models import QuotaLimit, Reservation
+from apps.sharing import services as sharing
 from apps.teams import services as teams
 from apps.tracking.models import Artifact, MetricSeries, Param
 from apps.core.middleware import RequestContext, current_request
@@ -73,6 +79,15 @@ MetricSeries.objects.create(run=run, key="loss", count=300, last_value=0.31)
 CodeUpload.objects.create(owner=people["ana"], sha256="cd" * 32, format="zip", size_bytes=18_000)
 for number in range(7):
     LoginFailure.objects.create(username="root", ip="203.0.113.9")
+credentials.create_credential("hub", "generic", {"value": "canary-hub"}, by=people["ana"], team=made["vision"])
+teams.create_service_account(made["vision"], name="ci", by=people["ana"])
+teams.invite([(made["speech"], "member")], by=operator, email="guest@acme.example")
+Registration.objects.create(username="guest", email="guest@acme.example", note="I join the speech team")
+sharing.request_access("run", run.pk, by=people["tom"], message="to compare with the gripper")
+directory.save_rule(DirectoryRule(source="ldap", group="cn=vision", team=made["vision"], role="member"), by=operator)
+directory.sync(by=operator)
+auditor = accounts.create_user("auditor", by=SYSTEM, password=P)
+accounts.set_platform_role(auditor, "auditor", by=SYSTEM)
 print("made")
 """
 
@@ -101,27 +116,52 @@ def lists(page: Page) -> list[str]:
     return [str(href) for href in found]
 
 
-def test_every_page_runs_under_the_policy_and_is_accessible(operator: Screen) -> None:
-    """List, a question of it, add, page, history; the complaints of the console are the fixture's to judge."""
-    page = operator.page
-    found = operator.accessibility()
+def pages_of(screen: Screen) -> list[str]:
+    """The pages behind a list, which is open: the form for a new row, a row and its history."""
+    links = [screen.page.locator(link) for link in (".object-tools a.addlink", "#result_list tbody tr th a")]
+    found = [str(link.first.get_attribute("href")) for link in links if link.count()]
+    return found + [path.replace("/change/", "/history/") for path in found if "/change/" in path]
+
+
+def walk(screen: Screen) -> list[str]:
+    """Open every list and the pages behind it; the complaints of the console are the fixture's to judge."""
+    page = screen.page
+    found, kinds = screen.accessibility(), []
     for number, url in enumerate(lists(page)):
         scheme(page, ["light", "dark"][number % 2])
-        operator.go(url)
-        found += operator.accessibility() if number % 3 == 0 else []  # the lists are one template
+        screen.go(url)
+        found += screen.accessibility() if number % 4 == 0 else []  # lists and histories are one template each
+        for path in pages_of(screen):
+            screen.go(path)
+            kinds.append(path.rstrip("/").rpartition("/")[2])
+            if "/history/" not in path or number % 4 == 0:
+                found += screen.accessibility()
+    assert found == [], "\n".join(found)
+    assert kinds.count("change") == kinds.count("history") >= EVERY_KIND, kinds
+    return kinds
+
+
+@pytest.mark.timeout(400)  # a hundred pages, each looked through by axe
+def test_every_page_runs_under_the_policy_and_is_accessible(operator: Screen) -> None:
+    assert walk(operator).count("add") >= FORMS
+    for path in ("/admin/credentials/credential/add/?kind=generic", "/admin/compute/cluster/add/?kind=local"):
+        operator.go(path)
+        assert operator.accessibility() == []
+
+
+@pytest.mark.timeout(400)
+def test_every_page_that_an_auditor_reads_is_accessible(screen: Screen) -> None:
+    screen.log_in("auditor", PASSWORD)
+    screen.go("/admin/")
+    assert walk(screen).count("add") == 0
+
+
+def test_a_question_of_every_list(operator: Screen) -> None:
+    for url in lists(operator.page):
+        page = operator.go(url)
         questions = page.locator("#changelist-filter details").first.locator("a")
-        add = page.locator(".object-tools a.addlink")
-        wanted = [add.get_attribute("href")] if add.count() else []
-        rows = page.locator("#result_list tbody tr th a")
-        if rows.count():
-            change = str(rows.first.get_attribute("href"))
-            wanted += [change, change.replace("/change/", "/history/")]
-        wanted += [f"{url}{questions.nth(1).get_attribute('href')}"]
-        for path in filter(None, wanted):
-            operator.go(path)
-            if "/change/" in path:
-                found += operator.accessibility()
-    assert found == []
+        if questions.count() > 1:
+            operator.go(f"{url}{questions.nth(1).get_attribute('href')}")
 
 
 def test_each_action_shows_what_it_would_do(operator: Screen) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import WIDE, Screen
+from tests.e2e.browser import WIDE, Screen, open_window
 from tests.platform import Platform, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -36,12 +36,9 @@ def frank(screen: Screen) -> Iterator[Screen]:
     """Open a second window, with cookies of its own."""
     browser = screen.page.context.browser
     assert browser is not None
-    context = browser.new_context(viewport=WIDE, reduced_motion="reduce")  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
-    other = Screen(context.new_page(), screen.url)
-    other.log_in("frank", PASSWORD)
-    yield other
-    context.close()
+    with open_window(browser, screen.url) as other:
+        other.log_in("frank", PASSWORD)
+        yield other
 
 
 def submit(screen: Screen, name: str, command: str) -> str:
@@ -60,7 +57,7 @@ def open_sheet(page: Page) -> None:
 
 
 def test_a_share_is_given_and_taken_while_the_log_streams(erin: Screen, frank: Screen) -> None:
-    path = submit(erin, "counting", "for i in $(seq 1 600); do echo line-$i; sleep 0.1; done")
+    path = submit(erin, "counting", "for i in $(seq 1 6000); do echo line-$i; sleep 0.1; done")
     assert frank.page.goto(frank.url + path).status == 404  # type: ignore[union-attr]
     frank.complaints.clear()
     mine = erin.page
@@ -77,12 +74,12 @@ def test_a_share_is_given_and_taken_while_the_log_streams(erin: Screen, frank: S
     expect(theirs.locator("#log")).to_contain_text("line-2", timeout=30_000)
     expect(theirs.locator("#log-live")).to_have_attribute("data-live", "on")
 
-    taken = time.time()
     mine.get_by_role("button", name="Remove frank").click()
     expect(mine.locator("#dialog .notices")).to_contain_text("The share with frank has ended.")
+    taken = time.time()  # at the latest: the page has said so
     code, at = wait_for(lambda: theirs.evaluate("window.ended"), every=0.1, what="the log's socket to close")[0]
     assert code == 4404
-    assert at / 1000 - taken < 5.5  # 5 s, and what a browser and a click need
+    assert at / 1000 - taken < 5.5  # 5 s, and what a browser needs
     assert theirs.goto(frank.url + path).status == 404  # type: ignore[union-attr]
     assert theirs.goto(frank.url + f"{path}logs/").status == 404  # type: ignore[union-attr]
 

@@ -23,7 +23,7 @@ import pytest
 from apps.compute.backends.local import rundir
 from apps.core import failpoints
 from tests.kill.witness import Witness, check_log
-from tests.platform import Platform, descendants, wait_for
+from tests.platform import Platform, descendants, prepared_home, wait_for
 
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(600)]
 
@@ -70,8 +70,8 @@ def witness() -> Iterator[Witness]:
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    made = Platform(tmp_path / "home")
+def platform() -> Iterator[Platform]:
+    made = Platform(prepared_home())
     made.extra = {"FATHOM_CHARGE_SECONDS": "1"}
     yield made
     made.stop()
@@ -125,7 +125,9 @@ def begin(platform: Platform, witness: Witness, *, count: int) -> Client:
     for number in range(count):
         code = number % 3
         spec = witness.job(seconds=0.3 + 0.25 * (number % 8), lines=LINES, code=code)
-        client.submit({**spec, **({"timeout": "10m"} if number % 2 else {})}, code)  # the others are paid on short leases
+        client.submit(
+            {**spec, **({"timeout": "10m"} if number % 2 else {})}, code
+        )  # the others are paid on short leases
     return client
 
 
@@ -175,10 +177,11 @@ def check(client: Client, witness: Witness) -> None:
         assert seen["attempt"] == 1
         assert len(witness.starts[key, "1"]) == 1, "its body began more than once"
         ended = wait_for(lambda key=key: client.get(f"/experiments/{key}/logs/"), what="its log")  # type: ignore[misc]
-        log = wait_for(lambda key=key: _whole(client, key), seconds=30, what="the whole log")  # type: ignore[misc]
+        log = wait_for(lambda key=key: _whole(client, key), seconds=60, what="the whole log")  # type: ignore[misc]
         assert check_log(log, LINES) == [], ended
-        finished = _epoch(seen["finished_at"])
-        assert abs(finished - witness.ends[key, "1"][0]) < 1.0
+        # The cluster's own evidence: after the job's last word, and not when the platform was back to see it.
+        late = _epoch(seen["finished_at"]) - witness.ends[key, "1"][0]
+        assert -0.01 < late < (1.0 if LONG else 4.0)
     check_books(client.platform)
 
 
@@ -193,15 +196,20 @@ def _story(client: Client, key: str) -> str:
 def check_books(platform: Platform) -> None:
     """No reservation leaked, no drift, no process or folder of a job left."""
 
-    def left() -> str:
-        return platform.manage(
-            "from apps.quotas.models import Reservation, QuotaLimit\n"
-            "from apps.quotas import services\n"
-            "print(Reservation.objects.filter(released_at=None).count(), services.drift(),"
-            " QuotaLimit.objects.exclude(used=0).count())"
-        ).strip()
-
-    wait_for(lambda: left() == "0 [] 0", seconds=30, what="the end of all reservations")
+    left = platform.manage(
+        "import time\n"
+        "from apps.quotas.models import Reservation, QuotaLimit\n"
+        "from apps.quotas import services\n"
+        "deadline = time.monotonic() + 60\n"
+        "while True:\n"
+        "    left = (Reservation.objects.filter(released_at=None).count(), services.drift(),"
+        " QuotaLimit.objects.exclude(used=0).count())\n"
+        "    if left == (0, [], 0) or time.monotonic() > deadline:\n"
+        "        break\n"
+        "    time.sleep(0.1)\n"
+        "print(*left)"
+    )
+    assert left.strip() == "0 [] 0", "reservations are left"
     if platform.manage("from apps.budgets.models import Budget; print(Budget.objects.count())").strip() != "0":
         assert platform.manage(_MONEY).strip() == "[] 0"
     jobs = platform.home / "jobs"
@@ -412,7 +420,8 @@ def test_cancel_leaves_nothing_alive(platform: Platform) -> None:
         wait_for(lambda key=key: client.get(f"/experiments/{key}/")["state"] == "running", what="it to run")  # type: ignore[misc]
         wait_for(_alive, what="its processes")
         platform.api(client.token, "POST", f"/experiments/{key}/stop/", {"reason": "test"})
-        wait_for(lambda: not _alive(), seconds=6, what=f"the death of all processes of {name!r} (grace + 5 s)")
+        # Grace + 5 s, where nothing else runs; among other tests: before they would end by themselves.
+        wait_for(lambda: not _alive(), seconds=6 if LONG else 60, what=f"the death of all processes of {name!r}")
         wait_for(lambda key=key: client.get(f"/experiments/{key}/")["state"] == "stopped", what="it to be stopped")  # type: ignore[misc]
     check_books(platform)
 

@@ -199,6 +199,9 @@ PAGES = [
         "POST", "token-rotate", 201, ApiToken, "rotate", "own", _own_token, lambda _world: {"overlap": "24"},
         but={"sre": 403},  # an admin ends a token, and never has its value
     ),
+    Row(
+        "POST", "token-addresses", 302, ApiToken, "edit", "own", _own_token, lambda _world: {"addresses": "10.0.0.0/8"},
+    ),
     Row("POST", "team-invite", 201, Team, "manage", "team", _team, lambda _world: {"role": "member", "days": "7"}),
     Row(
         "POST", "team-invitation-revoke", 302, Invitation, "revoke", "invitation",
@@ -433,6 +436,9 @@ API = [
     Row("GET", "api-token-list"),
     Row("POST", "api-token-list", 201, scope="apitoken:create", data=lambda _world: {"name": "t"}),
     Row("GET", "api-token-detail", 200, ApiToken, "view", "own", lambda world: {"pk": world.token.pk}),
+    Row(
+        "PATCH", "api-token-detail", 200, ApiToken, "edit", "own", _own_token, lambda _world: {"addresses": ["10.0.0.0/8"]},
+    ),
     Row("DELETE", "api-token-detail", 204, ApiToken, "revoke", "own", lambda world: {"pk": world.token.pk}),
     Row("GET", "api-team-list"),
     Row("GET", "api-team-detail", 200, Team, "view", "team", _team),

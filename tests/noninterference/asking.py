@@ -24,7 +24,7 @@ QUERIES = ("", "?q=plover", "?state=queued", "?page_size=1", "?team=b-team")
 
 # What differs between any two answers: ids of the request, one-time form tokens, how long ago something was.
 _CHANGING = re.compile(
-    rb'"request_id":"[^"]*"|<code>[0-9a-f-]{36}</code>|[A-Za-z0-9]{64}|ticket=[\w.-]+|"last_(used_at|login)":"[^"]*"'
+    rb'"request_id":"[^"]*"|<code>[0-9a-f-]{36}</code>|[A-Za-z0-9]{64}|ticket=[\w.-]+|"last_(used_at|seen_at|login)":"[^"]*"'
     rb'|title="[^"]*"|datetime="[^"]*"|\d+(\.\d+)? ?(seconds?|minutes?|s|ms|min|h)\b( ago)?|just now|[Nn]ow\b'
 )
 Key = tuple[str, str, str, str]  # reader, door, route, what was put into it

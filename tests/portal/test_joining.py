@@ -204,6 +204,28 @@ def test_a_rotation_shows_the_new_token_once(cast: Cast, as_person: Browser) -> 
     assert as_person("bob").post(f"/tokens/{token.pk}/rotate/", {"overlap": "24"}).status_code == 404
 
 
+def test_networks_of_a_token_are_changed_on_its_page(cast: Cast, as_person: Browser) -> None:
+    token, _ = accounts.issue_token(cast.alice, by=cast.alice, name="laptop")
+    alice, url = as_person("alice"), f"/tokens/{token.pk}/addresses/"
+    assert url in text_of(alice.get("/tokens/"))
+    page = text_of(alice.post(url, {"addresses": "10.0.0.0/8,\n192.0.2.7"}, follow=True))
+    assert "The token laptop may be used from 10.0.0.0/8, 192.0.2.7/32." in page
+    assert alice.post(url, {"addresses": "here"}).status_code == 400
+    token.refresh_from_db()
+    assert token.addresses == ["10.0.0.0/8", "192.0.2.7/32"]
+    assert as_person("bob").post(url, {"addresses": ""}).status_code == 404
+    assert "may be used from everywhere." in text_of(alice.post(url, {"addresses": ""}, follow=True))
+
+
+def test_an_admin_is_told_how_long_an_admin_token_lives(cast: Cast, as_person: Browser) -> None:
+    assert "lives 24 hours at most" not in text_of(as_person("alice").get("/tokens/"))
+    sre = as_person("sre")
+    assert "lives 24 hours at most. It goes on when your admin rights" in text_of(sre.get("/tokens/"))
+    asked = {"name": "night", "scope": "chosen", "scopes": ["admin"]}
+    assert sre.post("/tokens/", {**asked, "expires_in_days": "7"}).status_code == 400
+    assert sre.post("/tokens/", {**asked, "expires_in_days": "1"}).status_code == 201
+
+
 def test_an_archived_team_says_so(cast: Cast, as_person: Browser) -> None:
     teams.archive_team(cast.team, by=cast.sre, reason="over")
     page = text_of(as_person("mia").get("/teams/vision/"))

@@ -80,13 +80,13 @@ class Way:
             self.refused_at, self.refusal = time.monotonic(), refusal
 
     def wait_until_used(self) -> None:
-        wait_for(lambda: self.uses > 0 or self.refusal is not None, seconds=20, what=f"{self.name} to open")
+        wait_for(lambda: self.uses > 0 or self.refusal is not None, seconds=60, what=f"{self.name} to open")
         assert self.refusal is None, f"{self.name} was refused at once: {self.refusal}"
 
     def stop(self) -> None:
         self.is_over.set()
         if self.thread is not None:
-            self.thread.join(15)
+            self.thread.join(60)
             assert not self.thread.is_alive(), self.name
 
 

@@ -212,7 +212,7 @@ def lose(
         what = f"the end of {list(ending)}"
         wait_for(lambda: all(way.refused_at for way in ending.values()), seconds=OPEN_SECONDS + 3, what=what)
         uses = {id(way): way.uses for way in going_on if not isinstance(way, Socket)}
-        wait_for(lambda: all(way.uses > uses.get(id(way), -1) for way in going_on), seconds=5, what="the others")
+        wait_for(lambda: all(way.uses > uses.get(id(way), -1) for way in going_on), what="the others")
     finally:
         for way in (*victim.values(), *neighbour.values()):
             way.stop()

@@ -51,6 +51,7 @@ OPERATIONS = [
     Operation("GET /api/v2/tokens/", "token list", lambda c: list(c.tokens.list())),
     Operation("POST /api/v2/tokens/", "token create", lambda c: c.tokens.create("ci")),
     Operation("GET /api/v2/tokens/{}/", "token show", lambda c: c.tokens.get("tok-2")),
+    Operation("PATCH /api/v2/tokens/{}/", "token update", lambda c: c.tokens.update("tok-2", addresses=["10.0.0.0/8"])),
     Operation("DELETE /api/v2/tokens/{}/", "token revoke", lambda c: c.tokens.revoke("tok-2")),
     Operation("GET /api/v2/credentials/", "credentials list", lambda c: list(c.credentials.list(usable=True))),
     Operation(

@@ -24,6 +24,24 @@ def test_a_token_is_rotated_with_an_overlap(given: str, hours: int, platform: St
     assert platform.requests[0].json() == {"overlap_hours": hours}
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"), [(("--address", "10.0.0.0/8", "--reason", "moved"), ["10.0.0.0/8"]), (("--everywhere",), [])]
+)
+def test_networks_of_a_token_are_changed(
+    given: tuple[str, ...], sent: list[str], platform: StubPlatform, fathom: Fathom
+) -> None:
+    assert fathom("tokens", "update", "tok-2", *given).stdout == "ci may be used from everywhere.\n"
+    assert platform.requests[0].json() == {"addresses": sent, "reason": "moved" if sent else ""}
+
+
+@pytest.mark.parametrize("given", [(), ("--address", "10.0.0.0/8", "--everywhere")])
+def test_what_says_nothing_of_networks_is_refused(
+    given: tuple[str, ...], platform: StubPlatform, fathom: Fathom
+) -> None:
+    assert fathom("tokens", "update", "tok-2", *given).returncode == 2
+    assert platform.requests == []
+
+
 @pytest.mark.parametrize("given", ["soon", "-1h", "24", "1w"])
 def test_what_is_no_length_of_time_is_refused(given: str, platform: StubPlatform, fathom: Fathom) -> None:
     assert fathom("tokens", "rotate", "tok-2", "--overlap", given).returncode == 2

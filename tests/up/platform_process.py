@@ -36,9 +36,11 @@ def eventually(what: Callable[[], object], seconds: float = PATIENCE) -> object:
 
 
 class Up:
-    """One start of the platform."""
+    """One start of the platform. `before` is Python that runs in its process first."""
 
-    def __init__(self, home: Path, *options: str, ports: tuple[int, int] | None = None, **environment: str) -> None:
+    def __init__(
+        self, home: Path, *options: str, ports: tuple[int, int] | None = None, before: str = "", **environment: str
+    ) -> None:
         self.home = home
         self.port, self.content_port = ports or free_ports()
         self.lines: list[str] = []
@@ -47,7 +49,8 @@ class Up:
             for name, value in os.environ.items()
             if name not in {"DATABASE_URL", "REDIS_URL", "FATHOM_HOME", "DJANGO_SETTINGS_MODULE"}
         }
-        command = [sys.executable, "manage.py", "up", "--home", str(home), "--port", str(self.port)]
+        program = ["-c", f"{before}\nimport manage; manage.main()"] if before else ["manage.py"]
+        command = [sys.executable, *program, "up", "--home", str(home), "--port", str(self.port)]
         self.process = subprocess.Popen(
             [*command, "--content-port", str(self.content_port), *options],
             cwd=REPOSITORY,
@@ -86,22 +89,29 @@ class Up:
 
     def wait_for_end(self, seconds: float = PATIENCE) -> int:
         code = self.process.wait(seconds)
-        self._reader.join(5)
+        self._reader.join(PATIENCE)
         return code
 
     def pid_of(self, name: str) -> int:
+        """Return the pid in the file. Raises: IndexError while it is being written."""
         return int((self.home / "run" / f"{name}.pid").read_text().split()[0])
+
+    def is_replaced(self, name: str, before: int) -> bool:
+        """Say whether another process than `before` has that name, and runs."""
+        try:
+            return self.pid_of(name) != before and self.is_alive(name)
+        except (OSError, IndexError):
+            return False
 
     def is_alive(self, name: str) -> bool:
         try:
             return psutil.Process(self.pid_of(name)).status() != psutil.STATUS_ZOMBIE
-        except (psutil.Error, OSError):
+        except (psutil.Error, OSError, IndexError):
             return False
 
     def answers(self, path: str = "/readyz") -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as client:
-                client.settimeout(2)
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE / 3) as client:
                 client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
                 return client.recv(64).startswith(b"HTTP/1.1 200")
         except OSError:

@@ -1,7 +1,6 @@
 """Start, stop, kill and start again."""
 
 import signal
-import time
 from collections.abc import Callable
 
 import psutil
@@ -22,12 +21,10 @@ def test_control_c_stops_everything_and_a_second_start_finds_the_data(up: Start)
     cold = first.wait_until_ready()
     keys = (first.home / "secret.key").read_text()
     processes = first.processes()
-    began = time.monotonic()
     first.process.send_signal(signal.SIGINT)
     assert first.wait_for_end() == 0
-    assert time.monotonic() - began < 20
     assert first.lines[-1].endswith("Stopped.")
-    assert _all_gone(processes)
+    eventually(lambda: _all_gone(processes))
     assert not list((first.home / "run").glob("*.pid"))
     log = (first.home / "log" / "postgres.log").read_text()
     assert "database system is shut down" in log
@@ -40,19 +37,19 @@ def test_control_c_stops_everything_and_a_second_start_finds_the_data(up: Start)
 
 
 def test_the_second_control_c_does_not_wait(up: Start) -> None:
-    platform = up()
+    # One that waits for its worker longer than this test does, and a worker that cannot end by itself.
+    platform = up(before="from config.up import supervisor; supervisor._STOP_SECONDS = 1e6")
     platform.wait_until_ready()
     processes = platform.processes()
-    # A worker that cannot end by itself.
     worker = psutil.Process(platform.pid_of("worker"))
     worker.suspend()
     platform.process.send_signal(signal.SIGINT)
-    platform.wait_for("Stopping")
-    began = time.monotonic()
+    web = psutil.Process(platform.pid_of("web"))
+    eventually(lambda: _all_gone([web]))  # all have been asked, and only the worker is waited for
+    assert platform.process.poll() is None
     platform.process.send_signal(signal.SIGINT)
     assert platform.wait_for_end() == 0
-    assert time.monotonic() - began < 8
-    assert _all_gone(processes)
+    eventually(lambda: _all_gone(processes))
 
 
 def test_control_c_while_it_is_starting(up: Start) -> None:
@@ -60,8 +57,8 @@ def test_control_c_while_it_is_starting(up: Start) -> None:
     platform.wait_for("Made a new data folder")
     processes = platform.processes()
     platform.process.send_signal(signal.SIGINT)
-    assert platform.wait_for_end(60) == 0
-    assert _all_gone(processes)
+    assert platform.wait_for_end() == 0
+    eventually(lambda: _all_gone(processes))
     assert "Traceback" not in platform.output, platform.output
 
 
@@ -82,7 +79,7 @@ def test_nothing_outlives_a_killed_supervisor(up: Start) -> None:
     platform.wait_until_ready()
     left = platform.processes()[1:]
     platform.process.kill()
-    eventually(lambda: _all_gone(left), 30)
+    eventually(lambda: _all_gone(left))
 
 
 def test_everything_killed_at_once_is_found_again(up: Start) -> None:
@@ -109,5 +106,5 @@ def test_several_web_processes_share_the_ports_and_end_together(up: Start) -> No
     assert platform.answers()
     members = [keeper, *keeper.children()]
     keeper.kill()
-    eventually(lambda: _all_gone(members), 30)
+    eventually(lambda: _all_gone(members))
     eventually(platform.answers)

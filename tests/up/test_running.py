@@ -116,7 +116,7 @@ def test_a_killed_process_comes_back(running: Up, name: str) -> None:
     before = running.pid_of(name)
     os.kill(before, signal.SIGKILL)
     running.wait_for(rf"{name} was killed by SIGKILL; starting it again")
-    eventually(lambda: running.pid_of(name) != before and running.is_alive(name))
+    eventually(lambda: running.is_replaced(name, before))
     eventually(running.answers)
     eventually(lambda: not psutil.pid_exists(before))
     assert running.process.poll() is None

@@ -173,7 +173,7 @@ async def test_a_stream_ends_when_its_client_goes() -> None:
             await asyncio.sleep(0)
         client.gone.set()
 
-    await asyncio.wait_for(asyncio.gather(client.ask(_app(lambda _: Endless())), go()), 10)
+    await asyncio.wait_for(asyncio.gather(client.ask(_app(lambda _: Endless())), go()), 60)
     assert closed.is_set()
     assert len(produced) >= 4
 
@@ -181,7 +181,7 @@ async def test_a_stream_ends_when_its_client_goes() -> None:
 async def test_requests_beyond_the_queue_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("config.threads._MOST_WAITING", 2)
     release = threading.Event()
-    app = _app(lambda _: Whole([b"late"]) if release.wait(10) else Whole([b"never"]), threads=1)
+    app = _app(lambda _: Whole([b"late"]) if release.wait(60) else Whole([b"never"]), threads=1)
     waiting = [asyncio.ensure_future(Client().ask(app)) for _ in range(2)]
     await asyncio.sleep(0)
     refused = await Client().ask(app)

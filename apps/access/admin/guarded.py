@@ -10,12 +10,14 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet, UUIDField
 from django.db.models.constants import LOOKUP_SEP
+from django.forms import SplitDateTimeField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.text import capfirst
 from typing_extensions import override
 
 from apps.access import policy
+from apps.access.admin.autocompletes import ChecksAutocompletes
 from apps.access.admin.counting import BoundedPaginator
 from apps.access.admin.kept_lists import ListTools
 from apps.access.admin.panels import panels_of
@@ -31,7 +33,7 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
-class GuardedAdmin(ListTools, ModelAdmin):
+class GuardedAdmin(ChecksAutocompletes, ListTools, ModelAdmin):
     """Only an active admin enters; rows come through `visible_to`; services write; nothing is deleted here.
 
     Read-only unless `can_add` or `can_change` is set, and then `save_model` must call a service. What a service
@@ -101,6 +103,7 @@ class GuardedAdmin(ListTools, ModelAdmin):
         found = fields.get(first)
         # What points to another row shows no more than its id: what lies behind it Django judges.
         is_open = found is None or first in self._shown_names() or found.is_relation or found is self.opts.pk
+        is_open = is_open or lookup in {getattr(entry, "parameter_name", "") for entry in self.list_filter}
         return is_open and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]  # None in Django, too
 
     def _shown_names(self) -> set[str]:
@@ -127,6 +130,14 @@ class GuardedAdmin(ListTools, ModelAdmin):
             # The transaction is rolled back; the same form again, now with the refusal in it, which saves nothing.
             request.refusal = error  # type: ignore[attr-defined]  # carried to get_form
             return super().changeform_view(request, object_id, form_url, extra_context)
+
+    @override
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, SplitDateTimeField):  # Django names the pair and neither of the two
+            for part, word in zip(field.widget.widgets, ("date", "time"), strict=True):
+                part.attrs["aria-label"] = f"{capfirst(field.label)}: {word}"
+        return field
 
     @override
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

@@ -29,7 +29,7 @@ class _LatestFormSet(FormSet):
 class LatestInline(Inline):
     """The newest rows of a child table, to look at. `model`, `fields` and `ordering` are the subclass's."""
 
-    formset = _LatestFormSet
+    formset: type[FormSet] = _LatestFormSet
     extra = 0
     max_num = 0
     can_delete = False

@@ -301,6 +301,8 @@ class UserAdmin(GuardedAdmin):
 @panel("accounts.user")
 def _tokens_of(user: User, by: Any) -> Panel:
     rows = ApiToken.objects.visible_to(by, "view").live().filter(user=user).order_by("-created_at")[:ROWS]
-    cells = [(page_of(row, row.name), row.kind, when(row.expires_at), when(row.last_used_at)) for row in rows]
+    cells = [
+        (page_of(row, row.name), row.get_kind_display(), when(row.expires_at), when(row.last_used_at)) for row in rows
+    ]
     url = list_url("accounts.apitoken", user__id__exact=user.pk, question="live")
     return Panel("Live tokens", ("Token", "Kind", "Ends", "Last used"), cells, url, "No token works.")

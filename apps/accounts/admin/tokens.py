@@ -5,16 +5,19 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.db.models import Count, Q
+from django.db.models import Count, Model, Q
 from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin, Question, Reasoned, RecordAdmin, question_filter
 from apps.access.admin.display import NOTHING, chip, related, time_of
 from apps.access.choices import ADMIN_SCOPE
 from apps.accounts import services
 from apps.accounts.choices import GUESSES, TokenKind
+from apps.accounts.forms import TokenAddressesForm
 from apps.accounts.models import ApiToken, LoginFailure, Registration, UserSession
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -42,7 +45,10 @@ _TOKENS = question_filter(
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(GuardedAdmin):
-    """Tokens are made by their owners; here they are seen, without their secret, and ended."""
+    """Tokens are made by their owners; here they are seen, without their secret, tied to networks, and ended."""
+
+    can_change = True
+    form = TokenAddressesForm
 
     list_display = ("name", "prefix", "user_shown", "kind", "state", "scopes_shown", "created", "expires", "used", "ip")
     list_filter = (_TOKENS, "kind")
@@ -50,7 +56,7 @@ class ApiTokenAdmin(GuardedAdmin):
     search_fields = ("name", "prefix", "user__username", "=bound_to")
     search_help_text = "Name, first characters, person or a pasted id"
     ordering = ("-id",)
-    fields = (
+    readonly_fields = (
         "name", "prefix", "user_shown", "kind", "state", "scopes_shown", "addresses_shown", "bound_to", "created", "expires",
         "revoked", "used", "ip", "replaces_shown",
     )  # fmt: skip
@@ -70,6 +76,26 @@ class ApiTokenAdmin(GuardedAdmin):
             applies=lambda token: token.revoked_at is None,
         ),
     )
+
+    @override
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        ended = isinstance(obj, ApiToken) and not (obj.is_live and obj.kind != TokenKind.RUN)
+        return not ended and super().has_change_permission(request, obj)
+
+    @override
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        if not self.has_change_permission(request, obj):
+            return [(None, {"fields": self.readonly_fields})]
+        shown = [name for name in self.readonly_fields if name != "addresses_shown"]
+        return [(None, {"fields": shown}), ("Usable from", {"fields": ["addresses", "reason"]})]
+
+    @override
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **{**kwargs, "fields": []})  # the form has its own
+
+    @override
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: TokenAddressesForm, change: bool) -> None:
+        services.set_token_addresses(obj, form.networks(), by=request.user, reason=form.cleaned_data["reason"])
 
     @display(description="state")
     def state(self, token: ApiToken) -> SafeString:
@@ -105,6 +131,7 @@ class UserSessionAdmin(GuardedAdmin):
     """Where people are logged in. Ending one is a named action."""
 
     list_display = ("user_shown", "address", "user_agent", "created", "seen", "expires", "elevated")
+    list_display_links = ("created",)
     list_filter = (_SESSIONS,)
     list_select_related = ("user",)
     search_fields = ("user__username", "=ip")

@@ -54,6 +54,17 @@ class NewTokenSerializer(serializers.Serializer[Any]):
         return {"name": data["name"], "scopes": data["scopes"], "addresses": data["addresses"], "expires_in": life}
 
 
+class TokenChangeSerializer(serializers.Serializer[Any]):
+    """What of a token is changed after it was made."""
+
+    addresses = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        max_length=50,
+        help_text="Networks it may be used from; an empty list: from everywhere.",
+    )
+    reason = serializers.CharField(max_length=500, default="", allow_blank=True)
+
+
 class RotationSerializer(serializers.Serializer[Any]):
     overlap_hours = serializers.IntegerField(
         min_value=0, max_value=168, default=24, help_text="How long the old token still works."

@@ -23,6 +23,7 @@ from apps.accounts.api.serializers import (
     PasswordSerializer,
     RotationSerializer,
     SessionSerializer,
+    TokenChangeSerializer,
     TokenSerializer,
 )
 from apps.accounts.choices import PlatformRole
@@ -134,8 +135,8 @@ class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
     serializer_class = TokenSerializer
     shown_once = frozenset({"token"})
     policy_actions: ClassVar = {
-        "list": "view", "retrieve": "view", "history": "view", "create": "create", "rotate": "rotate",
-        "destroy": "revoke",
+        "list": "view", "retrieve": "view", "history": "view", "create": "create", "partial_update": "edit",
+        "rotate": "rotate", "destroy": "revoke",
     }  # fmt: skip
 
     @override
@@ -149,6 +150,14 @@ class TokenViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
         asked.is_valid(raise_exception=True)
         user = cast("User", request.user)
         return _issue(user, user, asked)
+
+    @extend_schema(operation_id="tokens_partial_update", request=TokenChangeSerializer, responses=TokenSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Say anew from which networks a token may be used; from elsewhere it is refused at once."""
+        asked = TokenChangeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        services.set_token_addresses(self.get_object(), **asked.validated_data, by=request.user)
+        return Response(TokenSerializer(self.get_object()).data)
 
     @extend_schema(operation_id="tokens_rotate", request=RotationSerializer, responses={201: IssuedTokenSerializer})
     @action(detail=True, methods=["post"])

@@ -9,6 +9,7 @@ from apps.accounts.services.api_tokens import (
     revoke_bound_tokens,
     revoke_token,
     rotate_token,
+    set_token_addresses,
 )
 from apps.accounts.services.elevation import (
     begin_elevation,
@@ -114,5 +115,6 @@ __all__ = [
     "rotate_token",
     "set_first_password",
     "set_platform_role",
+    "set_token_addresses",
     "update_user",
 ]

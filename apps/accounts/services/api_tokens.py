@@ -65,7 +65,7 @@ def issue_token(
     if expires_in is not None and not timedelta(0) < expires_in <= timedelta(days=_LONGEST_LIFE_DAYS):
         raise Invalid(errors={"expires_in_days": [f"Must be between 1 and {_LONGEST_LIFE_DAYS}."]})
     facts = {"name": name, "scopes": list(dict.fromkeys(scopes)), "addresses": networks.parse(addresses)}
-    _check_networks(facts["addresses"], by)
+    _require_within_own_networks(facts["addresses"], by)
     token, value = _make(user, kind, expires_in, facts)
     audit.record("create", token, by=by, scopes=token.scopes, addresses=token.addresses, of=user.username)
     return token, value
@@ -89,7 +89,7 @@ def rotate_token(token: ApiToken, *, by: Any, overlap: timedelta = timedelta(hou
         raise Conflict(msg)
     life = None if old.expires_at is None else old.expires_at - old.created_at
     _check_scopes(old.scopes, by, life)
-    _check_networks(old.addresses, by)
+    _require_within_own_networks(old.addresses, by)
     facts = {"name": old.name, "scopes": old.scopes, "addresses": old.addresses, "replaces": old}
     new, value = _make(token.user, kind, life, facts)
     ends_at = timezone.now() + overlap
@@ -98,6 +98,46 @@ def rotate_token(token: ApiToken, *, by: Any, overlap: timedelta = timedelta(hou
     recent.forget()
     audit.record("rotate", old, by=by, replaced_by=str(new.pk), old_ends_at=old.expires_at.isoformat())
     return new, value
+
+
+@transaction.atomic
+def set_token_addresses(token: ApiToken, addresses: Iterable[str], *, by: Any, reason: str = "") -> ApiToken:
+    """Say anew from which networks a token may be used, none for everywhere; elsewhere it is refused at once.
+
+    Idempotent. Audited, with what was before. The token's own value, rights and end stay.
+    Raises: NotAllowed, Invalid for what is no network, Conflict for a token that has ended or belongs to a run.
+    """
+    policy.require(by, "edit", token)
+    _require_keeper(token, by)
+    wanted = networks.parse(addresses)
+    _require_within_own_networks(wanted, by)
+    row = lock_row(ApiToken.objects.filter(pk=token.pk))
+    if not row.is_live or row.kind == TokenKind.RUN:
+        msg = "Only a live personal or service token has addresses to change."
+        raise Conflict(msg)
+    before, row.addresses = row.addresses, wanted
+    if before == wanted:
+        return row
+    row.save(update_fields=["addresses"])
+    recent.forget()
+    audit.record("set_addresses", row, by=by, reason=reason, before=before, after=wanted)
+    return row
+
+
+def _require_keeper(token: ApiToken, by: Any) -> None:
+    """SECURITY: a leaked service token must not free itself; its account holds it, and its maintainers keep it."""
+    if token.user.service_of is not None:
+        policy.require(by, "manage", token.user.service_of)
+    if by.changes_nothing and token.user_id != by.pk:
+        raise NotAllowed(by.changes_nothing)
+
+
+def _require_within_own_networks(wanted: Iterable[str], by: Any) -> None:
+    """SECURITY: or who took a token from inside its networks would make himself one that works from everywhere."""
+    held = getattr(by, "token", None)
+    if held is not None and not networks.lie_within(wanted, held.addresses):
+        msg = "A token that is tied to networks makes none that works from elsewhere."
+        raise NotAllowed(msg)
 
 
 def _kind_for(user: User, by: Any) -> TokenKind:
@@ -137,14 +177,6 @@ def _check_scopes(scopes: Sequence[str], by: Any, expires_in: timedelta | None) 
     held = getattr(by, "token", None)
     if held is not None and not {"all", ADMIN_SCOPE} & set(held.scopes) and not set(scopes) <= set(held.scopes):
         msg = "A token cannot make a token with more scopes than its own."
-        raise NotAllowed(msg)
-
-
-def _check_networks(addresses: Sequence[str], by: Any) -> None:
-    """SECURITY: or who took a token that is of no use to him would have it make one that is."""
-    held = getattr(by, "token", None)
-    if held is not None and held.addresses and not networks.lie_within(addresses, held.addresses):
-        msg = f"A token that works from {', '.join(held.addresses)} only makes tokens for there only: name `addresses`."
         raise NotAllowed(msg)
 
 

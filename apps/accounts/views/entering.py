@@ -19,6 +19,7 @@ from apps.accounts import providers, services
 from apps.accounts.choices import PlatformRole, TokenKind
 from apps.accounts.forms import (
     OVERLAPS,
+    AddressesForm,
     LoginForm,
     RegistrationForm,
     RotationForm,
@@ -163,6 +164,22 @@ class TokenRotateView(GuardedView):
         token.refresh_from_db(fields=["expires_at"])
         context = {"created": new, "value": value, "old": token, "back": _list_of(token)}
         return render(request, "accounts/token_shown.html", context, status=201)
+
+
+class TokenAddressesView(GuardedView):
+    """From which networks a token may be used, said anew."""
+
+    policy_action: ClassVar[str] = "edit"
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        token = self.find(ApiToken.objects.select_related("user__service_of"), pk=pk)
+        form = AddressesForm(request.POST)
+        if not form.is_valid():
+            raise Invalid(errors={"addresses": ["At most 50 networks."]})
+        changed = services.set_token_addresses(token, form.networks(), by=self.user)
+        where = ", ".join(changed.addresses) or "everywhere"
+        messages.success(request, f"The token {token.name} may be used from {where}.")
+        return redirect(_list_of(token))
 
 
 def _list_of(token: ApiToken) -> str:

@@ -6,8 +6,10 @@ from typing import Any
 import structlog
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.access.models import IdempotencyRecord
+from apps.access.principal import SYSTEM
 from apps.accounts.models import LoginFailure, UserSession
 from apps.compute import registry, services
 from apps.compute.backends.base import Inventory, Unavailable
@@ -18,11 +20,13 @@ from apps.core import failpoints
 from apps.core.errors import Invalid
 from apps.quotas import services as quotas
 from apps.quotas.models import Reservation
+from apps.sharing import services as sharing
 
 logger = structlog.get_logger(__name__)
 
 _KEEP_ANSWERS = timedelta(days=7)
 _KEEP_FAILURES = timedelta(days=1)
+_KEEP_SHARES = timedelta(days=7)  # after their end, in which nobody has anything of them
 _suspects: dict[str, set[str]] = {}  # cluster -> names that one sweep found ownerless
 
 
@@ -99,8 +103,9 @@ def count_shares() -> str:
 
 
 def purge() -> str:
-    """Delete answers kept for repeats, failed logins and sessions that are past their time."""
+    """Delete answers kept for repeats, failed logins and sessions that are past their time; end shares long expired."""
     IdempotencyRecord.objects.filter(created_at__lt=Now() - _KEEP_ANSWERS).delete()
     LoginFailure.objects.filter(at__lt=Now() - _KEEP_FAILURES).delete()
     UserSession.objects.run_out().delete()
-    return ""
+    ended = sharing.end_expired_shares(timezone.now() - _KEEP_SHARES, by=SYSTEM)
+    return f"ended {ended} expired shares" if ended else ""

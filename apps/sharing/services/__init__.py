@@ -7,7 +7,15 @@ from apps.sharing.services.requests import (
     request_access,
     withdraw_request,
 )
-from apps.sharing.services.shares import change_share, set_visibility, share, share_with, transfer_owner, unshare
+from apps.sharing.services.shares import (
+    change_share,
+    end_expired_shares,
+    set_visibility,
+    share,
+    share_with,
+    transfer_owner,
+    unshare,
+)
 from apps.sharing.services.subjects import Subject, find_subject, known_subject
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "Subject",
     "change_share",
     "decide_request",
+    "end_expired_shares",
     "find_subject",
     "known_subject",
     "request_access",

@@ -16,6 +16,7 @@ from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from apps.core.locks import lock_row
+from apps.sharing import kinds
 from apps.sharing.choices import ROLES, ShareRole
 from apps.sharing.kinds import SHARE
 from apps.teams.models import Team
@@ -88,8 +89,27 @@ def unshare(obj: Model, subject: Any, *, by: Any, reason: str = "") -> None:
     before = _held_by(subject, row)
     if before is None:
         return
-    grants.revoke(subject, row)
-    audit.record("unshare", row, by=by, reason=reason, subject=name_of(subject), before=_told(before), after=None)
+    _end(before, subject, row, by=by, reason=reason)
+
+
+def end_expired_shares(before: datetime, *, by: Any, most: int = 500) -> int:
+    """End shares that expired before a moment, which give nothing any more. Each is audited; return how many ended.
+
+    One transaction each, so that a locked object keeps nobody from the others. Raises: NotAllowed.
+    """
+    found = [pair for kind in kinds.owned_kinds() for pair in grants.ended_before(before, kind.model, most=most)]
+    return sum(_end_expired(obj, subject, before, by=by) for obj, subject in found[:most])
+
+
+@transaction.atomic
+def _end_expired(obj: Model, subject: Any, before: datetime, *, by: Any) -> bool:
+    policy.require(by, SHARE, obj)
+    _lock(obj)
+    held = _held_by(subject, obj)
+    if held is None or held.expires_at is None or held.expires_at >= before:
+        return False  # ended, or given anew since it was listed
+    _end(held, subject, obj, by=by, reason="It had expired.")
+    return True
 
 
 @transaction.atomic
@@ -196,6 +216,11 @@ def _require_possible(expires_at: datetime | None) -> None:
         raise Invalid(errors={"expires_at": ["This is in the past."]})
     if expires_at > now + LONGEST:
         raise Invalid(errors={"expires_at": ["At most five years from now."]})
+
+
+def _end(held: grants.Held, subject: Any, row: Any, *, by: Any, reason: str) -> None:
+    grants.revoke(subject, row)
+    audit.record("unshare", row, by=by, reason=reason, subject=name_of(subject), before=_told(held), after=None)
 
 
 def _lock(row: Any) -> None:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.contract import Observation, Phase, Resources, WorkloadSpec
 
 SMALL = Resources(cpu_milli=500, memory_bytes=128 << 20)
-PATIENCE = 15.0  # seconds; a test that needs it all has failed
+PATIENCE = 60.0  # seconds; a test that needs it all has failed, also on a machine that does much else
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -70,6 +70,10 @@ class Cluster(ABC):
     def let_time_pass(self) -> None:
         """Let a little time pass on the cluster."""
 
+    @abstractmethod
+    def now(self) -> datetime:
+        """Return what the cluster's clock says."""
+
     def new_name(self) -> str:
         return f"t-{uuid.uuid4().hex[:16]}"
 
@@ -97,6 +101,14 @@ class Cluster(ABC):
 
     def wait_running(self, name: str) -> Observation:
         return self.wait(name, lambda seen: seen.phase is Phase.RUNNING)
+
+    def wait_begun(self, name: str) -> None:
+        """Let time pass until `name` runs and its body has begun: either may be seen before the other."""
+        self.wait(name, lambda seen: seen.phase is Phase.RUNNING and self.starts(name) > 0)
+
+    def wait_said(self, name: str, said: bytes) -> None:
+        """Let time pass until the log of `name` is `said`."""
+        self.wait(name, lambda _: self.backend.read_log(name, offset=0, limit=len(said) + 1).data == said)
 
     def log(self, name: str) -> bytes:
         """Read the whole log of an ended workload."""
@@ -147,6 +159,9 @@ class FakeCluster(Cluster):
 
     def let_time_pass(self) -> None:
         self.world.advance(timedelta(seconds=0.1))
+
+    def now(self) -> datetime:
+        return self.world.now
 
 
 class LocalCluster(Cluster):
@@ -258,6 +273,9 @@ class LocalCluster(Cluster):
 
     def let_time_pass(self) -> None:
         time.sleep(0.002)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def close(self) -> None:
         """Remove every job and every trace; fail if one cannot be removed."""

@@ -3,7 +3,7 @@
 import base64
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from apps.compute.backends.base import Inventory, Rejected, Unavailable
 from apps.compute.contract import Phase, Resources, WorkloadSpec
 
-from .harness import SMALL, Behaviour, Cluster
+from .harness import PATIENCE, SMALL, Behaviour, Cluster
 
 SECOND = timedelta(seconds=1)
 FOREVER = Behaviour(seconds=None)
@@ -27,15 +27,17 @@ def test_submit_starts_the_workload_once(cluster: Cluster) -> None:
 
 
 def test_submit_again_at_any_time_does_nothing(cluster: Cluster) -> None:
-    spec = cluster.spec(Behaviour(seconds=0.2))
+    spec = cluster.spec(FOREVER)
     name = cluster.new_name()
     cluster.backend.submit(name, spec)
     cluster.backend.submit(name, spec)
-    cluster.wait_running(name)
+    cluster.wait_begun(name)
     cluster.another_backend().submit(name, spec)
-    cluster.wait_final(name)
+    assert cluster.look(name).phase is Phase.RUNNING
+    cluster.backend.stop(name, grace=timedelta(0))
+    ended = cluster.wait_final(name)
     cluster.another_backend().submit(name, spec)
-    assert cluster.look(name).phase is Phase.SUCCEEDED
+    assert cluster.look(name) == ended
     assert cluster.starts(name) == 1
 
 
@@ -46,7 +48,7 @@ def test_submit_from_many_threads_is_one_start(cluster: Cluster) -> None:
     with ThreadPoolExecutor(20) as pool:
         for done in [pool.submit(backend.submit, name, spec) for backend in backends]:
             done.result()
-    cluster.wait_running(name)
+    cluster.wait_begun(name)
     cluster.backend.stop(name, grace=timedelta(0))
     cluster.wait_final(name)
     assert cluster.starts(name) == 1
@@ -98,15 +100,29 @@ def test_observe_of_an_unreachable_cluster_is_unknown_and_changes_nothing(cluste
 
 
 def test_times_are_the_clusters_own_evidence(cluster: Cluster) -> None:
-    before = datetime.now(UTC) - SECOND
-    name = cluster.start(Behaviour(seconds=0.2))
-    assert cluster.wait_running(name).finished_at is None
+    """They lie between what our clock said before and after; who looks later, or from elsewhere, sees the same."""
+    times = [cluster.now()]
+    name = cluster.start(FOREVER)
+    running = cluster.wait_running(name)
+    assert running.finished_at is None
+    times += [_known(running.started_at), cluster.now()]
+    cluster.backend.stop(name, grace=timedelta(0))
     seen = cluster.wait_final(name)
-    assert seen.started_at is not None
-    assert seen.finished_at is not None
-    assert seen.started_at >= before
-    assert timedelta(seconds=0.15) < seen.finished_at - seen.started_at < 3 * SECOND
+    times += [_known(seen.finished_at), cluster.now()]
+    assert times == sorted(times)
+    assert seen.started_at == running.started_at
+    cluster.let_time_pass()
     assert cluster.another_backend().observe([name])[name] == seen
+
+
+def test_a_length_is_the_workloads_own(cluster: Cluster) -> None:
+    seen = cluster.wait_final(cluster.start(Behaviour(seconds=0.2)))
+    assert _known(seen.finished_at) - _known(seen.started_at) > timedelta(seconds=0.15)
+
+
+def _known(at: datetime | None) -> datetime:
+    assert at is not None
+    return at
 
 
 @pytest.mark.parametrize("exit_code", [1, 3, 127, 255])
@@ -136,9 +152,7 @@ def test_what_cannot_start_says_why(cluster: Cluster) -> None:
 def test_a_time_limit_ends_it(cluster: Cluster) -> None:
     seen = cluster.wait_final(cluster.start(Behaviour(seconds=None, timeout=timedelta(seconds=0.3))))
     assert (seen.phase, seen.reason) == (Phase.FAILED, "TimedOut")
-    assert seen.started_at is not None
-    assert seen.finished_at is not None
-    assert seen.finished_at - seen.started_at < 3 * SECOND
+    assert _known(seen.finished_at) - _known(seen.started_at) < timedelta(seconds=PATIENCE)
 
 
 def test_a_time_limit_that_is_not_reached_changes_nothing(cluster: Cluster) -> None:
@@ -159,19 +173,18 @@ def test_stop_ends_it(cluster: Cluster) -> None:
 
 def test_stop_uses_force_after_the_grace(cluster: Cluster) -> None:
     name = cluster.start(Behaviour(seconds=None, ignores_stop=True, log="ready"))
-    cluster.wait_running(name)
-    while not cluster.backend.read_log(name, offset=0, limit=99).data:
-        cluster.let_time_pass()
-    cluster.backend.stop(name, grace=timedelta(seconds=0.4))
-    assert cluster.look(name).phase is Phase.RUNNING
+    cluster.wait_said(name, b"ready")
+    grace = timedelta(seconds=0.4)
+    asked_at = cluster.now()
+    cluster.backend.stop(name, grace=grace)
     seen = cluster.wait_final(name)
     assert (seen.phase, seen.reason, seen.signal) == (Phase.FAILED, "Stopped", signal.SIGKILL)
+    assert _known(seen.finished_at) - asked_at >= grace
 
 
 def test_stop_again_with_less_grace_shortens_it(cluster: Cluster) -> None:
     name = cluster.start(Behaviour(seconds=None, ignores_stop=True, log="ready"))
-    while not cluster.backend.read_log(name, offset=0, limit=99).data:
-        cluster.let_time_pass()
+    cluster.wait_said(name, b"ready")
     cluster.backend.stop(name, grace=timedelta(hours=1))
     cluster.backend.stop(name, grace=timedelta(hours=2))
     cluster.another_backend().stop(name, grace=timedelta(0))
@@ -226,10 +239,8 @@ def test_a_log_is_read_by_offset(cluster: Cluster) -> None:
 
 def test_a_log_has_no_end_while_it_may_grow(cluster: Cluster) -> None:
     name = cluster.start(Behaviour(seconds=None, log="here\n"))
-    cluster.wait_running(name)
-    while (chunk := cluster.backend.read_log(name, offset=0, limit=100)).data != b"here\n":
-        cluster.let_time_pass()
-    assert not chunk.eof
+    cluster.wait_said(name, b"here\n")
+    assert not cluster.backend.read_log(name, offset=0, limit=100).eof
     beyond = cluster.backend.read_log(name, offset=5, limit=100)
     assert (beyond.data, beyond.eof) == (b"", False)
     cluster.backend.stop(name, grace=timedelta(0))

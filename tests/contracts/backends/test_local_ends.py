@@ -70,7 +70,7 @@ def test_nothing_survives_a_killed_shim_and_a_stop(local: LocalCluster, kind: st
     seen = local.wait(name, lambda seen: seen.phase is Phase.MISSING)
     assert seen.reason == "Vanished"
     local.backend.stop(name, grace=GRACE)
-    await_true(lambda: not survivors(local, name), "all of the job is dead", 5)
+    await_true(lambda: not survivors(local, name), "all of the job is dead")
     assert local.look(name).phase is Phase.MISSING
 
 
@@ -79,7 +79,7 @@ def test_a_killed_shim_takes_its_job_along(local: LocalCluster) -> None:
     await_true(lambda: local.starts(name) == 1, "the body runs")
     kill_shim(local, name)
     local.wait(name, lambda seen: seen.phase is Phase.MISSING)
-    await_true(lambda: not survivors(local, name), "all of the job is dead", 5)
+    await_true(lambda: not survivors(local, name), "all of the job is dead")
     local.backend.submit(name, local.spec(Behaviour()))
     assert local.look(name).phase is Phase.MISSING, "a body must never start twice"
     assert local.starts(name) == 1
@@ -99,7 +99,7 @@ def test_a_stop_gives_every_process_its_grace(local: LocalCluster) -> None:
     script = "sh -c 'trap \"sleep 0.2; echo saved; exit 0\" TERM; echo ready; while :; do sleep 0.02; done'; echo never"
     name = local.run(script)
     await_true(lambda: local.backend.read_log(name, offset=0, limit=99).data == b"ready\n", "it runs")
-    local.backend.stop(name, grace=timedelta(seconds=10))
+    local.backend.stop(name, grace=timedelta(minutes=1))
     assert local.wait_final(name).reason == "Stopped"
     assert b"saved" in local.log(name)
     assert b"never" not in local.log(name)
@@ -118,7 +118,7 @@ def test_a_polite_stop_misses_nobody(local: LocalCluster) -> None:
 def test_a_time_limit_holds_without_the_platform(local: LocalCluster) -> None:
     """The process that submitted is gone; the shim keeps the limit alone."""
     name = local.new_name()
-    spec = f"WorkloadSpec(command=('/bin/sh','-c','trap \"\" TERM; while :; do sleep 1; done'), resources={SMALL!r}, "
+    spec = f"WorkloadSpec(command=('/bin/sh','-c','trap \"\" TERM; echo deaf; while :; do sleep 1; done'), resources={SMALL!r}, "
     program = (
         "from apps.compute.backends.local.backend import LocalBackend as B\n"
         "from apps.compute.backends.local.settings import LocalSettings\n"
@@ -128,7 +128,9 @@ def test_a_time_limit_holds_without_the_platform(local: LocalCluster) -> None:
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=sandbox.IMPORT_ROOT)
     seen = local.wait_final(name)
-    assert (seen.reason, seen.signal) == ("TimedOut", signal.SIGKILL)
+    # On a machine that does much else the limit may come before the shell could stop listening.
+    is_deaf = local.log(name) == b"deaf\n"
+    assert (seen.reason, seen.signal) == ("TimedOut", signal.SIGKILL if is_deaf else signal.SIGTERM)
     assert survivors(local, name) == []
 
 
@@ -170,8 +172,8 @@ def test_cpu_is_limited(local: LocalCluster) -> None:
 
 
 def test_remove_leaves_nothing(local: LocalCluster) -> None:
-    name = local.run("mkdir -p a/b; chmod 0 a/b; sleep 3600", secrets={"TOKEN": "swordfish-9"})
-    local.wait_running(name)
+    name = local.run("mkdir -p a/b; chmod 0 a/b; echo made; sleep 3600", secrets={"TOKEN": "swordfish-9"})
+    local.wait_said(name, b"made\n")
     local.backend.remove(name)
     assert survivors(local, name) == []
     assert local.look(name).phase is Phase.MISSING
@@ -187,5 +189,5 @@ def test_remove_leaves_nothing(local: LocalCluster) -> None:
 def test_an_ended_job_holds_no_process_and_no_cgroup(local: LocalCluster) -> None:
     name = local.start(Behaviour())
     local.wait_final(name)
-    await_true(lambda: not survivors(local, name), "the shim is gone", 2)
+    await_true(lambda: not survivors(local, name), "the shim is gone")
     assert [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/*/*{name}*")] == []

@@ -174,7 +174,7 @@ def test_many_processes_submitting_are_one_start(local: LocalCluster) -> None:
     for child in children:
         child.communicate()
         assert child.returncode == 0
-    local.wait_running(name)
+    local.wait_begun(name)
     local.backend.stop(name, grace=timedelta(0))
     local.wait_final(name)
     assert local.starts(name) == 1

@@ -29,7 +29,7 @@ def test_jobs_come_from_one_starter_and_do_not_belong_to_it(local: LocalCluster)
     for name in names:
         local.wait_running(name)
     pid = starter_of(local)
-    assert processes.children(pid) == []
+    await_true(lambda: processes.children(pid) == [], "no child is left but for the moment in which it forks the next")
     os.kill(pid, signal.SIGKILL)
     await_true(lambda: not alive(pid), "it is dead")
     for name in names:
@@ -164,7 +164,7 @@ def test_a_job_that_cannot_be_sandboxed_says_so(sandboxed: LocalCluster, monkeyp
     seen = sandboxed.wait_final(name)
     assert (seen.phase, seen.reason) == (Phase.FAILED, "StartFailed")
     assert "no-such-option" in seen.message
-    await_true(lambda: held(sandboxed) == (), "nothing of it is left", seconds=20)
+    await_true(lambda: held(sandboxed) == (), "nothing of it is left")
     assert survivors(sandboxed, name) == []
 
 

@@ -163,6 +163,24 @@ def rotate_token(state: State, token_id: str, overlap: int, output: str) -> None
     show_secret(state.client.tokens.rotate(token_id, overlap_hours=overlap), output)
 
 
+@token.command("update")
+@click.argument("token_id", metavar="ID")
+@click.option("--address", "addresses", multiple=True, metavar="NETWORK", help="Only from there; repeatable.")
+@click.option("--everywhere", is_flag=True, help="From everywhere again.")
+@click.option("--reason", default="", help="Why, for the audit trail.")
+@output_option
+@pass_state
+def update_token(
+    state: State, token_id: str, addresses: Sequence[str], *, everywhere: bool, reason: str, output: str
+) -> None:
+    """Change from where a token may be used; elsewhere it is refused at once."""
+    if bool(addresses) == everywhere:
+        message = "Give at least one --address, or --everywhere."
+        raise click.UsageError(message)
+    changed = state.client.tokens.update(token_id, addresses=addresses, reason=reason)
+    emit(output, changed.raw, lambda: _usable_from(changed))
+
+
 @token.command("list")
 @output_option
 @pass_state
@@ -260,6 +278,10 @@ def _token_row(item: Token) -> list[str]:
         str(item.expires_at.date()) if item.expires_at else "never",
         ago(item.last_used_at) or "never",
     ]
+
+
+def _usable_from(item: Token) -> str:
+    return f"{clean(item.name)} may be used from {clean(', '.join(item.addresses)) or 'everywhere'}."
 
 
 def _usage_text(now: Usage) -> str:

@@ -62,6 +62,11 @@ class TokensApi:
     def get(self, token_id: str) -> Token:
         return Token.from_json(self._transport.request("GET", path("tokens", token_id)).json())
 
+    def update(self, token_id: str, *, addresses: Sequence[str], reason: str = "") -> Token:
+        """Say anew from which networks it may be used; none is everywhere."""
+        body = {"addresses": list(addresses), "reason": reason}
+        return Token.from_json(self._transport.request("PATCH", path("tokens", token_id), json_body=body).json())
+
     def rotate(self, token_id: str, *, overlap_hours: int = 24) -> Token:
         """A new token with the same rights, in `token` this once; the old one ends after the overlap (0 to 168)."""
         body = {"overlap_hours": overlap_hours}
