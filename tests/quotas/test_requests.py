@@ -257,9 +257,10 @@ def test_what_was_changed_since_stays_changed(tree: Cast, alices: QuotaNode, now
 def test_two_that_came_on_top_of_each_other_end_where_it_began(
     tree: Cast, alices: QuotaNode, order: tuple[int, int]
 ) -> None:
-    made = []
-    for amount in (32_000, 48_000):
-        made.append(quotas.approve_allocation(ask(alices, tree.alice, amount, until=soon()), by=tree.again("mia")))
+    mia = tree.again("mia")
+    made = [
+        quotas.approve_allocation(ask(alices, tree.alice, amount, until=soon()), by=mia) for amount in (32_000, 48_000)
+    ]
     assert limit(alices) == 48_000
     AllocationRequest.objects.filter(pk=made[0].pk).update(decided_at=timezone.now() - timedelta(hours=2))
     AllocationRequest.objects.filter(pk=made[1].pk).update(decided_at=timezone.now() - timedelta(hours=1))
