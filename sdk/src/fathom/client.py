@@ -21,6 +21,7 @@ from fathom.resources.experiments import ExperimentsApi
 from fathom.resources.identities import DirectoryApi
 from fathom.resources.paths import path
 from fathom.resources.people import InvitationsApi, OrganizationsApi, RegistrationsApi, UsersApi
+from fathom.resources.quotas import AllocationsApi, PriorityClassesApi, QueueApi, QuotasApi, ResourcesApi
 from fathom.resources.runs import RunsApi
 from fathom.transport import Transport
 
@@ -60,6 +61,11 @@ class Client:
         self.registrations = RegistrationsApi(self.transport)
         self.invitations = InvitationsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
+        self.quotas = QuotasApi(self.transport)
+        self.queue = QueueApi(self.transport)
+        self.allocations = AllocationsApi(self.transport)
+        self.priority_classes = PriorityClassesApi(self.transport)
+        self.resources = ResourcesApi(self.transport)
         self.audit = AuditApi(self.transport)
         self.directory = DirectoryApi(self.transport)
 

@@ -31,6 +31,8 @@ COMMANDS = {
     "organizations": "people",
     "password": "sessions",
     "projects": "account",
+    "queue": "quota",
+    "quota": "quota",
     "registrations": "people",
     "retry": "experiments",
     "run": "submit",
@@ -49,6 +51,7 @@ COMMANDS = {
     "version": "local",
     "wait": "experiments",
     "whoami": "login",
+    "why": "quota",
 }
 
 
