@@ -13,7 +13,10 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("apps/experiments/api/views.py", "WorkloadEvent"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Attempt"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Experiment"): "the row that was just judged or made, loaded with its details",
-    ("apps/experiments/api/queue.py", "Experiment"): "those at the places that were counted among what the person may see",
+    (
+        "apps/experiments/api/queue.py",
+        "Experiment",
+    ): "those at the places that were counted among what the person may see",
     ("apps/experiments/api/queue.py", "Resource"): "what can be limited is no secret",
     ("apps/quotas/api/views.py", "Resource"): "what can be limited is no secret, and only admins change it",
     ("apps/quotas/api/views.py", "QuotaNode"): "the names on the way to a place that may be seen",
