@@ -136,9 +136,7 @@ def requests(
 @click.option("--note", default="")
 @output_option
 @pass_state
-def approve(
-    state: State, request_id: str, amount: str | None, until: datetime | None, note: str, output: str
-) -> None:
+def approve(state: State, request_id: str, amount: str | None, until: datetime | None, note: str, output: str) -> None:
     """Give what was asked for, at once."""
     done = state.client.allocations.approve(request_id, amount=amount, until=_aware(until), note=note)
     emit(output, done.raw, lambda: _request(done))
@@ -200,9 +198,7 @@ def show_class(state: State, name: str, output: str) -> None:
 @click.option("--description", default="")
 @output_option
 @pass_state
-def create_class(
-    state: State, name: str, rank: int, open_to: str, description: str, output: str
-) -> None:
+def create_class(state: State, name: str, rank: int, open_to: str, description: str, output: str) -> None:
     """Make one: fathom quota classes create urgent 50 --open-to maintainers. A negative rank goes after --."""
     made = state.client.priority_classes.create(name, rank, open_to=open_to, description=description)
     emit(output, made.raw, lambda: _class(made))
