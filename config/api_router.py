@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("apps.directory.api.urls")),
     path("", include("apps.sharing.api.urls")),
     path("", include("apps.budgets.api.urls")),
+    path("", include("apps.quotas.api.urls")),
     path("", include("apps.compute.api.urls")),
     path("", include("apps.tracking.api.urls")),
     path("", include("apps.experiments.api.urls")),

@@ -97,6 +97,9 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Limits": {
         "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",
         "FATHOM_CODE_LIMIT_BYTES": "Largest archive of code.",
+        "FATHOM_FAIR_SHARE_HALF_LIFE_HOURS": "After how long what somebody used counts half, when it is decided whose turn it is.",
+        "FATHOM_FAIR_SHARE_ENTRY_SECONDS": "For how many seconds each start pays in advance in fair share, so that a burst lowers a rank at once.",
+        "FATHOM_QUEUE_PATIENCE_HOURS": "What has waited so long goes before everything else, oldest first.",
         "FATHOM_ARTIFACT_LIMIT_BYTES": "Largest artifact.",
         "FATHOM_MAX_BODY_BYTES": "Largest body of any request.",
     },

@@ -23,7 +23,7 @@ class WorkloadQuerySet(GuardedQuerySet[M_co]):
         return self.filter(free, next_reconcile_at__lte=Now()).order_by("next_reconcile_at")
 
     def queue(self) -> Self:
-        """Keep what waits for admission, in the order in which it will be tried."""
+        """Keep what waits for admission, in an owner's own order; whose turn it is, `apps.compute.order` says."""
         return self.filter(state=State.QUEUED).order_by("-priority", "queued_at", "id")
 
     def stuck(self, longer_than: timedelta) -> Self:

@@ -147,7 +147,9 @@ class Walk:
     def __iter__(self) -> Iterator[tuple[Candidate, Outcome]]:
         for candidate in self.queue.overdue():
             yield from self._judged(candidate)
-        heap = [(self._rank(one), one) for one in self.queue.heads() if one.id not in self._seen]
+        heap = [
+            (self._rank(one), one) for one in self.queue.heads()
+        ]  # what was overdue is passed, what follows it is not
         heapq.heapify(heap)
         waited: dict[int, int] = {}
         following: dict[int, list[Candidate]] = {}

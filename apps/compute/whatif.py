@@ -3,12 +3,13 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from apps.compute.models import Workload
 from apps.compute.queue import Candidate, Start, Walk
 from apps.compute.reconcile.admit import DatabaseQueue, closed_clusters, ends_of
 from apps.quotas import services as quotas
-from apps.quotas.models import Resource
+from apps.quotas.models import QuotaNode, Resource
 
 MOST_SHOWN = 200
 
@@ -29,14 +30,15 @@ def what_if(limits: Mapping[tuple[int, str], int | None]) -> WhatIf:
     return WhatIf([rows[pk] for pk in now if pk in rows], [rows[pk] for pk in then if pk in rows and pk not in now])
 
 
-def _starting(limits: Mapping[tuple[int, str], int | None]) -> list[object]:
+def _starting(limits: Mapping[tuple[int, str], int | None]) -> list[UUID]:
     queue = DatabaseQueue(closed_clusters())
     waiting: list[Candidate] = [*queue.overdue(), *queue.heads()]
     nodes = {node_id for one in waiting for node_id in one.node_ids} | {node_id for node_id, _ in limits}
     books = quotas.look(nodes, Resource.objects.names())
-    for pair, limit in limits.items():
-        if pair in books.lines:
-            books.lines[pair].limit = limit
+    for (node_id, resource), limit in limits.items():
+        if (node_id, resource) not in books.lines:
+            books.lines[node_id, resource] = _missing(node_id, resource)
+        books.lines[node_id, resource].limit = limit
     found = []
     for candidate, outcome in Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time()):
         if isinstance(outcome, Start):
@@ -44,3 +46,9 @@ def _starting(limits: Mapping[tuple[int, str], int | None]) -> list[object]:
             if len(found) == MOST_SHOWN:
                 break
     return found
+
+
+def _missing(node_id: int, resource: str) -> quotas.Line:
+    """Return the limit row of a resource that came into the world after the node."""
+    node = QuotaNode.objects.get(pk=node_id)
+    return quotas.Line(0, node_id, resource, None, 0, 0, node.depth, node.kind, node.name)

@@ -5,15 +5,13 @@ would follow from it: how much less would fit, and when it may start.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection
-from django.db.models import QuerySet
-
 from apps.accounts.models import User
+from apps.compute import order
 from apps.compute.choices import DesiredState, State
 from apps.compute.models import Workload
 from apps.compute.queue import Candidate, Walk
@@ -64,7 +62,7 @@ class Why:
     standing: Sequence[Standing] = field(default_factory=tuple)
 
 
-def explain(workload: Workload, *, by: Any, seen: QuerySet[Any] | None = None) -> Why:
+def explain(workload: Workload, *, by: Any, seen: Collection[Any] | None = None) -> Why:
     """Explain where a workload stands. `seen`: ids of the queued workloads that `by` may see, for the position; None: all.
 
     The caller has judged that `by` may see it.
@@ -72,7 +70,7 @@ def explain(workload: Workload, *, by: Any, seen: QuerySet[Any] | None = None) -
     if workload.state != State.QUEUED or workload.desired_state == DesiredState.STOP:
         return Why(workload.state, workload.reason, workload.message or f"It is {workload.state}.")
     candidate = read_candidate(workload)
-    tells_all = by.is_superuser or getattr(by, "is_auditor", False) or getattr(by, "is_system", False)
+    tells_all = _tells_all(by)
     books = quotas.look(candidate.node_ids, Resource.objects.names())
     over = books.over(candidate.node_ids, candidate.need)
     told = over if tells_all else [line for line in over if not line.full(0).is_shared]
@@ -84,18 +82,14 @@ def explain(workload: Workload, *, by: Any, seen: QuerySet[Any] | None = None) -
         or ("It waits for its turn." if not over else over[0].full(candidate.need[over[0].resource]).message),
         [_obstacle(line, candidate, tells_all=tells_all) for line in over],
         [] if hidden else _remedies(candidate, books, over),
-        _position(candidate, seen),
+        order.place_of(workload.pk, seen),
         None if hidden else _starts_at(candidate, over),
-        standing_of(candidate.path),
+        standing_of(candidate.path, by=by),
     )
 
 
-def _sentence(candidate: Candidate, over: Sequence[quotas.Line]) -> str:
-    return (
-        over[0].full(candidate.need[over[0].resource]).message
-        if over
-        else "waiting: it is looked at with the next turn"
-    )
+def _tells_all(by: Any) -> bool:
+    return bool(by.is_superuser or getattr(by, "is_auditor", False) or getattr(by, "is_system", False))
 
 
 def _obstacle(line: quotas.Line, candidate: Candidate, *, tells_all: bool) -> Obstacle:
@@ -137,52 +131,25 @@ def _starts_at(candidate: Candidate, over: Sequence[quotas.Line]) -> datetime | 
     return None if start is None else datetime.fromtimestamp(start, UTC)
 
 
-_AHEAD = """
-    WITH own AS (SELECT * FROM compute_workload WHERE id = %(id)s)
-    SELECT w.quota_node_id, n.path, count(*) FILTER (WHERE w.rank > own.rank),
-           count(*) FILTER (WHERE w.rank = own.rank),
-           count(*) FILTER (WHERE w.rank = own.rank AND (w.queued_at, w.id) < (own.queued_at, own.id)),
-           count(*) FILTER (
-               WHERE (-w.rank, -w.priority, w.queued_at, w.id) < (-own.rank, -own.priority, own.queued_at, own.id))
-      FROM own, compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
-     WHERE w.state = 'queued' AND w.desired_state = 'run' {seen} GROUP BY 1, 2
-"""
+def standing_of(path: Sequence[int], *, by: Any) -> list[Standing]:
+    """Return how a place in fair share comes about, from the organization down."""
+    return standings_of([tuple(path)], by=by)[tuple(path)]
 
 
-def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
-    """Return its place among what waits: by priority, then by what was used lately, then by time."""
-    some, given = "", []
-    if seen is not None:
-        some, given = "AND w.id = ANY(%(seen)s)", list(seen)
-    facts = {"id": candidate.id, "seen": given}
-    with connection.cursor() as cursor:
-        cursor.execute(_AHEAD.format(seen=some), facts)
-        rows = cursor.fetchall()
-    nodes = {node for _, path, *_ in rows for node in path} | set(candidate.path)
-    shares = quotas.shares_of(nodes)
-
-    def rank(path: Sequence[int]) -> tuple[float, ...]:
-        return tuple(shares[node].score if node in shares else 0.0 for node in path[1:])
-
-    own, ahead = rank(candidate.path), 0
-    for leaf, path, higher, equal, earlier, before in rows:
-        if leaf == candidate.leaf:
-            ahead += before
-            continue
-        ahead += higher
-        if rank(path) == own:
-            ahead += earlier
-        elif rank(path) < own:
-            ahead += equal
-    return ahead + 1
+def standings_of(paths: Collection[tuple[int, ...]], *, by: Any) -> dict[tuple[int, ...], list[Standing]]:
+    """As `standing_of`, for many. SECURITY: others than operators are told the steps to places of their own only."""
+    told = {pk for path in paths for pk in path[1:]}
+    if not _tells_all(by):
+        own = QuotaNode.objects.visible_to(by, "view").filter(path__overlap=list(told))
+        told &= {pk for path in own.values_list("path", flat=True) for pk in path}
+    shares = quotas.shares_of(told)
+    names = {node.pk: str(node) for node in QuotaNode.objects.filter(pk__in=told)}
+    steps = {pk: _standing(names[pk], shares[pk]) for pk in told if pk in shares and pk in names}
+    return {path: [steps[pk] for pk in path if pk in steps] for path in paths}
 
 
-def standing_of(path: Sequence[int]) -> list[Standing]:
-    """Return how a place in fair share comes about, from the organization down. What others used is not told."""
-    shares = quotas.shares_of(path[1:])
-    names = {node.pk: str(node) for node in QuotaNode.objects.filter(pk__in=path[1:])}
-    return [
-        Standing(names[pk], shares[pk].used / 360_000, shares[pk].weight, shares[pk].score / 360_000)
-        for pk in path[1:]
-        if pk in shares
-    ]
+def _standing(name: str, share: quotas.Share) -> Standing:
+    return Standing(name, round(share.used / _CPU_HOUR, 2), share.weight, round(share.score / _CPU_HOUR, 2))
+
+
+_CPU_HOUR = 360_000  # in hundredths of CPU seconds

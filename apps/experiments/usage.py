@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
+from apps.compute import order as places
 from apps.compute.choices import State
-from apps.compute.models import Workload
 from apps.experiments.models import Experiment
 from apps.quotas.models import QuotaLimit, QuotaNode
 
@@ -35,17 +37,22 @@ def nodes_of(user: Any) -> list[NodeUsage]:
     return list(found.values())
 
 
+def queued_for(user: Any) -> QuerySet[Experiment]:
+    """Keep what waits and the person may see."""
+    seen: QuerySet[Experiment] = Experiment.objects.visible_to(user, "view").live()
+    return seen.filter(workload__state=State.QUEUED)
+
+
 def waiting_of(user: Any) -> list[Waiting]:
     """Return the person's own queued experiments with their place among those that he may see (1 is next)."""
-    queued = Experiment.objects.visible_to(user, "view").live().filter(workload__state=State.QUEUED)
+    queued = queued_for(user)
     own = queued.filter(run__owner_id=user.pk)
     rows = list(own.select_related("workload", "run").order_by("workload__queued_at")[:_LONGEST])
     if not rows:
         return []
-    seen = Workload.objects.queue().filter(pk__in=queued.order_by().values("workload"))
-    order = {pk: place for place, pk in enumerate(seen.values_list("pk", flat=True)[:10_000], 1)}
-    places = [(order.get(row.workload_id, len(order)), row) for row in rows]
+    order = dict(places.in_order(list(queued.order_by().values_list("workload_id", flat=True))))
+    told = [(order.get(row.workload_id, len(order)), row) for row in rows]
     return [
         Waiting(str(row.pk), row.run.name, place, row.workload.message)
-        for place, row in sorted(places, key=lambda p: p[0])
+        for place, row in sorted(told, key=lambda p: p[0])
     ]

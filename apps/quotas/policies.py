@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Q
@@ -8,7 +9,7 @@ from apps.access.policy import Policy, register
 from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource, ShareUse
 
 
-def _reach(prefix: str) -> Any:
+def _reach(prefix: str) -> Callable[[Any, Role], Q]:
     """One sees the numbers of one's teams and one's own; a maintainer also what his team hands out, which he may change.
 
     What the platform and the clusters carry, others make. Whoever works in a team may ask for more for it, and for himself.

@@ -12,7 +12,10 @@ from rest_framework.test import APIClient
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.compute import services as compute
-from apps.compute.models import Cluster
+from apps.compute.models import Cluster, PriorityClass
+from apps.experiments.services import quota_node
+from apps.quotas import services as quotas
+from apps.quotas.models import QuotaNode
 from apps.teams import services as teams
 from apps.tracking import services as tracking
 from apps.tracking.models import Run
@@ -52,6 +55,22 @@ def _run(cast: Cast, _stage: Stage, number: int) -> None:
     Run.objects.create(project=project, name="r", owner=cast.alice)
 
 
+def _place(cast: Cast, _stage: Stage, number: int) -> None:
+    team = teams.create_team(cast.organization, slug=f"t{number}", name=f"T{number}", by=SYSTEM)
+    teams.set_member(team, cast.alice, role="member", by=SYSTEM)
+    quota_node(cast.alice, team)
+
+
+def _allocation(cast: Cast, stage: Stage, number: int) -> None:
+    _place(cast, stage, number)
+    node = QuotaNode.objects.get(key__startswith="team:", name=f"T{number}")
+    quotas.request_allocation(node, "cpu", 99_000, by=cast.again("alice"), reason="x")
+
+
+def _priority_class(_cast: Cast, _stage: Stage, number: int) -> None:
+    PriorityClass.objects.create(name=f"p{number}", rank=number // 2)
+
+
 LISTS: dict[str, Add] = {
     "experiments": _experiment,
     "teams": _team,
@@ -59,6 +78,9 @@ LISTS: dict[str, Add] = {
     "tokens": _token,
     "projects": _project,
     "runs": _run,
+    "quotas": _place,
+    "allocation-requests": _allocation,
+    "priority-classes": _priority_class,
 }
 
 

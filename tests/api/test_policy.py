@@ -16,7 +16,17 @@ from tests.factories import Stage
 from tests.people import Cast
 
 SPEC = {"command": "true", "cluster": {"name": "fake"}}
-COLLECTIONS = ["experiments", "tokens", "teams", "clusters", "projects", "runs"]
+COLLECTIONS = [
+    "experiments",
+    "tokens",
+    "teams",
+    "clusters",
+    "projects",
+    "runs",
+    "quotas",
+    "allocation-requests",
+    "priority-classes",
+]
 PUBLIC = ["schema", "spec-schema"]
 
 
@@ -30,7 +40,7 @@ def send(client: Any, path: str, body: bytes, content_type: str = "application/j
     return client.generic("POST", path, body, content_type=content_type, **headers)
 
 
-@pytest.mark.parametrize("path", [*COLLECTIONS, "me", "usage"])
+@pytest.mark.parametrize("path", [*COLLECTIONS, "me", "usage", "queue", "resources"])
 def test_nobody_is_asked_to_log_in(as_: As, path: str) -> None:
     answer = as_().get(f"{API}/{path}/")
     problem(answer, 401, "not_authenticated")

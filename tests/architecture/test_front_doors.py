@@ -17,6 +17,10 @@ ALSO_PUBLIC: dict[str, str] = {
     "apps.accounts.tokens": "the form of a token and its digest, for who keeps a verdict by it",
     "apps.compute.logs": "the log store: reading by offset is no write and belongs to no queryset",
     "apps.compute.placement": "where something would run: a question, asked before there is anything to write",
+    "apps.compute.order": "the places in the queue: a question of many tables, and of no single queryset",
+    "apps.compute.whatif": "which of what waits would start: it looks, and changes nothing",
+    "apps.compute.why": "why something waits, asked at the door of whose it is",
+    "apps.quotas.api": "places and amounts are read in one form, also where one asks what would be",
     "apps.compute.api": "attempts and events have no door of their own; the owner's door shows them in compute's form",
 }
 

@@ -13,6 +13,16 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("apps/experiments/api/views.py", "WorkloadEvent"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Attempt"): "children of an experiment that get_object has judged",
     ("apps/experiments/api/views.py", "Experiment"): "the row that was just judged or made, loaded with its details",
+    (
+        "apps/experiments/api/queue.py",
+        "Experiment",
+    ): "those at the places that were counted among what the person may see",
+    ("apps/experiments/api/queue.py", "Resource"): "what can be limited is no secret",
+    ("apps/quotas/api/views.py", "Resource"): "what can be limited is no secret, and only admins change it",
+    ("apps/quotas/api/views.py", "QuotaNode"): "the names on the way to a place that may be seen",
+    ("apps/quotas/forms.py", "Resource"): "what can be limited is no secret",
+    ("apps/quotas/admin.py", "Resource"): "what can be limited is no secret",
+    ("apps/access/api.py", "self.model"): "what policy.find judges once it is loaded",
     ("apps/access/admin/questions.py", "model"): "records of the platform about itself, for who may open the admin",
     ("apps/access/admin/reasons.py", "AuditEvent"): "what this very request did to the row it has just judged",
 }

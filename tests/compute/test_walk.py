@@ -163,6 +163,19 @@ def test_a_claim_covers_the_other_things_that_are_needed() -> None:
     assert started(walk(first, one(2, BEN, cpu=3), lines=lines)) == []
 
 
+def test_what_is_overdue_and_does_not_fit_hides_nothing_behind_it() -> None:
+    """It is the first of its owner: what he has besides, and what passes it, is looked at all the same."""
+    lines = [line(ANA, limit=1)]
+    waiting = Waiting(one(1, gpu=2, queued_at=1.0), one(2, gpu=1, queued_at=990.0), patience=100.0)
+    shares = {node: Share(0.0, 1) for node in (ROOT, TEAM_A, ANA)}
+    found = {
+        candidate.id.int: outcome
+        for candidate, outcome in Walk(waiting, Books.of(lines), shares, lambda *_: [], 1000.0)
+    }
+    assert isinstance(found[1], Wait)
+    assert 2 in found
+
+
 def test_who_is_held_up_by_a_limit_of_his_own_holds_up_nobody() -> None:
     lines = [line(ANA, limit=1, used=1), line(TEAM_A, limit=4, used=1), line(ROOT, limit=4, used=1)]
     assert started(walk(one(1, gpu=3), one(2, BEN, gpu=3), lines=lines)) == [2]

@@ -29,7 +29,7 @@ def expected_api(row: Row) -> dict[str, int]:
         return dict.fromkeys((*OUTSIDE, *PEOPLE, *TOKENS), row.ok)
     if row.operators:
         inside = {name: row.ok if _operates(row, name) else 403 for name in PEOPLE}
-        return {**dict.fromkeys(OUTSIDE, 401), **inside, **dict.fromkeys(TOKENS, 403)}
+        return {**dict.fromkeys(OUTSIDE, 401), **inside, **dict.fromkeys(TOKENS, 403), **row.but}
     if row.model is None:
         inside = _without_object(row)
         if row.admin_only:

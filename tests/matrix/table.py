@@ -12,9 +12,10 @@ from django.db.models import Model
 
 from apps.accounts.models import ApiToken, Registration, User, UserSession
 from apps.budgets.models import Budget, LedgerTx
-from apps.compute.models import Cluster
+from apps.compute.models import Cluster, PriorityClass
 from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
+from apps.quotas.models import AllocationRequest, QuotaNode
 from apps.sharing.models import AccessRequest
 from apps.teams.models import Invitation, Membership, Organization, Team
 from apps.tracking.models import Artifact, Project, Run
@@ -420,10 +421,71 @@ API_MONEY = [
     Row("GET", "api-statement", but={"job": 403, "stray": 403}),
 ]  # fmt: skip
 
+
+def _place(world: World) -> dict[str, Any]:
+    return {"pk": world.place.pk}
+
+
+def _allocation(world: World) -> dict[str, Any]:
+    return {"pk": world.allocation.pk}
+
+
+def _priority_class(world: World) -> dict[str, Any]:
+    return {"name": world.priority_class.name}
+
+
+def _more(world: World) -> dict[str, Any]:
+    return {"node": world.place.key, "resource": "gpu", "amount": "9", "reason": "x"}
+
+
+def _another_limit(world: World) -> dict[str, Any]:
+    return {"limits": [{"node": world.place.key, "resource": "cpu", "limit": "8"}]}
+
+
+# Who does not see the place that he names: a field of the body, as for any that is not there.
+_UNSEEN = dict.fromkeys(["bob", "charlie", "dana", "olaf", "tom", "vera", "gus", "job", "stray"], 400)
+_OF_ADMINS: dict[str, Any] = {"model": PriorityClass, "action": "manage", "role": "cluster", "names": _priority_class}
+
+API_QUOTAS = [
+    Row("GET", "api-quota-list"),
+    Row("GET", "api-quota-detail", 200, QuotaNode, "view", "place", _place),
+    Row(
+        "PATCH", "api-quota-detail", 200, QuotaNode, "manage", "place", _place,
+        lambda _world: {"limits": {"cpu": "8"}, "reason": "x"},
+    ),
+    Row("POST", "api-quota-what-if", operators=True, data=_another_limit, but={"aud": 200}),  # it only looks
+    Row("GET", "api-queue"),
+    Row("GET", "api-allocation-request-list"),
+    Row(
+        "POST", "api-allocation-request-list", 201, QuotaNode, "request", "place", data=_more, but=_UNSEEN,
+    ),
+    Row("GET", "api-allocation-request-detail", 200, AllocationRequest, "view", "allocation", _allocation),
+    Row("POST", "api-allocation-request-approve", 200, AllocationRequest, "decide", "allocation", _allocation),
+    Row("POST", "api-allocation-request-refuse", 200, AllocationRequest, "decide", "allocation", _allocation),
+    Row(
+        "POST", "api-allocation-request-withdraw", 200, AllocationRequest, "withdraw", "allocation", _allocation,
+        only="alice",
+    ),
+    Row("GET", "api-resource-list"),
+    Row("POST", "api-resource-list", 201, admin_only=True, data=lambda _world: {"name": "llamas", "title": "Llamas"}),
+    Row(
+        "PATCH", "api-resource-detail", 200, admin_only=True, names=lambda _world: {"name": "licenses"},
+        data=lambda _world: {"weight": 5},
+    ),
+    Row("DELETE", "api-resource-detail", 204, admin_only=True, names=lambda _world: {"name": "licenses"}),
+    Row("GET", "api-priority-class-list"),
+    Row("POST", "api-priority-class-list", 201, admin_only=True, data=lambda _world: {"name": "low", "rank": -1}),
+    Row("GET", "api-priority-class-detail", 200, PriorityClass, "view", "cluster", _priority_class),
+    Row("PATCH", "api-priority-class-detail", 200, **_OF_ADMINS, data=lambda _world: {"rank": 5}),
+    Row("DELETE", "api-priority-class-detail", 204, **_OF_ADMINS),
+]  # fmt: skip
+
+
 API = [
     *API_MONEY,
     *PEOPLE_API,
     *API_SHARING,
+    *API_QUOTAS,
     Row("GET", "api-schema", public=True),
     Row("GET", "api-spec-schema", public=True),
     Row("POST", "api-login", 400, public=True),
@@ -475,6 +537,7 @@ API = [
     ),
     _operation("GET", "events", 200, "view"),
     _operation("GET", "attempts", 200, "view"),
+    _operation("GET", "why", 200, "view"),
     _operation("GET", "history", 200, "view"),
     _operation("GET", "logs", 200, "logs"),
     _operation("GET", "download", 200, "logs"),

@@ -19,7 +19,7 @@ from apps.accounts.models import ApiToken, LoginFailure, Registration, User, Use
 from apps.budgets import services as money
 from apps.budgets.models import Alert, Budget, Delivery, LedgerTx
 from apps.compute import logs
-from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
+from apps.compute.models import Attempt, Cluster, LogChunk, Loop, PriorityClass, Workload
 from apps.core import blobs
 from apps.credentials import services as credentials
 from apps.credentials.models import Credential
@@ -27,7 +27,8 @@ from apps.directory import services as directory
 from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
-from apps.quotas.models import QuotaNode, Reservation
+from apps.quotas import services as quotas
+from apps.quotas.models import AllocationRequest, QuotaNode, Reservation, Resource
 from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
@@ -58,6 +59,9 @@ ROLES: dict[str, dict[str, Role]] = {
     # A team's budget is for all in it; what was charged for alice's work she sees, and who maintains the team.
     "budget": {"alice": VIEWER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": VIEWER, "olaf": NONE},
     "charge": {"alice": VIEWER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": VIEWER, "olaf": NONE},
+    # alice's place in the team, of which its maintainers hand out; and her request for more there.
+    "place": {"alice": EDITOR, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "allocation": {"alice": EDITOR, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
 # Beside the cast: tom is a member of the team, vera was given the role viewer, gus' team in another organization the role
@@ -101,6 +105,9 @@ class World:
     registration: Registration
     budget: Budget
     charge: LedgerTx
+    place: QuotaNode
+    allocation: AllocationRequest
+    priority_class: PriorityClass
     bearers: dict[str, str]
     sessions: dict[str, str]
 
@@ -144,11 +151,16 @@ def make_world() -> World:
     invitation, _ = teams.invite([(cast.team, "member")], by=cast.mia, email=f"{SECRET}@example.org")
     budget, charge = _money(ended, cast)
     registration = Registration.objects.create(username=f"newt-{SECRET}", email=f"{SECRET}@example.org")
+    place = QuotaNode.objects.get(key=f"team:{cast.team.pk}/user:{alice.pk}")
+    allocation = quotas.request_allocation(place, "cpu", 20_000, by=alice, reason=f"for {SECRET}")
+    Resource.objects.create(name="licenses", title="Licenses")
+    priority_class = PriorityClass.objects.create(name="high", rank=10)
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
         request=request, asked=asked, artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot,
-        invitation=invitation, registration=registration, budget=budget, charge=charge, bearers=bearers, sessions=_sessions(cast),
+        invitation=invitation, registration=registration, budget=budget, charge=charge, place=place, allocation=allocation,
+        priority_class=priority_class, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 

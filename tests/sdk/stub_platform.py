@@ -494,6 +494,61 @@ class StubPlatform:
         queue = [{"id": new_id(), "name": "big", "position": 1, "reason": "user alice uses 8 of 8 CPU"}]
         return Answer(200, {"nodes": [{"kind": "user", "name": "alice", "resources": resources}], "queue": queue})
 
+    def _quotas(self, request: Recorded, id_: str = "") -> Answer:
+        if id_ == "what-if":
+            starter = {"id": new_id(), "name": "big\x1b[31m", "owner": "alice", "team": "vision"}
+            return Answer(200, {"as_it_is": [], "besides": [starter]})
+        written = {"limit": "16", "borrow": "0", "used": "1.5", "free": "14.5"}
+        cpu = {"limit": 16_000, "borrow": 0, "used": 1500, "free": 14_500, "written": written}
+        open_ = {"limit": None, "borrow": 0, "used": 0, "free": None}
+        disk = {**open_, "written": {"limit": None, "borrow": "0", "used": "0", "free": None}}
+        node = {"id": 12, "key": "team:7", "kind": "team", "name": "Vision", "parent": 2, "weight": 1}
+        node |= {"path": ["platform", "Acme", "Vision"], "limits": {"cpu": cpu, "disk": disk}}
+        known = request.query.get("key", ["team:7"]) == ["team:7"]
+        return Answer(200, node if id_ else page([node] if known else []))
+
+    def _queue(self, _request: Recorded) -> Answer:
+        step = {"node": "team Vision", "cpu_hours": 12.5, "weight": 2, "score": 6.25}
+        entry = {"id": new_id(), "name": "big", "owner": "alice", "team": "vision", "cluster": "local", "position": 1}
+        entry |= {"reason": "QuotaFull", "message": "waiting: team Vision uses 64 of 64 CPUs, and this needs 8"}
+        entry |= {"priority_class": "urgent", "priority": 0, "queued_at": NOW, "standing": [step]}
+        return Answer(200, page([entry]))
+
+    def _allocation_requests(self, request: Recorded, id_: str = "", verb: str = "") -> Answer:
+        given = request.json() if request.method == "POST" else {}
+        asked = {"id": id_ or "0199bbbb-0000-7000-8000-000000000001", "resource": "gpu", "amount": 16_000}
+        asked |= {"node": {"id": 12, "key": "team:7", "name": "team Vision"}, "before": 8000, "given": None}
+        asked |= {"written": {"amount": "16", "before": "8", "given": None}, "reason": "a deadline", "until": NOW}
+        asked |= {"asked_by": "bob\x1b[31m", "created_at": NOW, "note": given.get("note", "")}
+        asked["state"] = {"approve": "approved", "refuse": "refused", "withdraw": "withdrawn"}.get(verb, "open")
+        return Answer(201 if not id_ and given else 200, asked if id_ or given else page([asked]))
+
+    def _priority_classes(self, request: Recorded, name: str = "") -> Answer:
+        one = {"name": name or "urgent", "rank": 50, "open_to": "maintainers", "description": ""}
+        if request.method == "DELETE":
+            return Answer(204)
+        given = request.json() if request.method != "GET" else {}
+        return Answer(200, {**one, **given} if name or given else page([one]))
+
+    def _resources(self, request: Recorded, name: str = "") -> Answer:
+        one = {"name": name or "cpu", "title": "CPUs", "position": 10, "weight": 100, "built_in": not name}
+        if request.method == "DELETE":
+            return Answer(204)
+        return Answer(200, [one] if request.method == "GET" else {**one, **request.json()})
+
+    def _experiment_why(self, _request: Recorded, experiment: dict[str, Any]) -> Answer:
+        own = {"node": "team Vision", "kind": "team", "resource": "cpu", "limit": 64_000, "used": 64_000, "need": 8000}
+        own |= {
+            "sentence": "team Vision uses 64 of 64 CPUs, and this needs 8",
+            "changed_by": ["mia\x1b[31m", "an admin"],
+        }
+        shared = {**own, "node": "the platform", "kind": "platform", "used": None, "changed_by": ["an admin"]}
+        shared["sentence"] = "the platform has too little free of its 99 CPUs, and this needs 8"
+        step = {"node": "team Vision", "cpu_hours": 12.5, "weight": 2, "score": 6.25}
+        told = {"state": experiment["state"], "reason": "QuotaFull", "sentence": f"waiting: {own['sentence']}"}
+        told |= {"obstacles": [own, shared], "remedies": ["With 2 CPUs fewer it would start now."], "position": 3}
+        return Answer(200, {**told, "starts_at": NOW, "standing": [step]})
+
     def _spec_schema(self, _request: Recorded) -> Answer:
         return Answer(200, {"type": "object", "required": ["command"]})
 

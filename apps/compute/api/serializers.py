@@ -1,7 +1,10 @@
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.compute.models import Attempt, Cluster, WorkloadEvent
+from apps.compute.choices import OpenTo
+from apps.compute.models import Attempt, Cluster, PriorityClass, WorkloadEvent
 
 
 class ClusterSerializer(serializers.ModelSerializer[Cluster]):
@@ -54,3 +57,17 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "finished_at",
             "log_bytes",
         )
+
+
+class PriorityClassSerializer(serializers.ModelSerializer[PriorityClass]):
+    """A rank among everybody's work, and who may give it to his."""
+
+    class Meta:
+        model = PriorityClass
+        fields = ("name", "rank", "open_to", "description")
+
+
+class PriorityClassChangesSerializer(serializers.Serializer[Any]):
+    rank = serializers.IntegerField(min_value=-1000, max_value=1000, required=False)
+    open_to = serializers.ChoiceField(choices=OpenTo.choices, required=False)
+    description = serializers.CharField(max_length=200, required=False, allow_blank=True)

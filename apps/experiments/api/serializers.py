@@ -7,11 +7,25 @@ from typing_extensions import override
 
 from apps.compute.choices import ACTIVE, State
 from apps.experiments.models import CodeUpload, Experiment
+from apps.quotas.choices import CPU, DISK, GPU, MEMORY
+
+_BUILT_IN = (CPU, MEMORY, GPU, DISK)
 
 
 class ExperimentProjectSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
+
+
+class AskedResourcesSerializer(serializers.Serializer[Any]):
+    """What an experiment asks for: thousandths of CPUs and GPUs, bytes, and counts of what else is limited."""
+
+    cpu = serializers.IntegerField()
+    memory = serializers.IntegerField()
+    gpu = serializers.IntegerField()
+    disk = serializers.IntegerField()
+    gpu_model = serializers.CharField()
+    other = serializers.DictField(child=serializers.IntegerField())
 
 
 class ExperimentSerializer(serializers.Serializer[Experiment]):
@@ -31,7 +45,9 @@ class ExperimentSerializer(serializers.Serializer[Experiment]):
     team = serializers.CharField(source="run.team.slug", default=None, allow_null=True)
     visibility = serializers.CharField(source="run.visibility")
     spec = serializers.JSONField()
-    priority = serializers.IntegerField(source="workload.priority")
+    resources = serializers.SerializerMethodField(help_text="What it asks for, in base units.")
+    priority = serializers.IntegerField(source="workload.priority", help_text="Among its owner's own work.")
+    priority_class = serializers.CharField(source="workload.priority_class", help_text="Among everybody's; or empty.")
     cluster = serializers.CharField(source="workload.cluster.name")
     attempt = serializers.IntegerField(source="workload.attempt_no")
     exit_code = serializers.IntegerField(source="workload.exit_code", allow_null=True)
@@ -42,6 +58,13 @@ class ExperimentSerializer(serializers.Serializer[Experiment]):
     tags = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField(help_text="Its page in the portal.")
     actions = serializers.SerializerMethodField(help_text="What its state permits now.")
+
+    @extend_schema_field(AskedResourcesSerializer())
+    def get_resources(self, experiment: Experiment) -> dict[str, Any]:
+        amounts, asked = experiment.workload.amounts, experiment.spec.get("resources", {})
+        other = {name: amounts.get(name, 0) for name in asked.get("other", {})}
+        model = asked.get("gpu_model", "")
+        return {**{name: amounts.get(name, 0) for name in _BUILT_IN}, "gpu_model": model, "other": other}
 
     @extend_schema_field(serializers.FloatField(allow_null=True))
     def get_duration_seconds(self, experiment: Experiment) -> float | None:

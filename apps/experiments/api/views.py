@@ -22,7 +22,7 @@ from apps.compute.choices import State
 from apps.compute.models import Attempt, WorkloadEvent
 from apps.core.errors import Invalid, NotFound
 from apps.experiments import logs, services, spec, usage
-from apps.experiments.api import serializers
+from apps.experiments.api import queue, serializers
 from apps.experiments.filters import ExperimentFilter
 from apps.experiments.models import CodeUpload, Experiment
 
@@ -75,6 +75,7 @@ class ExperimentViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, Guarde
         "clone": "clone",
         "events": "view",
         "attempts": "view",
+        "why": "view",
         "logs": "logs",
         "download": "logs",
     }
@@ -174,6 +175,12 @@ class ExperimentViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, Guarde
             Attempt.objects.filter(workload_id=self.get_object().workload_id).select_related("cluster").order_by("no")
         )
         return Response(AttemptSerializer(rows[:1000], many=True).data)
+
+    @extend_schema(operation_id="experiments_why", parameters=[_ID], responses=queue.WaitSerializer)
+    @action(detail=True)
+    def why(self, request: Request, id: str) -> Response:  # noqa: A002 -- the name in the URL
+        """Say why it waits: what is in its way, who can change that, what would fit, its place, and when it may start."""
+        return Response(queue.explanation(self.get_object(), by=request.user))
 
     @extend_schema(operation_id="experiments_logs", parameters=[_ID, *_LOG], responses=serializers.LogSerializer)
     @action(detail=True)

@@ -37,8 +37,8 @@ class Migration(migrations.Migration):
 
     operations: ClassVar = [
         # What follows is no deed of anybody's: the trail looks away meanwhile.
-        migrations.RunSQL(_NODE.reverse_sql, _NODE.sql),
-        migrations.RunSQL(_limits("used").reverse_sql, _limits("used").sql),
+        migrations.RunSQL(_NODE.reverse_sql, _NODE.sql),  # type: ignore[arg-type]  # never None here
+        migrations.RunSQL(_limits("used").reverse_sql, _limits("used").sql),  # type: ignore[arg-type]  # as above
         migrations.CreateModel(
             name="QuotaDefault",
             fields=[

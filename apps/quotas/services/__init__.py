@@ -13,7 +13,14 @@ from apps.quotas.services.admission import (
     reserve,
     reserve_all,
 )
-from apps.quotas.services.limits import require_known, require_possible, set_capacity, set_limit, set_limits
+from apps.quotas.services.limits import (
+    change_limits,
+    require_known,
+    require_possible,
+    set_capacity,
+    set_limit,
+    set_limits,
+)
 from apps.quotas.services.requests import (
     approve_allocation,
     expire_allocations,
@@ -23,6 +30,7 @@ from apps.quotas.services.requests import (
     request_allocation,
     withdraw_allocation,
 )
+from apps.quotas.services.resources import delete_resource, register_use, save_resource
 from apps.quotas.services.share import count_running, shares_of, weigh
 from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_weight
 
@@ -36,8 +44,10 @@ __all__ = [
     "Line",
     "Share",
     "approve_allocation",
+    "change_limits",
     "count_running",
     "create_group",
+    "delete_resource",
     "drift",
     "ensure_node",
     "expire_allocations",
@@ -49,12 +59,14 @@ __all__ = [
     "platform_node",
     "refuse_allocation",
     "register_other",
+    "register_use",
     "release",
     "request_allocation",
     "require_known",
     "require_possible",
     "reserve",
     "reserve_all",
+    "save_resource",
     "set_capacity",
     "set_limit",
     "set_limits",

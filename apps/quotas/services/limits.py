@@ -24,38 +24,68 @@ def ceiling_of(row: QuotaLimit) -> int | None:
 
 @transaction.atomic
 def set_limit(
-    node: QuotaNode, resource: str, limit: int | None, *, by: Any, reason: str = "", borrow: int = _KEEP
+    node: QuotaNode, resource: str, limit: int | None = _KEEP, *, by: Any, reason: str = "", borrow: int = _KEEP
 ) -> QuotaLimit:
     """Change a limit, in base units; None removes it. Lowering one below its use stops nothing, it only admits no more.
 
-    `borrow` is how much may be held beyond the limit while siblings leave it unused. A maintainer hands out what his team
-    has: not more than the team's own limit. Audited.
+    `borrow` is how much may be held beyond the limit while siblings leave it unused. What is not given stays. A maintainer
+    hands out what his team has: not more than the team's own limit. Audited.
     Raises: NotAllowed, Invalid for a negative limit, or one beyond the team's own.
     """
     policy.require(by, "manage", node)
-    if (limit is not None and limit < 0) or (borrow is not _KEEP and borrow < 0):
-        raise Invalid(errors={"limit": ["Must not be negative."]})
-    _require_own_share(node, resource, limit, 0 if borrow is _KEEP else borrow, by)
+    for name, amount in (("limit", limit), ("borrow", borrow)):
+        if amount is not _KEEP and amount is not None and amount < 0:
+            raise Invalid(errors={name: ["Must not be negative."]})
     QuotaLimit.objects.get_or_create(node=node, resource=resource)
     row = lock_row(QuotaLimit.objects.filter(node=node, resource=resource))
     before, borrowed = row.limit, row.borrow
-    row.limit = limit
+    row.limit = row.limit if limit is _KEEP else limit
     row.borrow = row.borrow if borrow is _KEEP else borrow
+    _require_own_share(row, by)
     row.ceiling = ceiling_of(row)
     row.save(update_fields=["limit", "borrow", "ceiling"])
     lent = {} if row.borrow == borrowed else {"borrow_before": borrowed, "borrow": row.borrow}
-    audit.record("set_limit", node, by=by, reason=reason, resource=resource, before=before, after=limit, **lent)
+    audit.record("set_limit", node, by=by, reason=reason, resource=resource, before=before, after=row.limit, **lent)
     return row
 
 
-def _require_own_share(node: QuotaNode, resource: str, limit: int | None, borrow: int, by: Any) -> None:
+def _require_own_share(row: QuotaLimit, by: Any) -> None:
     """Let an admin set any limit; anybody else none above what the node's parent may hold itself."""
+    node = row.node
     if getattr(by, "is_system", False) or by.is_superuser or node.parent is None:
         return
-    most = QuotaLimit.objects.filter(node=node.parent, resource=resource).values_list("limit", flat=True).first()
-    if most is not None and (limit is None or limit + borrow > most):
-        have = f"{in_units(resource, most)} {words(resource)}"
+    above = QuotaLimit.objects.filter(node=node.parent, resource=row.resource)
+    most = above.values_list("limit", flat=True).first()
+    if most is not None and (row.most is None or row.most > most):
+        have = f"{in_units(row.resource, most)} {words(row.resource)}"
         raise Invalid(errors={"limit": [f"At most what {node.parent} has itself: {have}."]})
+
+
+@transaction.atomic
+def change_limits(
+    node: QuotaNode, limits: Mapping[str, int | None], borrow: Mapping[str, int], *, by: Any, reason: str
+) -> None:
+    """Change several limits of one node, and what it may borrow, all or none. Audited, each with the reason.
+
+    Raises: NotAllowed, Invalid with a sentence per field.
+    """
+    policy.require(by, "manage", node)
+    problems: dict[str, list[str]] = {} if reason.strip() else {"reason": ["Say why."]}
+    known = set(Resource.objects.names())
+    # LOCKING: in the one order of limit rows.
+    for resource in sorted({*limits, *borrow}):
+        field = f"limits.{resource}" if resource in limits else f"borrow.{resource}"
+        if resource not in known:
+            problems[field] = [f"There is no {resource!r} to limit."]
+            continue
+        try:
+            set_limit(
+                node, resource, limits.get(resource, _KEEP), by=by, reason=reason, borrow=borrow.get(resource, _KEEP)
+            )
+        except Invalid as refusal:
+            problems[field] = [sentence for sentences in refusal.errors.values() for sentence in sentences]
+    if problems:
+        raise Invalid(errors=problems)
 
 
 @transaction.atomic

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import F, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.access import policy
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, NotAllowed
 from apps.core.locks import lock_row
 from apps.quotas.choices import RequestState, in_units, words
 from apps.quotas.models import AllocationRequest, QuotaLimit, QuotaNode
@@ -67,12 +68,19 @@ def request_allocation(
         msg = f"You have {MOST_OPEN} open requests. Withdraw some."
         raise Conflict(msg)
     if AllocationRequest.objects.filter(node=node, resource=resource, state=RequestState.OPEN).exists():
-        msg = f"That is asked for already, for {node}."
-        raise Conflict(msg)
+        raise Conflict(_asked_already(node))
     facts = {"amount": amount, "before": before, "reason": reason.strip()[:1000], "until": until, "asked_by": by}
-    made = AllocationRequest.objects.create(node=node, resource=resource, **facts)
+    try:
+        with transaction.atomic():
+            made = AllocationRequest.objects.create(node=node, resource=resource, **facts)
+    except IntegrityError as error:  # asked for twice at the same moment
+        raise Conflict(_asked_already(node)) from error
     audit.record("request_allocation", made, by=by, reason=reason, resource=resource, before=before, after=amount)
     return made
+
+
+def _asked_already(node: QuotaNode) -> str:
+    return f"That is asked for already, for {node}."
 
 
 def limit_now(node: QuotaNode, resource: str) -> int | None:
@@ -97,9 +105,8 @@ def approve_allocation(
     ends = until or row.until
     if ends is not None and ends <= timezone.now():
         raise Invalid(errors={"until": ["That time has passed."]})
-    before = limit_now(row.node, row.resource)
+    row.before = _require_more(row, given)
     _set(row, given, by=by, reason=f"asked for by {row.asked_by}: {row.reason}")
-    row.before = before if before is not None else row.before
     row.given, row.until, row.note = given, ends, note.strip()[:1000]
     _decide(row, RequestState.APPROVED, by)
     audit.record("approve_allocation", row, by=by, reason=note, before=row.before, after=given)
@@ -120,6 +127,8 @@ def refuse_allocation(request: AllocationRequest, *, by: Any, note: str = "") ->
 def withdraw_allocation(request: AllocationRequest, *, by: Any) -> AllocationRequest:
     """Take one's own request back. Audited. Raises: NotAllowed, Conflict."""
     policy.require(by, "withdraw", request)
+    if request.asked_by_id != getattr(by, "pk", None):
+        raise audit.refused(by, "withdraw", request, NotAllowed("Only who asked takes a request back."))
     row = lock_row(AllocationRequest.objects.filter(pk=request.pk))
     _require_open(row)
     _decide(row, RequestState.WITHDRAWN, by)
@@ -138,15 +147,23 @@ def _expire(request: AllocationRequest) -> bool:
     row = lock_row(AllocationRequest.objects.filter(pk=request.pk))
     if row.state != RequestState.APPROVED:
         return False  # somebody else was faster
-    now = limit_now(row.node, row.resource)
-    if now is not None and row.given is not None and row.given > row.before:
-        left = max(row.before, now - (row.given - row.before)) if now >= row.given else now
-        if left != now:
-            _set(row, left, by=SYSTEM, reason="the time for which it was given has passed")
+    now, gone = limit_now(row.node, row.resource), _taken_back_since(row)
+    if now is not None and row.given is not None and now >= row.given - gone:
+        left = max(row.before - gone, now - (row.given - row.before))
+        _set(row, left, by=SYSTEM, reason="the time for which it was given has passed")
     row.state = RequestState.EXPIRED
     row.save(update_fields=["state"])
     audit.record("expire_allocation", row, by=SYSTEM, before=row.given, after=row.before)
     return True
+
+
+def _taken_back_since(row: AllocationRequest) -> int:
+    """Return how much ended of what others had been given before this was, and which it came on top of."""
+    under = AllocationRequest.objects.filter(
+        node=row.node, resource=row.resource, state=RequestState.EXPIRED,
+        decided_at__lt=row.decided_at, until__gt=row.decided_at,
+    )  # fmt: skip
+    return int(under.aggregate(gone=Sum(F("given") - F("before")))["gone"] or 0)
 
 
 def _locked(request: AllocationRequest, by: Any) -> AllocationRequest:
@@ -160,6 +177,20 @@ def _require_open(row: AllocationRequest) -> None:
     if row.state != RequestState.OPEN:
         msg = f"It is {row.get_state_display().lower()} already."
         raise Conflict(msg, state=row.state)
+
+
+def _require_more(row: AllocationRequest, given: int) -> int:
+    """Return what the node may hold now, which has to be less than is given: the limit may have changed since."""
+    before = limit_now(row.node, row.resource)
+    if before is None:
+        msg = f"{row.node} has no limit of {words(row.resource)} any more."
+        raise Conflict(msg)
+    if given <= before:
+        have = f"{in_units(row.resource, before)} {words(row.resource)}"
+        raise Invalid(errors={"amount": [f"{row.node} may hold {have} already."]})
+    if given > LARGEST:
+        raise Invalid(errors={"amount": ["At most 2^53 base units."]})
+    return before
 
 
 def _refuse_own(row: AllocationRequest, by: Any) -> None:

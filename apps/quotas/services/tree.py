@@ -33,7 +33,7 @@ def _create_node(
     kind: NodeKind, key: str, name: str, parent: QuotaNode | None, limits: Mapping[str, int] | None
 ) -> QuotaNode:
     above = list(parent.path) if parent else []
-    facts = {"kind": kind, "name": name[:150], "parent": parent, "depth": len(above), "path": []}
+    facts: dict[str, Any] = {"kind": kind, "name": name[:150], "parent": parent, "depth": len(above), "path": []}
     node, created = QuotaNode.objects.get_or_create(key=key, defaults=facts)
     if created:
         node.path = [*above, node.pk]
@@ -86,7 +86,7 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     if QuotaNode.objects.values_list("path", flat=True).get(pk=node.pk) != node.path:
         msg = "It was moved meanwhile."
         raise Conflict(msg)
-    live = list(Reservation.objects.filter(released_at=None, node_ids__contains=[node.pk]).select_for_update())
+    live = lock_rows(Reservation.objects.filter(released_at=None, node_ids__contains=[node.pk]))
     for row in rows:
         held = sum(one.amounts.get(row.resource, 0) for one in live)
         row.used += held if row.node_id in after else -held

@@ -22,6 +22,7 @@ from fathom.resources.identities import DirectoryApi
 from fathom.resources.money import BudgetsApi
 from fathom.resources.paths import path
 from fathom.resources.people import InvitationsApi, OrganizationsApi, RegistrationsApi, UsersApi
+from fathom.resources.quotas import AllocationsApi, PriorityClassesApi, QueueApi, QuotasApi, ResourcesApi
 from fathom.resources.runs import RunsApi
 from fathom.transport import Transport
 
@@ -61,6 +62,11 @@ class Client:
         self.registrations = RegistrationsApi(self.transport)
         self.invitations = InvitationsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
+        self.quotas = QuotasApi(self.transport)
+        self.queue = QueueApi(self.transport)
+        self.allocations = AllocationsApi(self.transport)
+        self.priority_classes = PriorityClassesApi(self.transport)
+        self.resources = ResourcesApi(self.transport)
         self.audit = AuditApi(self.transport)
         self.budgets = BudgetsApi(self.transport)
         self.directory = DirectoryApi(self.transport)

@@ -18,7 +18,9 @@ class Resources(TypedDict, total=False):
     cpu: int | float | str
     memory: int | str
     gpu: int | str
+    gpu_model: str
     disk: int | str
+    other: dict[str, int]
 
 
 class ClusterChoice(TypedDict, total=False):
@@ -43,6 +45,7 @@ class Spec(TypedDict, total=False):
     timeout: str | int | float
     grace: str | int | float
     priority: int
+    priority_class: str
     retries: int
     cluster: ClusterChoice
     project: str

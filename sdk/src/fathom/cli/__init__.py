@@ -32,6 +32,8 @@ COMMANDS = {
     "organizations": "people",
     "password": "sessions",
     "projects": "account",
+    "queue": "quota",
+    "quota": "quota",
     "registrations": "people",
     "retry": "experiments",
     "run": "submit",
@@ -50,6 +52,7 @@ COMMANDS = {
     "version": "local",
     "wait": "experiments",
     "whoami": "login",
+    "why": "quota",
 }
 
 

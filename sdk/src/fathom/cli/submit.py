@@ -13,7 +13,7 @@ from fathom.cli.state import State, pass_state, short
 from fathom.models import Experiment
 from fathom.spec import load_spec, local_code
 
-FLAGS = ("name", "kind", "timeout", "grace", "retries", "priority", "project", "team", "visibility")
+FLAGS = ("name", "kind", "timeout", "grace", "retries", "priority", "priority_class", "project", "team", "visibility")
 RESOURCES = ("cpu", "memory", "gpu", "disk")
 
 
@@ -24,7 +24,15 @@ RESOURCES = ("cpu", "memory", "gpu", "disk")
 @click.option("--cpu", help="Cores: 2, 0.5 or 500m.")
 @click.option("--memory", help="512Mi, 4Gi, or bytes.")
 @click.option("--gpu", help="How many.")
+@click.option("--gpu-model", help="Of which model: a100.")
 @click.option("--disk", help="10Gi, or bytes.")
+@click.option(
+    "--resource",
+    "other",
+    multiple=True,
+    metavar="NAME=N",
+    help="So many of what else is limited: licenses=2. Repeatable.",
+)
 @click.option("--env", "env", multiple=True, metavar="K=V", help="An environment variable; repeatable.")
 @click.option(
     "--credential", "credentials", multiple=True, metavar="NAME[:ALIAS]", help="A credential the job gets; repeatable."
@@ -32,7 +40,8 @@ RESOURCES = ("cpu", "memory", "gpu", "disk")
 @click.option("--timeout", help="At most so long: 30m, 1h30m, or seconds.")
 @click.option("--grace", help="Between the polite and the hard stop: 10s.")
 @click.option("--retries", type=int, help="Start again so many times when it fails.")
-@click.option("--priority", type=int)
+@click.option("--priority", type=int, help="Among your own work.")
+@click.option("--priority-class", help="Among everybody's work; `fathom quota classes list`.")
 @click.option("--project", help="Its name or id.")
 @click.option("--team", help="The team it belongs to.")
 @click.option("--visibility", help="private, team, organization or public.")
@@ -94,7 +103,12 @@ def build_spec(base: dict[str, Any], command: Sequence[str], options: dict[str, 
     if command:
         spec["command"] = command[0] if len(command) == 1 else list(command)
     spec.update({key: options[key] for key in FLAGS if options.get(key) is not None})
-    resources = {key: _number(options[key]) for key in RESOURCES if options.get(key) is not None}
+    resources: dict[str, Any] = {key: _number(options[key]) for key in RESOURCES if options.get(key) is not None}
+    if options.get("gpu_model"):
+        resources["gpu_model"] = options["gpu_model"]
+    if options.get("other"):
+        known = (spec.get("resources") or {}).get("other") or {}
+        resources["other"] = {**known, **_counts(options["other"])}
     for field, added in (("resources", resources), ("env", pairs(options["env"])), ("tags", pairs(options["tags"]))):
         if added:
             spec[field] = {**(spec.get(field) or {}), **added}
@@ -124,6 +138,17 @@ def pairs(given: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(message)
         result[key] = value
     return result
+
+
+def _counts(given: Sequence[str]) -> dict[str, int]:
+    """`NAME=N` arguments as whole numbers. Raises: UsageError."""
+    found = {}
+    for name, text in pairs(given).items():
+        if not (text.isascii() and text.isdigit()):
+            message = f"{name}={text} should be a whole number: {name}=2."
+            raise click.UsageError(message)
+        found[name] = int(text)
+    return found
 
 
 def _number(text: str) -> int | str:

@@ -27,7 +27,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One submitted piece of work. `reason` is the machine's word for its state, `message` the sentence for people."""
+    """One submitted piece of work. `reason` is the machine's word for its state, `message` the sentence for people.
+
+    `resources` is what it asks for in base units, with `gpu_model` and `other`.
+    """
 
     id: str
     name: str
@@ -42,6 +45,8 @@ class Experiment:
     visibility: str
     spec: Mapping[str, Any]
     priority: int
+    priority_class: str
+    resources: Mapping[str, Any]
     cluster: str | None
     attempt: int
     exit_code: int | None
@@ -75,6 +80,8 @@ class Experiment:
             visibility=str(data.get("visibility") or ""),
             spec=data.get("spec") or {},
             priority=int(data.get("priority") or 0),
+            priority_class=str(data.get("priority_class") or ""),
+            resources=data.get("resources") or {},
             cluster=data.get("cluster"),
             attempt=int(data.get("attempt") or 0),
             exit_code=data.get("exit_code"),

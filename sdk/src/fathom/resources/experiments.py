@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.following import Follower, LogText, StateChange
-from fathom.models import Attempt, Event, Experiment, LogChunk
+from fathom.models import Attempt, Event, Experiment, LogChunk, Wait
 from fathom.paging import Listing
 from fathom.resources.code import CodeApi
 from fathom.resources.paths import path
@@ -98,6 +98,10 @@ class ExperimentsApi:
 
     def attempts(self, experiment_id: str) -> Listing[Attempt]:
         return Listing(self._transport, path("experiments", experiment_id, "attempts"), Attempt.from_json)
+
+    def why(self, experiment_id: str) -> Wait:
+        """Why it waits: what is in its way, who can change that, what would fit, its place, and when it may start."""
+        return Wait.from_json(self._transport.request("GET", path("experiments", experiment_id, "why")).json())
 
     def log_chunk(
         self, experiment_id: str, *, offset: int = 0, limit: int | None = None, attempt: int | None = None

@@ -1,0 +1,75 @@
+"""The places that people are told: the order in which a walk along the queue looks at what waits."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+
+from apps.access.principal import SYSTEM
+from apps.compute import order
+from apps.compute.models import PriorityClass, Workload
+from apps.compute.queue import Walk
+from apps.compute.reconcile.admit import DatabaseQueue, ends_of
+from apps.experiments.models import Experiment
+from apps.quotas import services as quotas
+from apps.quotas.models import QuotaNode, ShareUse
+from tests.factories import Stage
+from tests.people import Cast
+
+
+def walked() -> list[object]:
+    """The order in which admission looks at what waits, with nothing free for any of it."""
+    quotas.set_limit(quotas.platform_node(), "experiments", 0, by=SYSTEM)
+    queue = DatabaseQueue()
+    nodes = {node for one in [*queue.overdue(), *queue.heads()] for node in one.node_ids}
+    books = quotas.look(nodes, ["experiments"])
+    return [candidate.id for candidate, _ in Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time())]
+
+
+def in_order(*experiments: Experiment) -> bool:
+    found = [pk for pk, _ in order.in_order()]
+    assert [place for _, place in order.in_order()] == list(range(1, len(found) + 1))
+    return found == walked() == [one.workload_id for one in experiments]
+
+
+def queued(experiment: Experiment, ago: timedelta) -> None:
+    Workload.objects.filter(pk=experiment.workload_id).update(queued_at=F("queued_at") - ago)
+
+
+def test_owners_take_turns_by_time_and_keep_their_own_order(cast: Cast, stage: Stage) -> None:
+    old = stage.submit(cast.alice)
+    other = stage.submit(cast.charlie)
+    urgent = stage.submit(cast.alice, priority=5)
+    assert in_order(other, urgent, old)
+
+
+def test_who_used_less_is_before_who_used_more(cast: Cast, stage: Stage) -> None:
+    first = [stage.submit(cast.alice, team="vision") for _ in range(2)]
+    late = stage.submit(cast.olaf, team="speech")
+    ShareUse.objects.create(node=QuotaNode.objects.get(key=f"team:{cast.team.pk}"), amount=1e6)
+    assert in_order(late, *first)
+
+
+def test_a_priority_class_is_before_use_and_what_is_overdue_before_all(cast: Cast, stage: Stage) -> None:
+    PriorityClass.objects.create(name="high", rank=10, open_to="everyone")
+    PriorityClass.objects.create(name="low", rank=-10, open_to="everyone")
+    low, plain = stage.submit(cast.alice, priority_class="low"), stage.submit(cast.alice)
+    high, overdue = stage.submit(cast.charlie, priority_class="high"), stage.submit(cast.charlie)
+    queued(overdue, timedelta(days=3))
+    assert in_order(overdue, high, plain, low)
+
+
+def test_places_are_counted_among_what_is_seen(cast: Cast, stage: Stage) -> None:
+    rows = [stage.submit(by) for by in (cast.alice, cast.charlie, cast.alice)]
+    seen = [row.workload_id for row in (rows[0], rows[2])]
+    assert [order.place_of(row.workload_id) for row in rows] == [1, 2, 3]
+    assert [order.place_of(row.workload_id, seen) for row in rows] == [1, None, 2]
+    assert order.in_order(seen) == [(seen[0], 1), (seen[1], 2)]
+    assert order.in_order(offset=1, limit=1) == [(rows[1].workload_id, 2)]
+    assert order.in_order([]) == []
+
+
+@pytest.mark.django_db
+def test_an_empty_queue_has_no_places() -> None:
+    assert order.in_order() == []
