@@ -9,7 +9,9 @@ class ComputeConfig(AppConfig):
     @override
     def ready(self) -> None:
         from apps.accounts import handlers  # noqa: PLC0415 -- models must be loaded first
-        from apps.compute import offboarding, policies  # noqa: PLC0415 -- as above
+        from apps.compute import offboarding, policies, services  # noqa: PLC0415 -- as above
+        from apps.quotas import services as quotas  # noqa: PLC0415 -- as above
 
         policies.declare()
         handlers.on_offboard(offboarding.settle_jobs)
+        quotas.register_use(services.use_of)

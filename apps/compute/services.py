@@ -28,6 +28,7 @@ from apps.quotas.choices import EXPERIMENTS, GPU, NodeKind
 from apps.quotas.models import QuotaNode
 
 _LONGEST_QUEUE = 100_000
+_HIGHEST_RANK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,58 @@ def force_stop(workload: Workload, *, by: Any, reason: str) -> None:
     policy.require(by, "operate", workload)
     request_stop(workload, by=by, reason=reason)
     audit.record("force_stop", workload, by=by, reason=reason)
+
+
+@transaction.atomic
+def set_priority_class(
+    workload: Workload, *, by: Any, reason: str, priority_class: PriorityClass | None = None
+) -> None:
+    """Give waiting work another priority class, or none, with the rank which that has now. Operators only. Audited.
+
+    Raises: NotAllowed, Conflict when it does not wait any more.
+    """
+    policy.require(by, "operate", workload)
+    row = lock_row(Workload.objects.filter(pk=workload.pk))
+    if row.state != State.QUEUED:
+        msg = f"It is {row.state}; only what waits has a place in the queue."
+        raise Conflict(msg, state=row.state)
+    name, rank = (priority_class.name, priority_class.rank) if priority_class else ("", 0)
+    if (row.priority_class, row.rank) == (name, rank):
+        return
+    Workload.objects.filter(pk=row.pk).update(priority_class=name, rank=rank)
+    told = {"before": row.priority_class or "none", "rank_before": row.rank, "after": name or "none", "rank": rank}
+    audit.record("set_priority_class", row, by=by, reason=reason, **told)
+    wakeup.poke("compute")
+
+
+@transaction.atomic
+def save_priority_class(priority_class: PriorityClass, *, by: Any, reason: str) -> PriorityClass:
+    """Add or change a class. Work that waits keeps the rank with which it was submitted. Audited.
+
+    Raises: NotAllowed, Invalid.
+    """
+    policy.require_admin(by)
+    if not -_HIGHEST_RANK <= priority_class.rank <= _HIGHEST_RANK:
+        raise Invalid(errors={"rank": [f"From -{_HIGHEST_RANK} to {_HIGHEST_RANK}."]})
+    is_new = priority_class._state.adding  # noqa: SLF001 -- documented Django API
+    priority_class.save()
+    told = {"name": priority_class.name, "rank": priority_class.rank, "open_to": str(priority_class.open_to)}
+    audit.record("create" if is_new else "update", priority_class, by=by, reason=reason, **told)
+    return priority_class
+
+
+@transaction.atomic
+def delete_priority_class(priority_class: PriorityClass, *, by: Any, reason: str) -> None:
+    """Let nobody use a class any more. Work that has it keeps its name and rank. Audited. Raises: NotAllowed."""
+    policy.require_admin(by)
+    audit.record("delete", priority_class, by=by, reason=reason, name=priority_class.name, rank=priority_class.rank)
+    priority_class.delete()
+
+
+def use_of(resource: str) -> str:
+    """Say what waits or runs and needs a resource, "" for nothing: so long it is not deleted."""
+    row = Workload.objects.active().filter(amounts__has_key=resource).first()
+    return f"{row} asks for it" if row else ""
 
 
 @transaction.atomic

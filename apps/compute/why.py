@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -90,14 +91,6 @@ def explain(workload: Workload, *, by: Any, seen: QuerySet[Any] | None = None) -
     )
 
 
-def _sentence(candidate: Candidate, over: Sequence[quotas.Line]) -> str:
-    return (
-        over[0].full(candidate.need[over[0].resource]).message
-        if over
-        else "waiting: it is looked at with the next turn"
-    )
-
-
 def _obstacle(line: quotas.Line, candidate: Candidate, *, tells_all: bool) -> Obstacle:
     full = line.full(candidate.need[line.resource])
     used = full.used if tells_all or not full.is_shared else None
@@ -137,24 +130,31 @@ def _starts_at(candidate: Candidate, over: Sequence[quotas.Line]) -> datetime | 
     return None if start is None else datetime.fromtimestamp(start, UTC)
 
 
+# What has waited longer than anybody has to goes before all others, oldest first (as in apps.compute.queue).
 _AHEAD = """
-    WITH own AS (SELECT * FROM compute_workload WHERE id = %(id)s)
-    SELECT w.quota_node_id, n.path, count(*) FILTER (WHERE w.rank > own.rank),
-           count(*) FILTER (WHERE w.rank = own.rank),
-           count(*) FILTER (WHERE w.rank = own.rank AND (w.queued_at, w.id) < (own.queued_at, own.id)),
-           count(*) FILTER (
-               WHERE (-w.rank, -w.priority, w.queued_at, w.id) < (-own.rank, -own.priority, own.queued_at, own.id))
-      FROM own, compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
-     WHERE w.state = 'queued' AND w.desired_state = 'run' {seen} GROUP BY 1, 2
+    WITH waiting AS (
+        SELECT w.id, w.quota_node_id, w.rank, w.priority, w.queued_at,
+               w.queued_at < statement_timestamp() - %(patience)s::interval AS is_overdue FROM compute_workload w
+         WHERE w.state = 'queued' AND w.desired_state = 'run' AND (w.id = %(id)s OR {seen})),
+    own AS (SELECT * FROM waiting WHERE id = %(id)s)
+    SELECT w.quota_node_id, n.path,
+           count(*) FILTER (WHERE w.is_overdue AND (NOT own.is_overdue OR (w.queued_at, w.id) < (own.queued_at, own.id))),
+           count(*) FILTER (WHERE w.rank > own.rank AND NOT (w.is_overdue OR own.is_overdue)),
+           count(*) FILTER (WHERE w.rank = own.rank AND NOT (w.is_overdue OR own.is_overdue)),
+           count(*) FILTER (WHERE w.rank = own.rank AND NOT (w.is_overdue OR own.is_overdue)
+               AND (w.queued_at, w.id) < (own.queued_at, own.id)),
+           count(*) FILTER (WHERE NOT (w.is_overdue OR own.is_overdue)
+               AND (-w.rank, -w.priority, w.queued_at, w.id) < (-own.rank, -own.priority, own.queued_at, own.id))
+      FROM own, waiting w JOIN quotas_quotanode n ON n.id = w.quota_node_id GROUP BY 1, 2
 """
 
 
 def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
-    """Return its place among what waits: by priority, then by what was used lately, then by time."""
-    some, given = "", []
+    """Return its place among what waits: what is overdue, then by priority, by what was used lately, by time."""
+    some, given = "true", []
     if seen is not None:
-        some, given = "AND w.id = ANY(%(seen)s)", list(seen)
-    facts = {"id": candidate.id, "seen": given}
+        some, given = "w.id = ANY(%(seen)s)", list(seen)
+    facts: dict[str, Any] = {"id": candidate.id, "seen": given, "patience": settings.QUEUE_PATIENCE}
     with connection.cursor() as cursor:
         cursor.execute(_AHEAD.format(seen=some), facts)
         rows = cursor.fetchall()
@@ -165,7 +165,8 @@ def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
         return tuple(shares[node].score if node in shares else 0.0 for node in path[1:])
 
     own, ahead = rank(candidate.path), 0
-    for leaf, path, higher, equal, earlier, before in rows:
+    for leaf, path, overdue, higher, equal, earlier, before in rows:
+        ahead += overdue
         if leaf == candidate.leaf:
             ahead += before
             continue

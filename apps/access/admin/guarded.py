@@ -18,7 +18,7 @@ from typing_extensions import override
 from apps.access import policy
 from apps.access.admin.counting import BoundedPaginator
 from apps.access.admin.kept_lists import ListTools
-from apps.access.admin.panels import panels_of
+from apps.access.admin.panels import links_of, panels_of
 from apps.access.admin.reasons import Reasoned, refusals
 from apps.access.history import lines_of
 from apps.core.errors import DomainError
@@ -152,6 +152,8 @@ class GuardedAdmin(ListTools, ModelAdmin):
             context |= {"title": str(obj), "subtitle": None}
             named = [action for action in self.actions or () if isinstance(action, Reasoned)]
             context["panels"] = panels_of(obj, request.user)
+            links = links_of(obj) if may_operate(request) else []
+            context["page_links"] = [*context.get("page_links", ()), *links]
             context["page_actions"] = [action for action in named if may_operate(request) and action.applies(obj)]
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -13,7 +13,14 @@ from apps.quotas.services.admission import (
     reserve,
     reserve_all,
 )
-from apps.quotas.services.limits import require_known, require_possible, set_capacity, set_limit, set_limits
+from apps.quotas.services.catalogue import (
+    delete_default,
+    delete_resource,
+    register_use,
+    save_default,
+    save_resource,
+)
+from apps.quotas.services.limits import NewLimit, require_known, require_possible, set_capacity, set_limit, set_limits
 from apps.quotas.services.requests import (
     approve_allocation,
     expire_allocations,
@@ -34,10 +41,13 @@ __all__ = [
     "Full",
     "Gone",
     "Line",
+    "NewLimit",
     "Share",
     "approve_allocation",
     "count_running",
     "create_group",
+    "delete_default",
+    "delete_resource",
     "drift",
     "ensure_node",
     "expire_allocations",
@@ -49,12 +59,15 @@ __all__ = [
     "platform_node",
     "refuse_allocation",
     "register_other",
+    "register_use",
     "release",
     "request_allocation",
     "require_known",
     "require_possible",
     "reserve",
     "reserve_all",
+    "save_default",
+    "save_resource",
     "set_capacity",
     "set_limit",
     "set_limits",

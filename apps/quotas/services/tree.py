@@ -10,7 +10,7 @@ from apps.access import policy
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_rows
-from apps.quotas.choices import NodeKind
+from apps.quotas.choices import HOLDERS, NodeKind
 from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource
 from apps.quotas.services.limits import ceiling_of
 
@@ -52,16 +52,16 @@ def _defaults(kind: str) -> dict[str, int | None]:
 
 
 @transaction.atomic
-def create_group(name: str, parent: QuotaNode, *, by: Any) -> QuotaNode:
+def create_group(name: str, parent: QuotaNode, *, by: Any, reason: str = "") -> QuotaNode:
     """Put a node of an admin's own between others: a department, a grant. Audited. Raises: NotAllowed, Invalid."""
     policy.require_admin(by)
-    if not name.strip() or parent.kind not in _MAY_HOLD:
+    if not name.strip() or parent.kind not in HOLDERS:
         raise Invalid(errors={"name": ["A name, below the platform, an organization, a team or another group."]})
     key = f"group:{parent.pk}:{name.strip().lower()[:80]}"
     if QuotaNode.objects.filter(key=key).exists():
         raise Invalid(errors={"name": ["There is a group of that name."]})
     node = ensure_node(NodeKind.GROUP, key, name=name.strip(), parent=parent)
-    audit.record("create", node, by=by, parent=str(parent))
+    audit.record("create", node, by=by, reason=reason, parent=str(parent))
     return node
 
 
@@ -73,7 +73,7 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     Raises: NotAllowed, Invalid when the new place is below itself, or is no place for it; Conflict when it moved meanwhile.
     """
     policy.require_admin(by)
-    if node.parent_id is None or node.pk in parent.path or parent.kind not in _MAY_HOLD:
+    if node.parent_id is None or node.pk in parent.path or parent.kind not in HOLDERS:
         raise Invalid(errors={"parent": ["A group, team, organization or the platform, not below itself."]})
     if not reason.strip():
         raise Invalid(errors={"reason": ["Say why."]})
@@ -98,7 +98,6 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     node.refresh_from_db()
 
 
-_MAY_HOLD = {NodeKind.PLATFORM, NodeKind.ORGANIZATION, NodeKind.GROUP, NodeKind.TEAM}
 _REHANG = """
     UPDATE quotas_quotanode SET path = %(above)s::bigint[] || path[%(shift)s + 1:],
            depth = cardinality(%(above)s::bigint[]) + cardinality(path) - %(shift)s - 1
