@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("apps.credentials.api.urls")),
     path("", include("apps.directory.api.urls")),
     path("", include("apps.sharing.api.urls")),
+    path("", include("apps.budgets.api.urls")),
     path("", include("apps.compute.api.urls")),
     path("", include("apps.tracking.api.urls")),
     path("", include("apps.experiments.api.urls")),

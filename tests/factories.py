@@ -119,10 +119,10 @@ def stage(db: None) -> Iterator[Stage]:
 _empty = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
 
-# Whatever refuses to be truncated, or would note it: the audit's triggers.
-_SWITCH = """
+# Whatever refuses to be truncated, or would note it: triggers of the audit and the ledger.
+_SWITCH = r"""
     DO $$ DECLARE found record; BEGIN
-        FOR found IN SELECT tgrelid::regclass AS name, tgname FROM pg_trigger WHERE tgname IN ('audit_not_truncated', 'audit_truncate')
+        FOR found IN SELECT tgrelid::regclass AS name, tgname FROM pg_trigger WHERE tgname LIKE '%\_not\_truncated' OR tgname = 'audit_truncate'
         LOOP EXECUTE format('ALTER TABLE %s {word} TRIGGER %I', found.name, found.tgname); END LOOP;
     END $$
 """

@@ -100,6 +100,20 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_ARTIFACT_LIMIT_BYTES": "Largest artifact.",
         "FATHOM_MAX_BODY_BYTES": "Largest body of any request.",
     },
+    "Money": {
+        "FATHOM_CURRENCY": "The name that stands behind amounts of money. It converts nothing.",
+        "FATHOM_CHARGE_SECONDS": "Between two charges of what runs. What has no time limit needs a lease of several times this.",
+        "FATHOM_BUDGET_LEASE_SECONDS": "How long the money lasts that is held in advance for work without a time limit.",
+        "FATHOM_ALERTS_MAY_GO_INSIDE": "Let webhooks of budgets go to private addresses, too. Off: a webhook cannot reach what is behind the firewall.",
+    },
+    "E-mail": {
+        "FATHOM_SMTP_HOST": "The server that takes e-mail. Empty: none is sent.",
+        "FATHOM_SMTP_PORT": "Its port.",
+        "FATHOM_SMTP_USER": "The name to log in with; empty: without a login.",
+        "FATHOM_SMTP_PASSWORD": "The password to it.",
+        "FATHOM_SMTP_STARTTLS": "Encrypt with STARTTLS, or send nothing.",
+        "FATHOM_MAIL_FROM": "The sender.",
+    },
     "The audit trail": {
         "FATHOM_AUDIT_ANCHOR": "A file to which the worker appends the heads of the hash chains each hour; empty: none. Keep it where the database's operators cannot write.",
     },

@@ -7,10 +7,11 @@ from django.db.models import F, Value
 from django.db.models.functions import Greatest, Now
 
 from apps.accounts import services as accounts
+from apps.budgets import services as budgets
 from apps.compute import handlers
 from apps.compute.choices import POLL_SECONDS, TERMINAL, TRANSITIONS, DesiredState, State
 from apps.compute.models import Attempt, Workload
-from apps.compute.times import later
+from apps.compute.times import later, milliseconds
 from apps.core import failpoints
 from apps.core.transitions import compare_and_swap
 from apps.quotas import services as quotas
@@ -71,13 +72,14 @@ def _note(workload: Workload, from_state: str, **said: str) -> None:
 
 @transaction.atomic
 def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, actor: Any, **facts: Any) -> None:
-    """Record the end of an attempt, give back what it held, and end the workload or queue the next attempt.
+    """Record the end of an attempt, give back what it held, charge it, and end the workload or queue the next attempt.
 
     `facts`: reason, message, exit_code, started_at, finished_at (None: now). Raises: Stale.
     """
-    quotas.release(attempt.handle)  # LOCKING: limit rows before the workload row
     started = facts.get("started_at") or attempt.started_at
     evidence = facts.get("finished_at")
+    quotas.release(attempt.handle)  # LOCKING: limit rows, then those of budgets, before the workload row
+    budgets.close(attempt.handle, milliseconds(started, evidence or workload.missing_since or workload.last_seen_at))
     end = max(evidence, started or evidence) if evidence else Greatest(Value(started), Now()) if started else Now()
     ended: dict[str, Any] = {"exit_code": facts.get("exit_code"), "started_at": started, "finished_at": end}
     told = {"reason": facts["reason"], "message": facts["message"]}

@@ -85,7 +85,12 @@ class Behind:
     ahead: UUID
 
 
-Outcome = Start | Wait | Behind
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """It waits for something that is no quota, and was looked at a moment ago."""
+
+
+Outcome = Start | Wait | Behind | Skip
 
 
 Pair = tuple[int, str]  # a node and a resource
@@ -133,6 +138,7 @@ class Walk:
     shares: dict[int, Share]
     ends: Ends
     now: float
+    skipped: frozenset[UUID] = frozenset()
     _claims: dict[Pair, Claim] = field(default_factory=dict)  # of each, the first that claims it
     _begun: list[Candidate] = field(default_factory=list)
     _seen: set[UUID] = field(default_factory=set)
@@ -160,10 +166,14 @@ class Walk:
                 if (found := self._next(candidate, following[candidate.leaf])) is not None:
                     heapq.heappush(heap, (self._rank(found), found))
 
-    def refuse(self, candidate: Candidate, over: Sequence[Line]) -> Wait:
-        """Take back a `Start` that turned out not to fit: somebody else was faster."""
+    def withdraw(self, candidate: Candidate) -> None:
+        """Take back a `Start`: something that is no quota keeps it waiting, and what it would have held is free."""
         self.books.give(candidate.node_ids, candidate.need)
         self._begun.remove(candidate)
+
+    def refuse(self, candidate: Candidate, over: Sequence[Line]) -> Wait:
+        """Take back a `Start` that turned out not to fit: somebody else was faster."""
+        self.withdraw(candidate)
         return self._claim(candidate, list(over))
 
     def _judged(self, candidate: Candidate) -> Iterator[tuple[Candidate, Outcome]]:
@@ -173,6 +183,8 @@ class Walk:
         yield candidate, self._judge(candidate)
 
     def _judge(self, candidate: Candidate) -> Outcome:
+        if candidate.id in self.skipped:
+            return Skip()
         if over := self.books.over(candidate.node_ids, candidate.need):
             earlier = self._claims.get((over[0].node_id, over[0].resource))
             return Behind(earlier.full, earlier.holder) if earlier else self._claim(candidate, over)

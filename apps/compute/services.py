@@ -16,18 +16,19 @@ from apps.access.decision import Role
 from apps.access.memberships import memberships_of
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
+from apps.budgets import services as budgets
 from apps.compute import placement, registry
 from apps.compute.choices import ON_BACKEND, TERMINAL, DesiredState, OpenTo, State
 from apps.compute.lifecycle import transition
 from apps.compute.models import Cluster, PriorityClass, Workload, WorkloadEvent
 from apps.core import failpoints, wakeup
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, NeverFits
 from apps.core.locks import lock_row
 from apps.quotas import services as quotas
 from apps.quotas.choices import EXPERIMENTS, GPU, NodeKind
 from apps.quotas.models import QuotaNode
 
-_LONGEST_QUEUE = 100_000
+END_MARGIN_SECONDS = 30  # from a time limit to the confirmed end, beside the grace
 _HIGHEST_RANK = 1000
 
 
@@ -72,6 +73,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
     cluster = placement.choose(request.cluster)
     quotas.require_known(request.amounts)
     quotas.require_possible(node, _node_key(cluster), request.amounts)
+    _require_affordable(request, node, cluster)
     chosen = _priority_class(request.priority_class, user=user, team=team)
     template = {
         "command": list(request.command),
@@ -101,6 +103,20 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
     WorkloadEvent.objects.create(workload=workload, seq=0, to_state=State.QUEUED, actor=str(user))
     wakeup.poke("compute")
     return workload
+
+
+def worst_seconds(timeout: int | None, grace: int) -> int | None:
+    """Return how long work holds what it has, at most; None: nobody knows."""
+    return None if timeout is None else timeout + grace + END_MARGIN_SECONDS
+
+
+def _require_affordable(request: WorkloadRequest, node: QuotaNode, cluster: Cluster) -> None:
+    """Refuse what costs more, at worst, than a budget on its path has in a whole period. Raises: NeverFits."""
+    worst = worst_seconds(request.timeout_seconds, request.grace_seconds)
+    short = budgets.estimate(node.path, cluster.pk, request.amounts, worst).short
+    if short is not None and short.is_final:
+        msg = f"{short.message[:1].upper()}{short.message[1:]}."
+        raise NeverFits(msg, resource="money", need=short.need_micros)
 
 
 def _priority_class(name: str, *, user: Any, team: Any) -> PriorityClass | None:

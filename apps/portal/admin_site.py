@@ -20,7 +20,7 @@ from apps.core.errors import NotAllowed
 from apps.portal import operations
 
 _ORDER = [
-    "compute", "quotas", "experiments", "credentials", "tracking", "accounts", "teams", "directory", "sharing", "audit",
+    "compute", "quotas", "budgets", "experiments", "credentials", "tracking", "accounts", "teams", "directory", "sharing", "audit",
 ]  # fmt: skip
 _UNWANTED = {"password_change", "password_change_done"}  # they write without a service, and so without the audit trail
 

@@ -33,7 +33,7 @@ _ACTIONS = (
     ("Teams", "team-list", "people"),
     ("Credentials", "credential-list", "lock"),
     ("New credential", "credential-new", "plus"),
-    ("Usage and queue", "usage", "gauge"),
+    ("Usage, queue and cost", "usage", "gauge"),
     ("Access tokens", "token-list", "key"),
 )
 

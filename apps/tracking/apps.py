@@ -9,9 +9,12 @@ class TrackingConfig(AppConfig):
     @override
     def ready(self) -> None:
         from apps.accounts import handlers  # noqa: PLC0415 -- models must be loaded first
+        from apps.budgets.handlers import name_subjects  # noqa: PLC0415 -- as above
         from apps.tracking import policies  # noqa: PLC0415 -- as above
+        from apps.tracking.charged import projects_of  # noqa: PLC0415 -- as above
         from apps.tracking.models import Project  # noqa: PLC0415 -- as above
         from apps.tracking.services import make_room_for  # noqa: PLC0415 -- as above
 
         policies.declare()
         handlers.before_transfer(Project, make_room_for)
+        name_subjects(projects_of)

@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "apps.directory.apps.DirectoryConfig",
     "apps.sharing.apps.SharingConfig",
     "apps.quotas.apps.QuotasConfig",
+    "apps.budgets.apps.BudgetsConfig",
     "apps.compute.apps.ComputeConfig",
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
@@ -342,6 +343,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ServiceRoleEnum": "apps.teams.choices.SERVICE_ROLES",
         "AccessRequestStateEnum": "apps.sharing.choices.RequestState",
         "HeldRoleEnum": "apps.sharing.choices.HELD_ROLES",
+        "BudgetPolicyEnum": "apps.budgets.choices.BudgetPolicy",
+        "CadenceEnum": "apps.budgets.choices.Cadence",
+        "PostingKindEnum": "apps.budgets.choices.TxKind",
+        "LedgerAccountEnum": "apps.budgets.choices.Account",
+        "AlertLevelEnum": "apps.budgets.choices.AlertLevel",
         "ShareRoleEnum": "apps.sharing.choices.ShareRole",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -389,3 +395,20 @@ FAIR_SHARE_HALF_LIFE = timedelta(hours=env_int("FATHOM_FAIR_SHARE_HALF_LIFE_HOUR
 FAIR_SHARE_ENTRY_SECONDS = env_int("FATHOM_FAIR_SHARE_ENTRY_SECONDS", 60, high=3600)
 # What has waited so long goes before everything else, oldest first: nobody waits for ever.
 QUEUE_PATIENCE = timedelta(hours=env_int("FATHOM_QUEUE_PATIENCE_HOURS", 24, low=1, high=365 * 24))
+
+# --- Money ------------------------------------------------------------------------------------------------------------
+
+CURRENCY = env_str("FATHOM_CURRENCY", "EUR")
+CHARGE_SECONDS = env_int("FATHOM_CHARGE_SECONDS", 60, low=1, high=3600)
+BUDGET_LEASE_SECONDS = env_int("FATHOM_BUDGET_LEASE_SECONDS", 600, low=10, high=86_400)
+ALERTS_MAY_GO_INSIDE = env_bool("FATHOM_ALERTS_MAY_GO_INSIDE")
+
+# --- E-mail -----------------------------------------------------------------------------------------------------------
+
+EMAIL_HOST = env_str("FATHOM_SMTP_HOST")  # without one no e-mail is sent
+EMAIL_PORT = env_int("FATHOM_SMTP_PORT", 25, high=65535)
+EMAIL_HOST_USER = env_str("FATHOM_SMTP_USER")
+EMAIL_HOST_PASSWORD = env_secret("FATHOM_SMTP_PASSWORD") or ""
+EMAIL_USE_TLS = env_bool("FATHOM_SMTP_STARTTLS")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_str("FATHOM_MAIL_FROM", "fathom@localhost")

@@ -9,6 +9,8 @@ from django.utils import timezone
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import ApiToken, LoginFailure, Registration, User
+from apps.budgets import services as budgets
+from apps.budgets.models import Alert, Delivery, Period
 from apps.compute import services as compute
 from apps.compute.lifecycle import transition
 from apps.compute.models import Attempt, Cluster, Loop, Workload
@@ -54,8 +56,23 @@ def make_row(no: int) -> Experiment:
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
     directory.sync(by=SYSTEM)
+    _charge(experiment.workload, no)
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment
+
+
+def _charge(workload: Workload, no: int) -> None:
+    """A price, a budget, what the attempt holds and was charged, and an alert that could not be delivered."""
+    cluster, node = workload.cluster_id, workload.quota_node
+    budgets.set_price(cluster, "cpu", 1_000_000, by=SYSTEM)
+    budget = budgets.create_budget(node, cadence="month", policy_name="observe", amount_micros=100_000, by=SYSTEM)
+    key = f"fth-{workload.pk.hex}-1"
+    budgets.hold([budgets.Ask(key, tuple(node.path), cluster, workload.amounts, 3600, workload.subject)])
+    budgets.settle(key, 360_000)
+    period = Period.objects.get(budget=budget)
+    facts = {"spent_micros": period.spent_micros, "amount_micros": period.amount_micros, "message": f"spent {no}"}
+    alert = Alert.objects.create(period=period, level="80", **facts)
+    Delivery.objects.create(alert=alert, channel="webhook", target=f"https://example.org/{no}", error="answered 500")
 
 
 def submit(by: User, *, cluster: str, **spec: Any) -> Experiment:

@@ -10,5 +10,6 @@ __all__ = ["cast", "committed", "stage"]
 
 @pytest.fixture(autouse=True)
 def told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tell all who wait with every turn, and not once in some seconds."""
+    """Look at money and tell all who wait with every turn, and not once in some seconds."""
     monkeypatch.setattr(admit, "_TELL_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(admit, "_LOOK_AT_MONEY_AGAIN_SECONDS", -1.0)

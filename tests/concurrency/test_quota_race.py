@@ -1,5 +1,6 @@
 """Sixteen at once on one quota tree: exact with the lock, over the limit without it."""
 
+import os
 import random
 import threading
 import uuid
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from apps.access.principal import SYSTEM
 from apps.core import failpoints
 from apps.quotas import services as quotas
 from apps.quotas import statements
@@ -114,33 +116,41 @@ def without_check() -> Iterator[None]:
 
 
 class Client:
-    """Reserves, gives back, gives back twice, at random; notes whatever is over a limit."""
+    """Reserves one or some at once, gives back, gives back twice, changes limits, at random; notes what is over a ceiling."""
 
     def __init__(self, index: int, users: list[QuotaNode]) -> None:
         self.random = random.Random(index)
         self.users = users
         self.held: list[str] = []
-        self.admitted = self.refused = self.released = 0
+        self.admitted = self.refused = self.released = self.changed = 0
         self.over: list[str] = []
 
     def step(self) -> None:
-        if self.held and self.random.random() < 0.45:
+        choice = self.random.random()
+        if self.held and choice < 0.4:
             self.release()
+        elif choice < 0.5:
+            self.change_limit()
         else:
             self.reserve()
-        over = [str(row) for row in QuotaLimit.objects.exclude(limit=None) if row.used > (row.limit or 0)]
-        self.over += over
+        rows = QuotaLimit.objects.exclude(ceiling=None)
+        self.over += [str(row) for row in rows if row.used > (row.ceiling or 0)]
 
     def reserve(self) -> None:
-        user, key = self.random.choice(self.users), str(uuid.uuid4())
-        amounts = {"cpu": self.random.randint(1, 4), "gpu": self.random.randint(0, 3)}
+        asks = [self.ask() for _ in range(self.random.choice([1, 1, 3]))]
         with transaction.atomic():
-            result = quotas.reserve(key, user, [], amounts)
-        if isinstance(result, Full):
-            self.refused += 1
-        else:
-            self.admitted += 1
-            self.held.append(key)
+            results = quotas.reserve_all(asks)
+        for ask, result in zip(asks, results, strict=True):
+            if isinstance(result, Full):
+                self.refused += 1
+            else:
+                self.admitted += 1
+                self.held.append(ask.key)
+
+    def ask(self) -> quotas.Ask:
+        user = self.random.choice(self.users)
+        amounts = {"cpu": self.random.randint(1, 4), "gpu": self.random.randint(0, 3)}
+        return quotas.Ask(str(uuid.uuid4()), user.pk, tuple(user.path), amounts)
 
     def release(self) -> None:
         key = self.held.pop(self.random.randrange(len(self.held)))
@@ -148,24 +158,39 @@ class Client:
             with transaction.atomic():
                 self.released += quotas.release(key)
 
+    def change_limit(self) -> None:
+        user = self.random.choice(self.users)
+        node = QuotaNode.objects.get(pk=self.random.choice(user.path))
+        limit = self.random.choice([None, 3, 9, 14])
+        quotas.set_limit(node, self.random.choice(["cpu", "gpu"]), limit, by=SYSTEM, borrow=self.random.choice([0, 2]))
+        self.changed += 1
+
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_mixed_work_is_exact_and_never_deadlocks() -> None:
+    """Sixteen clients over three levels: never over what the limits were, no deadlock, no drift, and nothing is left."""
     users, before = make_tree(14), deadlocks()
     clients = [Client(index, users) for index in range(THREADS)]
+    steps = 200 if os.environ.get("FATHOM_LONG_TESTS") else 20
 
     def work(index: int) -> None:
-        for _ in range(20):
+        for _ in range(steps):
             clients[index].step()
 
-    errors = [error for error in in_threads(THREADS, work, seconds=100) if error is not None]
+    errors = [error for error in in_threads(THREADS, work, seconds=500) if error is not None]
     assert errors == []
     assert [client.over for client in clients if client.over] == []
     assert sum(client.refused for client in clients) > 0
+    assert sum(client.changed for client in clients) > 0
     held = sum(len(client.held) for client in clients)
     assert sum(client.admitted - client.released for client in clients) == held
     assert_books_balance(live=held)
     assert deadlocks() == before
+    for client in clients:
+        while client.held:
+            client.release()
+    assert_books_balance(live=0)
 
 
 def test_one_key_in_many_threads_reserves_once() -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from django.db.models import Model
 
 from apps.accounts.models import ApiToken, Registration, User, UserSession
+from apps.budgets.models import Budget, LedgerTx
 from apps.compute.models import Cluster
 from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
@@ -184,6 +185,7 @@ PAGES = [
     Row("POST", "seeing-stop", 302),
     Row("GET", "home"),
     Row("GET", "usage"),
+    Row("GET", "usage-statement"),
     Row("GET", "search"),
     Row("POST", "preferences", 302),
     Row("GET", "register", 404, public=True),  # switched off
@@ -382,7 +384,41 @@ API_SHARING = [
     ),
 ]  # fmt: skip
 
+
+def _budget(world: World) -> dict[str, Any]:
+    return {"id": world.budget.pk}
+
+
+def _charge(world: World) -> dict[str, Any]:
+    return {"id": world.charge.pk}
+
+
+API_MONEY = [
+    Row("GET", "api-budget-list"),
+    Row(
+        "POST", "api-budget-list", 201, admin_only=True,
+        data=lambda _world: {"place": "team:vision", "cadence": "year", "policy": "observe", "amount_micros": 5},
+    ),
+    Row("GET", "api-budget-detail", 200, Budget, "view", "budget", _budget),
+    Row(
+        "PATCH", "api-budget-detail", 200, Budget, "manage", "budget", _budget,
+        lambda _world: {"amount_micros": 7, "reason": "x"},
+    ),
+    Row("POST", "api-budget-end", 200, Budget, "manage", "budget", _budget, _reason),
+    Row("GET", "api-price-list"),
+    Row(
+        "POST", "api-price-list", 201, admin_only=True,
+        data=lambda _world: {"cluster": "fake", "resource": "gpu", "micros_per_hour": 5},
+    ),
+    Row("GET", "api-ledger-list"),
+    Row("GET", "api-ledger-detail", 200, LedgerTx, "view", "charge", _charge),
+    Row("POST", "api-ledger-reverse", 201, LedgerTx, "reverse", "charge", _charge, _reason),
+    Row("GET", "api-costs", but={"job": 403, "stray": 403}),  # what a job costs is no business of the job
+    Row("GET", "api-statement", but={"job": 403, "stray": 403}),
+]  # fmt: skip
+
 API = [
+    *API_MONEY,
     *PEOPLE_API,
     *API_SHARING,
     Row("GET", "api-schema", public=True),

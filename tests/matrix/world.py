@@ -16,6 +16,8 @@ from apps.access.decision import Role
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import ApiToken, LoginFailure, Registration, User, UserSession
+from apps.budgets import services as money
+from apps.budgets.models import Alert, Budget, Delivery, LedgerTx
 from apps.compute import logs
 from apps.compute.models import Attempt, Cluster, LogChunk, Loop, Workload
 from apps.core import blobs
@@ -53,13 +55,16 @@ ROLES: dict[str, dict[str, Role]] = {
     "registration": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], NONE),
     "request": {"alice": MANAGER, "bob": NONE, "charlie": VIEWER, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "asked": {"alice": VIEWER, "bob": NONE, "charlie": MANAGER, "dana": NONE, "mia": NONE, "olaf": NONE},
+    # A team's budget is for all in it; what was charged for alice's work she sees, and who maintains the team.
+    "budget": {"alice": VIEWER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": VIEWER, "olaf": NONE},
+    "charge": {"alice": VIEWER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": VIEWER, "olaf": NONE},
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
 # Beside the cast: tom is a member of the team, vera was given the role viewer, gus' team in another organization the role
 # manager. With alice, bob, mia, dana, olaf and charlie these are the nine relations one can have to an object.
 _TOM = dict.fromkeys(["ended", "waiting", "organization", "public", "project", "credential", "team"], EDITOR)
 _MORE: dict[str, dict[str, Role]] = {
-    "tom": {**_TOM, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
+    "tom": {**_TOM, "budget": VIEWER, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
     "vera": {"ended": VIEWER, "waiting": VIEWER, "public": VIEWER, "cluster": VIEWER},
     "gus": {"ended": MANAGER, "waiting": MANAGER, "public": VIEWER, "cluster": VIEWER, "request": MANAGER},
 }
@@ -94,6 +99,8 @@ class World:
     robot: User
     invitation: Invitation
     registration: Registration
+    budget: Budget
+    charge: LedgerTx
     bearers: dict[str, str]
     sessions: dict[str, str]
 
@@ -135,12 +142,13 @@ def make_world() -> World:
     _records()
     robot = teams.create_service_account(cast.team, name="ci", by=SYSTEM)
     invitation, _ = teams.invite([(cast.team, "member")], by=cast.mia, email=f"{SECRET}@example.org")
+    budget, charge = _money(ended, cast)
     registration = Registration.objects.create(username=f"newt-{SECRET}", email=f"{SECRET}@example.org")
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
         request=request, asked=asked, artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot,
-        invitation=invitation, registration=registration, bearers=bearers, sessions=_sessions(cast),
+        invitation=invitation, registration=registration, budget=budget, charge=charge, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
 
@@ -175,6 +183,21 @@ def _record(experiment: Experiment) -> Artifact:
     return Artifact.objects.create(
         run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
     )
+
+
+def _money(experiment: Experiment, cast: people.Cast) -> tuple[Budget, LedgerTx]:
+    """The team's budget, and what alice's experiment was charged; the secret in the reason of the one and the subject."""
+    node, workload = QuotaNode.objects.get(key=f"team:{cast.team.pk}"), experiment.workload
+    money.set_price(workload.cluster_id, "cpu", 1_000_000, by=SYSTEM)
+    budget = money.create_budget(node, cadence="month", policy_name="reserve", amount_micros=50_000_000, by=SYSTEM)
+    key, path = f"fth-{workload.pk.hex}-1", tuple(workload.quota_node.path)
+    money.hold([money.Ask(key, path, workload.cluster_id, {"cpu": 1000}, 3600, f"run:{experiment.pk} {SECRET}")])
+    money.settle(key, 1_800_000)
+    alert = Alert.objects.create(
+        period=budget.periods.get(), level="50", spent_micros=1, amount_micros=2, message=SECRET
+    )
+    Delivery.objects.create(alert=alert, channel="email", target=f"{SECRET}@example.org")
+    return budget, LedgerTx.objects.get(hold__key=key, kind="charge")
 
 
 def _directory(cast: people.Cast) -> tuple[DirectoryRule, DirectorySync]:

@@ -4,12 +4,17 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import transaction
+
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import LoginFailure, User
+from apps.budgets import services as budgets
+from apps.budgets.models import Alert, Price
 from apps.core import blobs
 from apps.experiments.models import CodeUpload
 from apps.quotas import services as quotas
+from apps.quotas.models import QuotaNode
 from apps.teams import services as teams
 from apps.tracking import services as tracking
 from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Tag
@@ -53,10 +58,31 @@ def make_tenant(name: str, stage: Stage, *, word: str = "") -> Tenant:
     experiments.append(stage.submit(member, **common, priority=5, resources={"cpu": 16}))
     experiments.append(stage.submit(member, **common, priority=5, resources={"cpu": 16}))
     stage.turn()
+    _charge(team, experiments[0], word)
     sha = hashlib.sha256(word.encode()).hexdigest()
     CodeUpload.objects.create(owner=member, sha256=sha, format="tar.gz", size_bytes=10)
     LoginFailure.objects.create(username=member.username, ip="192.0.2.77")
     return Tenant(name, people, experiments)
+
+
+def _charge(team: Any, experiment: Any, word: str) -> None:
+    """Prices are there already for everybody; the tenant has a budget, an experiment that was charged, and an alert."""
+    workload = experiment.workload
+    if not Price.objects.exists():
+        budgets.set_price(workload.cluster_id, "cpu", 1_000_000, by=SYSTEM)
+    for key, policy in ((f"team:{team.pk}", "reserve"), (f"org:{team.organization_id}", "observe")):
+        node = QuotaNode.objects.get(key=key)
+        made = budgets.create_budget(
+            node, cadence="month", policy_name=policy, amount_micros=9_000_000, by=SYSTEM, reason=word
+        )
+    handle = f"fth-{workload.pk.hex}-1"
+    ask = budgets.Ask(
+        handle, tuple(workload.quota_node.path), workload.cluster_id, {"cpu": 1000}, 3600, workload.subject
+    )
+    with transaction.atomic():
+        budgets.hold([ask])
+    budgets.settle(handle, 3_000_000)
+    Alert.objects.create(period=made.periods.get(), level="50", spent_micros=1, amount_micros=2, message=word)
 
 
 def _record(run: Any, word: str) -> None:

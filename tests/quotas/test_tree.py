@@ -56,6 +56,16 @@ def test_a_group_is_put_between_and_counts(tree: Cast) -> None:
     assert AuditEvent.objects.get(action="move").reason == "they belong there"
 
 
+def test_what_is_held_of_a_late_resource_moves_along(tree: Cast) -> None:
+    """The new place has no row of it yet."""
+    team = at(f"team:{tree.team.pk}")
+    quotas.reserve("a", at(f"team:{tree.team.pk}/user:{tree.alice.pk}"), [], {"licenses": 1})
+    group = quotas.create_group("Research", at(f"org:{tree.organization.pk}"), by=tree.sre)
+    quotas.move_node(team, group, by=tree.sre, reason="x")
+    assert used(group, "licenses") == 1
+    assert_books_balance(live=1)
+
+
 def test_moving_over_a_limit_stops_nothing(tree: Cast) -> None:
     organization, team = at(f"org:{tree.organization.pk}"), at(f"team:{tree.team.pk}")
     quotas.reserve("a", at(f"team:{tree.team.pk}/user:{tree.alice.pk}"), [], {"cpu": 700})

@@ -80,6 +80,27 @@ def new_id() -> str:
     return str(uuid.UUID(digits))
 
 
+_NOVEMBER = {"starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
+BUDGET = {
+    "id": 3, "node": "team Vision", "node_id": 7, "cadence": "month", "policy": "reserve", "amount_micros": 50_000_000,
+    "currency": "EUR", "ended_at": None,
+    "period": {
+        **_NOVEMBER, "amount_micros": 50_000_000, "held_micros": 8_000_000, "spent_micros": 38_800_000,
+        "available_micros": 3_200_000,
+    },
+}  # fmt: skip
+PRICE = {
+    "id": 1, "cluster": "gpu", "resource": "gpu", "version": 2, "micros_per_hour": 1_500_000,
+    "effective_from": "2026-11-01T00:00:00Z",
+}  # fmt: skip
+POSTING = {
+    "id": "0199aaaa-0000-7000-8000-000000000009", "kind": "charge", "at": "2026-11-01T00:00:00Z", "key": "fth-1", "by": "system",
+    "subject": "run:1", "reason": "", "entries": [
+        {"account": "cost", "amount_micros": 1_235_000}, {"account": "income", "amount_micros": -1_235_000},
+    ],
+}  # fmt: skip
+
+
 class StubPlatform:
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Recorded] = []
@@ -411,6 +432,37 @@ class StubPlatform:
     def _clusters(self, _request: Recorded, name: str = "") -> Answer:
         cluster = {"name": "local", "kind": "local", "state": "ok", "message": "", "isolation": "sandbox", "labels": {}}
         return Answer(200, cluster if name else page([cluster]))
+
+    def _budgets(self, request: Recorded, id_: str = "", _verb: str = "") -> Answer:
+        if request.method == "GET" and not id_:
+            return Answer(200, page([BUDGET]))
+        return Answer(201 if request.method == "POST" and not id_ else 200, BUDGET)
+
+    def _prices(self, request: Recorded) -> Answer:
+        return Answer(200, page([PRICE])) if request.method == "GET" else Answer(201, PRICE)
+
+    def _ledger(self, _request: Recorded, id_: str = "", _verb: str = "") -> Answer:
+        return Answer(200, POSTING if id_ else page([POSTING]))
+
+    def _costs(self, request: Recorded) -> Answer:
+        line = {"label": "digits", "cost_micros": 1_235_000, "cpu_hours": 1.2, "gpu_hours": 0.0, "idle_percent": 20}
+        total = {**line, "label": "total", "idle_percent": None}
+        return Answer(
+            200, {"group_by": request.query["group_by"][0], "currency": "EUR", "lines": [line], "total": total}
+        )
+
+    def _statement(self, request: Recorded) -> Answer:
+        if "format" in request.query:
+            return Answer(200, b"day,cost\r\n2026-11-01,1.23\r\n")
+        line = {
+            "day": "2026-11-01",
+            "team": "Vision",
+            "user": "ana",
+            "project": "digits",
+            "cluster": "gpu",
+            "cost": "1.23",
+        }
+        return Answer(200, {"lines": [line], "rounding": "0.01", "total": "1.24", "currency": "EUR"})
 
     def _audit(self, request: Recorded, verb: str = "") -> Answer:
         return Answer(200, page([EVENT]) if not verb else f"exported as {request.query['format'][0]}".encode())

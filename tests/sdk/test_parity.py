@@ -170,6 +170,21 @@ OPERATIONS = [
     Operation("GET /api/v2/usage/", "usage", lambda c: c.usage()),
     Operation("GET /api/v2/audit/", "audit list", lambda c: list(c.audit.list(actor="alice"))),
     Operation("GET /api/v2/audit/export/", "audit export", lambda c: c.audit.export("audit.csv", form="csv")),
+    Operation("GET /api/v2/budgets/", "budget list", lambda c: list(c.budgets.list())),
+    Operation(
+        "POST /api/v2/budgets/", "budget set",
+        lambda c: c.budgets.create("team:v", cadence="month", policy="reserve", amount_micros=5),
+    ),
+    Operation("GET /api/v2/budgets/{}/", "budget show", lambda c: c.budgets.get(1)),
+    Operation("PATCH /api/v2/budgets/{}/", "budget change", lambda c: c.budgets.update(1, reason="x", amount_micros=6)),
+    Operation("POST /api/v2/budgets/{}/end/", "budget end", lambda c: c.budgets.end(1, reason="x")),
+    Operation("GET /api/v2/prices/", "budget prices", lambda c: list(c.budgets.prices(cluster="local"))),
+    Operation("POST /api/v2/prices/", "budget set-price", lambda c: c.budgets.set_price("local", "cpu", 5)),
+    Operation("GET /api/v2/ledger/", "budget ledger", lambda c: list(c.budgets.ledger(key="fth-1"))),
+    Operation("GET /api/v2/ledger/{}/", "budget ledger", lambda c: c.budgets.posting(ID)),
+    Operation("POST /api/v2/ledger/{}/reverse/", "budget reverse", lambda c: c.budgets.reverse(ID, reason="x")),
+    Operation("GET /api/v2/costs/", "budget costs", lambda c: c.budgets.costs("team")),
+    Operation("GET /api/v2/statement/", "budget statement", lambda c: c.budgets.statement(node=1)),
     *(
         Operation(f"GET /api/v2/{kind}/{{}}/history/", "audit history", partial(_history, kind))
         for kind in ("experiments", "projects", "runs", "teams", "tokens")

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest, Now
 
+from apps.budgets import services as budgets
 from apps.compute import services
 from apps.compute.choices import DesiredState, State
 from apps.compute.lifecycle import move, transition
@@ -32,10 +33,11 @@ _PAGE = 64  # admitted in one turn; the next goes on
 _BATCH = 16  # admitted in one transaction, while the root of the tree is locked
 _TELL_AGAIN_SECONDS = 5.0
 _OVERDUE_LOOKED_AT = 100
-END_MARGIN_SECONDS = 30  # from a time limit to the confirmed end, beside the grace
 _all_open_until = 0.0  # monotonic
 _told: dict[str, float] = {}  # what all that waits behind something was told, and when (monotonic)
 _MOST_TOLD = 10_000
+_LOOK_AT_MONEY_AGAIN_SECONDS = 5.0
+_short_until: dict[UUID, float] = {}  # what was short of money, until when it is left alone (monotonic)
 _nodes: dict[UUID, int] = {}  # cluster -> its quota node, which never changes
 
 Launch = Callable[[Workload, Attempt], None]
@@ -73,7 +75,15 @@ def _walk(queue: "DatabaseQueue") -> Walk | None:
         return None
     nodes = {node_id for one in waiting for node_id in one.node_ids} | set(_nodes.values())
     books = quotas.look(nodes, Resource.objects.names())
-    return Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time())
+    return Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time(), _skipped())
+
+
+def _skipped() -> frozenset[UUID]:
+    """Return what was short of money a moment ago: it is not asked for again with every turn."""
+    now = time.monotonic()
+    for pk in [pk for pk, until in _short_until.items() if until < now]:
+        del _short_until[pk]
+    return frozenset(_short_until)
 
 
 def _follow(walk: Walk, turn: Pass) -> None:
@@ -99,24 +109,35 @@ def _follow(walk: Walk, turn: Pass) -> None:
 
 
 def _admit_batch(batch: list[Candidate], walk: Walk, turn: Pass) -> None:
-    admitted, refused = _admit(batch, turn.owner)
+    done = _admit(batch, turn.owner)
     failpoints.hit("quota.after_commit")
-    for workload, attempt in admitted:
+    for workload, attempt in done.admitted:
         turn.admitted += 1
         turn.launch(workload, attempt)
-    for candidate, over in refused:
+    for candidate, short in done.short:
+        walk.withdraw(candidate)
+        turn.messages[candidate.id] = f"waiting: {short.message}", "BudgetShort"
+        _short_until[candidate.id] = time.monotonic() + _LOOK_AT_MONEY_AGAIN_SECONDS
+    for candidate, over in done.refused:
         wait = walk.refuse(candidate, over)
         turn.waits.append((candidate, wait))
         turn.messages[candidate.id] = wait.full.message, "QuotaFull"
 
 
-@transaction.atomic
-def _admit(
-    batch: Sequence[Candidate], owner: str
-) -> tuple[list[tuple[Workload, Attempt]], list[tuple[Candidate, list[quotas.Line]]]]:
-    """Decide under the locks: of `batch`, in its order, what fits is held and moved on; return that, and what did not fit.
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a batch: admitted, too large for a limit after all, or short of money."""
 
-    LOCKING: limit rows, then workload rows; one that somebody else has locked is left to him.
+    admitted: list[tuple[Workload, Attempt]]
+    refused: list[tuple[Candidate, list[quotas.Line]]]
+    short: list[tuple[Candidate, budgets.Short]]
+
+
+@transaction.atomic
+def _admit(batch: Sequence[Candidate], owner: str) -> Done:
+    """Decide under the locks: of `batch`, in its order, what fits and can be paid for is held and moved on.
+
+    LOCKING: limit rows, then workload rows (one that somebody else has locked is left to him), then those of budgets.
     """
     books = quotas.lock((node for one in batch for node in one.node_ids), (name for one in batch for name in one.need))
     rows = _lock_waiting(batch)
@@ -133,14 +154,40 @@ def _admit(
             continue
         trial.take(candidate.node_ids, candidate.need)
         fits.append((candidate, workload))
+    fits, short = _paid(fits)
     if not fits:
-        return [], refused
+        return Done([], refused, short)
     asks = {_handle(workload): _ask(candidate, workload) for candidate, workload in fits}
     held = quotas.hold(list(asks.values()), books)
     made = [
         (workload, _begin(workload, owner)) for _, workload in fits if isinstance(held[_handle(workload)], Reservation)
     ]
-    return made, refused
+    return Done(made, refused, short)
+
+
+def _paid(
+    fits: list[tuple[Candidate, Workload]],
+) -> tuple[list[tuple[Candidate, Workload]], list[tuple[Candidate, budgets.Short]]]:
+    """Hold the money of what fits; return what is held, and what waits for money."""
+    asks = [
+        budgets.Ask(
+            key=_handle(workload),
+            node_ids=candidate.path,
+            cluster_id=workload.cluster_id,
+            amounts=candidate.need,
+            timeout_seconds=services.worst_seconds(workload.timeout_seconds, workload.grace_seconds),
+            subject=workload.subject,
+        )
+        for candidate, workload in fits
+    ]
+    answers = budgets.hold(asks) if asks else []
+    paid, short = [], []
+    for (candidate, workload), answer in zip(fits, answers, strict=True):
+        if isinstance(answer, budgets.Short):
+            short.append((candidate, answer))
+        else:
+            paid.append((candidate, workload))
+    return paid, short
 
 
 def _lock_waiting(batch: Sequence[Candidate]) -> dict[UUID, Workload]:
@@ -279,7 +326,7 @@ def _candidate(*row: Any) -> Candidate:
     """Make a candidate of the columns of `_COLUMNS`."""
     pk, leaf, path, cluster, amounts, timeout, grace, rank, queued_at, _ = row
     need = {name: amount for name, amount in orjson.loads(amounts).items() if amount > 0}
-    seconds = None if timeout is None else float(timeout + grace + END_MARGIN_SECONDS)
+    seconds = services.worst_seconds(timeout, grace)
     entry = quotas.weigh(need) * settings.FAIR_SHARE_ENTRY_SECONDS
     return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, rank, queued_at, entry)
 

@@ -22,7 +22,8 @@ from django.db import (
 )
 
 from apps.audit.sealing import Sealer
-from apps.compute.reconcile import keep
+from apps.budgets import services as budgets
+from apps.compute.reconcile import charge, keep
 from apps.compute.reconcile.claim import hold_loop, note_loop
 from apps.compute.reconcile.collect import Collector
 from apps.compute.reconcile.turn import run_turn
@@ -41,6 +42,10 @@ _HOUSE = {  # loop -> (function, seconds between two runs)
     "audit": (keep.audit_books, 60.0),
     "shares": (keep.count_shares, 30.0),
     "purge": (keep.purge, 3600.0),
+    "charge": (charge.charge_running, float(settings.CHARGE_SECONDS)),
+    "budgets": (charge.keep_budgets, 30.0),
+    "alerts": (budgets.deliver_alerts, 10.0),
+    "ledger": (charge.audit_money, 300.0),
 }
 
 

@@ -10,6 +10,7 @@ from apps.access import policy
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_rows
+from apps.quotas import statements
 from apps.quotas.choices import HOLDERS, NodeKind
 from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource
 from apps.quotas.services.limits import ceiling_of
@@ -78,6 +79,9 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     if not reason.strip():
         raise Invalid(errors={"reason": ["Say why."]})
     before, after = set(node.path[:-1]), set(parent.path)
+    names = list(QuotaLimit.objects.filter(node=node).values_list("resource", flat=True))
+    with connection.cursor() as cursor:  # whatever is held here has a row there
+        cursor.execute(statements.COMPLETE, {"nodes": sorted(after), "resources": names})
     rows = lock_rows(QuotaLimit.objects.filter(node_id__in=before ^ after), order=("node_id", "resource"))
     if QuotaNode.objects.values_list("path", flat=True).get(pk=node.pk) != node.path:
         msg = "It was moved meanwhile."

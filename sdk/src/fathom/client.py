@@ -19,6 +19,7 @@ from fathom.resources.directory import (
 )
 from fathom.resources.experiments import ExperimentsApi
 from fathom.resources.identities import DirectoryApi
+from fathom.resources.money import BudgetsApi
 from fathom.resources.paths import path
 from fathom.resources.people import InvitationsApi, OrganizationsApi, RegistrationsApi, UsersApi
 from fathom.resources.runs import RunsApi
@@ -61,6 +62,7 @@ class Client:
         self.invitations = InvitationsApi(self.transport)
         self.clusters = ClustersApi(self.transport)
         self.audit = AuditApi(self.transport)
+        self.budgets = BudgetsApi(self.transport)
         self.directory = DirectoryApi(self.transport)
 
     @property

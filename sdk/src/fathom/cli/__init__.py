@@ -14,6 +14,7 @@ COMMANDS = {
     "access": "access",
     "artifacts": "tracked",
     "audit": "audit",
+    "budget": "money",
     "clone": "experiments",
     "clusters": "account",
     "completion": "local",

@@ -9,6 +9,7 @@ from fathom.models.audit import AuditEvent
 from fathom.models.credentials import CREDENTIAL_KINDS, Credential, CredentialField, CredentialUse
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Session, Team, Token, Usage, UsageNode
 from fathom.models.identities import DirectoryChange, DirectoryPlan, DirectoryRule, DirectorySync
+from fathom.models.money import Budget, BudgetPeriod, Posting, Price, in_money, to_micros
 from fathom.models.people import (
     Effect,
     ImportLine,
@@ -49,6 +50,8 @@ __all__ = [
     "Artifact",
     "Attempt",
     "AuditEvent",
+    "Budget",
+    "BudgetPeriod",
     "Cluster",
     "CodeUpload",
     "Credential",
@@ -72,6 +75,8 @@ __all__ = [
     "MetricSummary",
     "Offboarding",
     "Organization",
+    "Posting",
+    "Price",
     "Project",
     "QueueEntry",
     "Ref",
@@ -85,4 +90,6 @@ __all__ = [
     "UsageNode",
     "User",
     "Why",
+    "in_money",
+    "to_micros",
 ]

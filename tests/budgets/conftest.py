@@ -1,0 +1,15 @@
+"""Fixtures of this folder."""
+
+import pytest
+
+from tests.budgets.money import Tree, make_tree
+from tests.factories import cast, committed, stage
+
+__all__ = ["cast", "committed", "stage"]
+
+
+@pytest.fixture
+def tree(db: None) -> Tree:
+    made = make_tree()
+    made.price()
+    return made
