@@ -67,7 +67,7 @@ def _measure() -> None:
             figures.append((size, *(_time(work, rounds) for work in (hold, _charging(charge, Tick)))))
         (_, hold_one, charge_one), (_, hold_many, charge_many) = figures
         cells = (hold_one, hold_many, hold_many / 50, charge_one, charge_many, charge_many / 50)
-        print(f"| {label} | " + " | ".join(f"{cell:,.0f} µs" for cell in cells) + " |", flush=True)
+        print(f"| {label} | " + " | ".join(f"{cell:,.0f} us" for cell in cells) + " |", flush=True)
 
 
 def _charging(charge: Any, tick: Any) -> Callable[[Any], object]:

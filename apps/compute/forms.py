@@ -35,6 +35,7 @@ def settings_of(kind: str) -> tuple[SettingField, ...]:
 class PriorityClassForm(ClassModelForm):
     """A rank, and who may use it."""
 
+    rank = forms.IntegerField(min_value=-1000, max_value=1000, help_text="-1000 to 1000; higher goes first.")
     reason = reason_field()
 
     class Meta:

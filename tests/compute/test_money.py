@@ -83,7 +83,7 @@ def test_who_is_short_of_money_holds_up_nobody(cast: Cast, priced: Stage) -> Non
 
 def test_what_costs_more_than_a_whole_period_has_is_refused(cast: Cast, priced: Stage) -> None:
     budget(cast, MICROS)
-    with pytest.raises(NeverFits, match="may cost up to 2.00"):
+    with pytest.raises(NeverFits, match=r"may cost up to 2\.00"):
         run(priced, cast, resources={"cpu": 2})
     assert not Workload.objects.exists()
 

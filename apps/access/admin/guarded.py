@@ -10,7 +10,7 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet, UUIDField
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.text import capfirst
 from typing_extensions import override
@@ -181,7 +181,7 @@ class GuardedAdmin(ListTools, ModelAdmin):
         }
         return render(request, "admin/object_history.html", context)
 
-    def own_page(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def own_page(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         """Wrap a page of its own for `get_urls`: operators only. The page asks for the permission that it needs."""
         page: Any = self.admin_site.admin_view(view)
         page.model_admin = self  # as Django marks its own pages

@@ -51,10 +51,10 @@ class QueuePages(GuardedAdmin):
             raise Http404
         form = WhatIfForm(_asked(request, limits.filter(node=node)), instance=node)
         found = None
-        if form.is_bound and form.is_valid():
-            if "_confirmed" in request.POST and self._set(request, node, form):
+        if form.is_bound:
+            if form.is_valid() and "_confirmed" in request.POST and self._set(request, node, form):
                 return redirect("admin:quotas_quotanode_change", node.pk)
-            found = _look(node, form)
+            found = None if set(form.errors) - {"reason"} else _look(node, form)
         context = {**self._shown(request, f"What if: {node}"), "node": node, "form": form, "found": found}
         return TemplateResponse(request, "admin/compute/workload/what_if.html", context)
 

@@ -52,6 +52,15 @@ class ReservationAdmin(GuardedAdmin):
         return ", ".join(f"{in_units(resource, amount)} {words(resource)}" for resource, amount in row.amounts.items())
 
 
+def _now_used() -> Any:
+    """Let what was counted decay up to now, as admission does."""
+    age = Extract(ExpressionWrapper(Now() - F("at"), output_field=DurationField()), "epoch")
+    half_lives = ExpressionWrapper(
+        age / Value(settings.FAIR_SHARE_HALF_LIFE.total_seconds()), output_field=FloatField()
+    )
+    return ExpressionWrapper(F("amount") * Power(Value(0.5), half_lives), output_field=FloatField())
+
+
 @admin.register(ShareUse)
 class ShareUseAdmin(GuardedAdmin):
     """Who used what lately, as fair share counts it now: it halves with every half-life."""
@@ -61,7 +70,7 @@ class ShareUseAdmin(GuardedAdmin):
     list_select_related = ("node",)
     search_fields = ("node__name", "node__key")
     search_help_text = "Person, team, organization or cluster"
-    ordering = ("-now_used",)
+    ordering = (_now_used().desc(),)
     fields = ("holder", "kind", "lately", "weight", "score", "counted")
     holder = related("node", "who")
     counted = time_of("at", "counted")
@@ -86,12 +95,3 @@ class ShareUseAdmin(GuardedAdmin):
     @display(description="used over weight: the less, the earlier its turn")
     def score(self, row: Any) -> str:
         return f"{row.now_used / row.node.weight / _PER_CPU_HOUR:,.2f}"
-
-
-def _now_used() -> Any:
-    """Let what was counted decay up to now, as admission does."""
-    age = Extract(ExpressionWrapper(Now() - F("at"), output_field=DurationField()), "epoch")
-    half_lives = ExpressionWrapper(
-        age / Value(settings.FAIR_SHARE_HALF_LIFE.total_seconds()), output_field=FloatField()
-    )
-    return ExpressionWrapper(F("amount") * Power(Value(0.5), half_lives), output_field=FloatField())
