@@ -21,10 +21,10 @@ runs AS (
            'run ' || n, 'finished' FROM made),
 workloads AS (
     INSERT INTO compute_workload (id, user_id, team_id, label, subject, template, quota_node_id, amounts, cluster_id,
-            priority, grace_seconds, retries, retries_left, desired_state, stop_cause, state, state_version, reason,
+            priority_class, rank, resumes, priority, grace_seconds, retries, retries_left, desired_state, stop_cause, state, state_version, reason,
             message, attempt_no, lease_owner, lease_epoch, started_at, finished_at, next_reconcile_at)
     SELECT id, %(user)s, (%(teams)s::bigint[])[1 + n %% array_length(%(teams)s::bigint[], 1)], 'run ' || n, 'run:' || id,
-           '{}', %(node)s, '{}', %(cluster)s, 0, 10, 0, 0, 'run', '',
+           '{}', %(node)s, '{}', %(cluster)s, '', 0, false, 0, 10, 0, 0, 'run', '',
            (ARRAY['succeeded', 'failed', 'stopped'])[1 + n %% 3], 2, '', '', 1, '', 0, now(), now(), NULL FROM made)
 INSERT INTO experiments_experiment (run_id, workload_id, kind, spec) SELECT id, id, 'shell', '{"command": "true"}' FROM made
 """

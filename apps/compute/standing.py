@@ -12,7 +12,6 @@ from apps.compute.models import Workload
 from apps.compute.queue import Candidate
 from apps.compute.reconcile.admit import DatabaseQueue, closed_clusters
 from apps.quotas import services as quotas
-from apps.quotas.books import Share
 from apps.quotas.models import QuotaNode
 
 MOST_SHOWN = 100
@@ -51,7 +50,7 @@ def places(rows: QuerySet[Workload], *, most: int = MOST_SHOWN) -> list[Place]:
 
 
 def _lined_up(
-    queue: DatabaseQueue, overdue: list[Candidate], heads: list[Candidate], shares: dict[int, Share], most: int
+    queue: DatabaseQueue, overdue: list[Candidate], heads: list[Candidate], shares: dict[int, quotas.Share], most: int
 ) -> list[Candidate]:
     first = overdue[:most]
     seen = {one.id for one in first}
@@ -80,11 +79,11 @@ def _merged(lines: Sequence[Iterator[tuple[Any, Candidate]]], most: int) -> Iter
             heapq.heappush(heap, (*following, place))
 
 
-def rank_of(candidate: Candidate, shares: dict[int, Share]) -> tuple[Any, ...]:
+def rank_of(candidate: Candidate, shares: dict[int, quotas.Share]) -> tuple[Any, ...]:
     """Return what the queue compares."""
     scores = tuple(shares[node].score if node in shares else 0.0 for node in candidate.path[1:])
     return (-candidate.rank, scores, candidate.queued_at, candidate.id)
 
 
-def _standing(one: Candidate, shares: dict[int, Share], names: dict[int, str]) -> list[tuple[str, float]]:
+def _standing(one: Candidate, shares: dict[int, quotas.Share], names: dict[int, str]) -> list[tuple[str, float]]:
     return [(names.get(node, ""), shares[node].score / PER_CPU_HOUR) for node in one.path[1:] if node in shares]

@@ -10,9 +10,9 @@ from typing_extensions import override
 from apps.quotas.choices import (
     CPU,
     DISK,
-    EXPERIMENTS,
     GPU,
     MEMORY,
+    Known,
     NodeKind,
     family,
     in_units,
@@ -27,7 +27,6 @@ else:
 
 LARGEST = 1 << 53
 
-_LABELS = {CPU: "CPUs", MEMORY: "Memory", GPU: "GPUs", DISK: "Disk", EXPERIMENTS: "Experiments"}
 _MILLI = frozenset({CPU, GPU})
 _BYTES = frozenset({MEMORY, DISK})
 _WRITTEN = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", re.ASCII)
@@ -41,10 +40,10 @@ _FACTORS = {
 REPORTED = frozenset({CPU, MEMORY, GPU})
 
 
-def label(resource: str, *, with_unit: bool = False) -> str:
+def label(one: Known, *, with_unit: bool = False) -> str:
     """Name a resource for people, if wanted with the unit in which `in_units` writes it."""
-    unit = ", GiB" if with_unit and family(resource) in _BYTES else ""
-    return _LABELS.get(resource, resource) + unit
+    unit = ", GiB" if with_unit and family(one.name) in _BYTES else ""
+    return one.title + unit
 
 
 def parse_amount(resource: str, text: str) -> int | None:
@@ -124,18 +123,20 @@ class LimitsForm(ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.limits = {row.resource: row for row in self._rows()}
-        self.resources = Resource.objects.names()
+        known = Resource.objects.known()
+        self.resources = [one.name for one in known]
         self.initial["weight"] = self.instance.weight
-        for resource in self.resources:
+        for one in known:
+            resource = one.name
             row, limit, borrow = self.limits.get(resource), field_name(resource), borrow_name(resource)
-            self.fields[limit] = field = amount_field(label(resource))
+            self.fields[limit] = field = amount_field(label(one))
             self.fields[borrow] = amount_field("may borrow")
             self.initial[limit] = write_amount(resource, row.limit if row else None)
             self.initial[borrow] = write_amount(resource, row.borrow) if row and row.borrow else ""
             field.disabled = self.instance.kind == NodeKind.CLUSTER and family(resource) in REPORTED
             self.fields[borrow].disabled = self.instance.kind == NodeKind.CLUSTER
             field.help_text = _told(row, is_reported=field.disabled)
-            self.fields[borrow].widget.attrs["aria-label"] = f"{label(resource)}: may borrow"
+            self.fields[borrow].widget.attrs["aria-label"] = f"{label(one)}: may borrow"
 
     def _rows(self) -> list[QuotaLimit]:
         return list(self.instance.limits.all()) if self.instance.pk else []

@@ -17,6 +17,7 @@ ALSO_PUBLIC: dict[str, str] = {
     "apps.accounts.tokens": "the form of a token and its digest, for who keeps a verdict by it",
     "apps.compute.logs": "the log store: reading by offset is no write and belongs to no queryset",
     "apps.compute.placement": "where something would run: a question, asked before there is anything to write",
+    "apps.quotas.forms": "limits as people write them: one form, also where it is asked what would start with others",
     "apps.compute.api": "attempts and events have no door of their own; the owner's door shows them in compute's form",
 }
 

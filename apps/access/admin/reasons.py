@@ -27,13 +27,14 @@ class ReasonForm(forms.Form):
     """Why an operator does this; it goes into the audit trail.
 
     Subclasses ask for what else the service wants to know: each further field is passed to it under its name. `rows` are
-    those chosen, `page` is the admin page.
+    those chosen, `page` is the admin page, `by` who asks.
     """
 
-    def __init__(self, *args: Any, rows: Sequence[Any] = (), page: Any = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, rows: Sequence[Any] = (), page: Any = None, by: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rows = rows
         self.page = page
+        self.by = by
 
     reason = forms.CharField(
         max_length=500,
@@ -113,7 +114,7 @@ class Reasoned:
     def _form(self, page: Any, request: HttpRequest, rows: list[Any]) -> ReasonForm:
         """Fill in what was sent: to be done, or only to be looked at, which needs no reason."""
         is_sent = "_confirmed" in request.POST or "_look" in request.POST
-        form = self.form(request.POST if is_sent else None, rows=rows, page=page)
+        form = self.form(request.POST if is_sent else None, rows=rows, page=page, by=request.user)
         form.fields["reason"].required = "_look" not in request.POST
         return form
 

@@ -134,7 +134,7 @@ class ClassForm(ReasonForm):
     """Another priority class for work that waits; it gets the rank which that has now."""
 
     priority_class = forms.ModelChoiceField(
-        PriorityClass.objects.all(),
+        PriorityClass.objects.none(),
         required=False,
         empty_label="none (rank 0)",
         help_text="With the rank that it has now.",
@@ -144,10 +144,11 @@ class ClassForm(ReasonForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field: Any = self.fields["priority_class"]
+        field.queryset = PriorityClass.objects.visible_to(self.by, "view")
         field.label_from_instance = lambda row: f"{row.name} (rank {row.rank})"
         names = {row.priority_class for row in self.rows}
         if len(names) == 1:
-            field.initial = PriorityClass.objects.filter(name=names.pop()).first()
+            field.initial = field.queryset.filter(name=names.pop()).first()
 
     @override
     def told(self) -> dict[str, Any]:
@@ -295,17 +296,17 @@ def _why_it_waits(workload: Workload, by: Any) -> Panel | None:
         ("What it is told", why.sentence),
         *(("Place in the queue", str(place)) for place in [why.position] if place),
         *(("May start by", when(moment)) for moment in [why.starts_at] if moment),
-        *_obstacles(why, workload),
+        *_obstacles(why, workload, by),
         *(("What would help", remedy) for remedy in why.remedies),
         *((f"Used lately: {one.node}", _used(one.cpu_hours, one.weight)) for one in why.standing),
     ]
     return Panel("Why it waits", ("What", "How it is"), shown, reverse("admin:compute_workload_queue"))
 
 
-def _obstacles(why: Why, workload: Workload) -> list[tuple[SafeString, SafeString]]:
+def _obstacles(why: Why, workload: Workload, by: Any) -> list[tuple[SafeString, SafeString]]:
     """Name each limit in its way, with a link to where it is changed."""
     cluster = services.cluster_node(workload.cluster)
-    above = QuotaNode.objects.filter(pk__in=workload.quota_node.path)
+    above = QuotaNode.objects.visible_to(by, "view").filter(pk__in=workload.quota_node.path)
     pages = {str(node): page_of(node) for node in [*above, cluster]}
     return [
         (

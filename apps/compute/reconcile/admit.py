@@ -26,6 +26,7 @@ from apps.compute.reconcile.claim import LEASE_SECONDS
 from apps.compute.times import later
 from apps.core import failpoints
 from apps.core.errors import Stale
+from apps.core.locks import claim_rows
 from apps.quotas import services as quotas
 from apps.quotas.models import Reservation, Resource
 
@@ -195,7 +196,7 @@ def _lock_waiting(batch: Sequence[Candidate]) -> dict[UUID, Workload]:
         pk__in=[one.id for one in batch], state=State.QUEUED, desired_state=DesiredState.RUN
     )
     rows = waiting.select_related("quota_node", "cluster").order_by("pk")
-    return {row.pk: row for row in rows.select_for_update(no_key=True, of=("self",), skip_locked=True)}
+    return {row.pk: row for row in claim_rows(rows, limit=len(batch))}
 
 
 def _handle(workload: Workload) -> str:

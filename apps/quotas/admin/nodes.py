@@ -20,7 +20,7 @@ from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, ReasonFor
 from apps.access.admin.display import NOTHING, lines, list_url, meter, page_of
 from apps.access.admin.guarded import may_operate
 from apps.quotas import limits_file, services
-from apps.quotas.choices import HOLDERS, NodeKind, in_units, words
+from apps.quotas.choices import HOLDERS, Known, NodeKind, in_units, words
 from apps.quotas.forms import LimitsFileForm, LimitsForm, borrow_name, field_name, label
 from apps.quotas.models import QuotaLimit, QuotaNode, Resource
 from apps.quotas.querysets import nodes_under_pressure, nodes_used_up
@@ -47,7 +47,7 @@ class MoveForm(ReasonForm):
     """Where the place is to hang."""
 
     parent = forms.ModelChoiceField(
-        QuotaNode.objects.filter(kind__in=HOLDERS),
+        QuotaNode.objects.none(),
         label="Below",
         help_text="The platform, an organization, a team or a group.",
     )
@@ -57,6 +57,7 @@ class MoveForm(ReasonForm):
         super().__init__(*args, **kwargs)
         field: Any = QuotaNode._meta.get_field("parent")  # noqa: SLF001 -- documented Django API
         chosen: Any = self.fields["parent"]
+        chosen.queryset = QuotaNode.objects.visible_to(self.by, "view")
         chosen.widget = AutocompleteSelect(field, self.page.admin_site, choices=chosen.choices)
 
 
@@ -117,7 +118,7 @@ class QuotaNodeAdmin(GuardedAdmin):
 
     @override
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
-        return ("place", "kind", *(_column(resource) for resource in Resource.objects.names()))
+        return ("place", "kind", *(_column(one) for one in Resource.objects.known()))
 
     @override
     def get_fieldsets(self, request: HttpRequest, obj: QuotaNode | None = None) -> Any:
@@ -227,8 +228,10 @@ def _lent(row: QuotaLimit) -> str:
     return f", {in_units(row.resource, row.borrowed)} of {in_units(row.resource, row.borrow)} borrowed"
 
 
-def _column(resource: str) -> Any:
-    @display(description=label(resource, with_unit=True))
+def _column(one: Known) -> Any:
+    resource = one.name
+
+    @display(description=label(one, with_unit=True))
     def column(node: QuotaNode) -> SafeString:
         row = next((row for row in node.limits.all() if row.resource == resource), None)
         if row is None or (row.limit is None and not row.used):

@@ -65,20 +65,24 @@ def _now_used() -> Any:
 class ShareUseAdmin(GuardedAdmin):
     """Who used what lately, as fair share counts it now: it halves with every half-life."""
 
-    list_display = ("holder", "kind", "lately", "weight", "score", "counted")
+    list_display = ("who", "kind", "lately", "weight", "score", "counted")
     list_filter = (one_of("node__kind", NodeKind.choices, title="kind"),)
     list_select_related = ("node",)
     search_fields = ("node__name", "node__key")
     search_help_text = "Person, team, organization or cluster"
     ordering = (_now_used().desc(),)
     fields = ("holder", "kind", "lately", "weight", "score", "counted")
-    holder = related("node", "who")
+    holder = related("node")
     counted = time_of("at", "counted")
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request).annotate(now_used=_now_used())
         return rows
+
+    @display(description="who", ordering="node__name")
+    def who(self, row: ShareUse) -> str:
+        return row.node.name
 
     @display(description="kind")
     def kind(self, row: ShareUse) -> str:

@@ -55,7 +55,7 @@ class ApproveForm(ReasonForm):
     until = forms.DateField(
         label="Until the end of",
         required=False,
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        widget=forms.DateInput(attrs={"type": "date", "class": "vTextField"}, format="%Y-%m-%d"),
         help_text="Then what was added is taken back. Empty: as asked for.",
     )
     field_order = ("amount", "until", "reason")

@@ -86,7 +86,7 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     if QuotaNode.objects.values_list("path", flat=True).get(pk=node.pk) != node.path:
         msg = "It was moved meanwhile."
         raise Conflict(msg)
-    live = list(Reservation.objects.filter(released_at=None, node_ids__contains=[node.pk]).select_for_update())
+    live = lock_rows(Reservation.objects.filter(released_at=None, node_ids__contains=[node.pk]), no_key=False)
     for row in rows:
         held = sum(one.amounts.get(row.resource, 0) for one in live)
         row.used += held if row.node_id in after else -held
