@@ -13,6 +13,7 @@ from django.test import TransactionTestCase
 from apps.accounts.models import User
 from apps.compute.backends.fake.world import FakePlan, FakeWorld
 from apps.compute.models import Attempt, Workload
+from apps.compute.reconcile import admit
 from apps.compute.reconcile.turn import Turn, run_turn
 from apps.experiments.models import Experiment
 from apps.quotas import services as quotas
@@ -43,6 +44,8 @@ class Stage:
         """Let everything be due, nobody hold a lease, and take turns."""
         for _ in range(times):
             Workload.objects.exclude(next_reconcile_at=None).update(next_reconcile_at=LONG_AGO, lease_until=None)
+            admit._told.clear()  # what a worker believes for some seconds
+            admit._short_until.clear()
             turn = run_turn(owner)
         return turn
 

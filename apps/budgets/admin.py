@@ -8,13 +8,14 @@ from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, LatestInline, Panel, Question, Reasoned, ShownOnce, panel, question_filter
-from apps.access.admin.display import NOTHING, document, duration, list_url, meter, page_of, related, time_of
+from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, ShownOnce, question_filter
+from apps.access.admin.display import NOTHING, document, duration, meter, page_of, related, time_of
 from apps.access.admin.filters import is_null, one_of
 from apps.access.admin.guarded import is_operator
 from apps.budgets import costs, services
@@ -23,6 +24,7 @@ from apps.budgets.forms import BudgetForm, PriceForm
 from apps.budgets.models import Alert, Budget, Delivery, Hold, LedgerEntry, LedgerTx, Period, Price
 from apps.budgets.places import find_place
 from apps.budgets.statement import as_csv, statement
+from apps.core.errors import DomainError
 from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode
 
@@ -33,6 +35,13 @@ _BUDGETS = question_filter(
         Question("80", "Over 80 % spent", lambda rows: rows.past(80), "budgets over 80 %", "busy"),
         Question("100", "All spent", lambda rows: rows.past(100)),
         Question("ended", "Ended", lambda rows: rows.exclude(ended_at=None)),
+    ],
+)
+_PRICES = question_filter(
+    Price,
+    [
+        Question("coming", "Not in force yet", lambda rows: rows.filter(effective_from__gt=Now())),
+        Question("month", "Set in the last 30 days", lambda rows: rows.filter(made_at__gt=Now() - 30 * _DAY)),
     ],
 )
 _POSTINGS = question_filter(
@@ -79,7 +88,7 @@ class PriceAdmin(GuardedAdmin):
     can_add = True
     form = PriceForm
     list_display = ("cluster_name", "resource", "price_shown", "since", "version", "made_by", "reason")
-    list_filter = ("resource",)
+    list_filter = (_PRICES, "resource")
     search_fields = ("cluster_name",)
     search_help_text = "Cluster"
     ordering = ("cluster_name", "resource", "-version")
@@ -218,16 +227,21 @@ class BudgetAdmin(GuardedAdmin):
 
     @override
     def get_urls(self) -> list[Any]:
-        return [path("statement/", self.own_page(self.statement_view), name="budgets_statement"), *super().get_urls()]
+        view: Any = self.admin_site.admin_view(self.statement_view)
+        view.model_admin = self
+        return [path("statement/", view, name="budgets_statement"), *super().get_urls()]
 
-    def statement_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    def statement_view(self, request: HttpRequest) -> HttpResponseBase:
         """Send the statement of this month, or between `since` and `until`, of all or of one `node`."""
         if not is_operator(request):
             raise PermissionDenied
-        since, until = costs.between(request.GET.get("since"), request.GET.get("until"))
         text = request.GET.get("node", "")
         node = int(text) if text.isascii() and text.isdigit() and len(text) < len(str(1 << 63)) else None
-        found = statement(costs.scope(request.user, since=since, until=until, node=node))
+        try:
+            since, until = costs.between(request.GET.get("since"), request.GET.get("until"))
+            found = statement(costs.scope(request.user, since=since, until=until, node=node))
+        except DomainError as error:
+            raise Http404 from error
         headers = {"Content-Disposition": 'attachment; filename="statement.csv"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(as_csv(found), content_type="text/csv; charset=utf-8", headers=headers)
 
@@ -335,31 +349,3 @@ class DeliveryAdmin(GuardedAdmin):
     def alert_shown(self, delivery: Delivery) -> str:
         alert: Alert = delivery.alert
         return alert.message
-
-
-def _panel(by: Any, keys: list[str]) -> Panel:
-    budgets = Budget.objects.visible_to(by, "view").live().filter(node__key__in=keys).select_related("node")
-    periods = Period.objects.visible_to(by, "view").order_by("-starts_at")
-    rows = [
-        (page_of(budget), budget.policy, _spent(budget))
-        for budget in budgets.prefetch_related(Prefetch("periods", periods)).order_by("node__path")[:8]
-    ]
-    return Panel(
-        "Budgets", ("Budget", "Policy", "Spent"), rows, list_url("budgets.budget"), "None: nothing limits the cost."
-    )
-
-
-def _spent(budget: Budget) -> str:
-    newest = next(iter(budget.periods.all()), None)
-    return "" if newest is None else f"{in_money(newest.spent_micros)} of {in_money(newest.amount_micros)}"
-
-
-@panel("teams.team")
-def _budgets_of_team(team: Any, by: Any) -> Panel:
-    return _panel(by, [f"team:{team.pk}"])
-
-
-@panel("teams.organization")
-def _budgets_of_organization(organization: Any, by: Any) -> Panel:
-    teams = [f"team:{pk}" for pk in organization.teams.values_list("pk", flat=True)]
-    return _panel(by, [f"org:{organization.pk}", *teams])

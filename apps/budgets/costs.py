@@ -35,12 +35,13 @@ _COSTS = """
      WHERE e.account = 'cost' AND e.node_id = ANY(%(nodes)s) AND e.at >= %(since)s AND e.at < %(until)s
      GROUP BY {columns}
 """
-# From admission to release, by the platform's clock, against the time that the backend says it ran.
+# From admission to release, by the platform's clock, against the time that the backend says it ran. Of what has ended:
+# before that nobody knows.
 _HELD = """
-    SELECT {columns}, sum(extract(epoch FROM coalesce(h.closed_at, statement_timestamp()) - h.made_at) * 1000)::bigint,
-           sum(least(h.billable_ms, extract(epoch FROM coalesce(h.closed_at, statement_timestamp()) - h.made_at) * 1000))::bigint
+    SELECT {columns}, sum(extract(epoch FROM h.closed_at - h.made_at) * 1000)::bigint,
+           sum(least(h.billable_ms, extract(epoch FROM h.closed_at - h.made_at) * 1000))::bigint
       FROM budgets_hold h
-     WHERE h.node_id = ANY(%(nodes)s) AND h.made_at >= %(since)s AND h.made_at < %(until)s
+     WHERE h.node_id = ANY(%(nodes)s) AND h.made_at >= %(since)s AND h.made_at < %(until)s AND h.closed_at IS NOT NULL
      GROUP BY {columns}
 """
 

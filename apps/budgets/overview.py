@@ -68,8 +68,13 @@ def spent_by(user: Any) -> list[Spent]:
         node for node in QuotaNode.objects.filter(visible_nodes(user)).order_by("depth", "name") if _is_mine(node, user)
     ]
     sums = _sums([node.pk for node in mine]) if mine else []
-    now = timezone.localtime()
+    now = _hour()
     return [_spent(node, sums, now) for node in mine[:_MOST]]
+
+
+def _hour() -> datetime:
+    """Return the beginning of this hour: a forecast that changes with each reload is none."""
+    return timezone.localtime().replace(minute=0, second=0, microsecond=0)
 
 
 def _is_mine(node: QuotaNode, user: Any) -> bool:
@@ -89,7 +94,7 @@ def _spent(node: QuotaNode, sums: list[tuple[list[int], int, int]], now: datetim
     today, month = sum(today for today, _ in below), sum(month for _, month in below)
     start, end = bounds("month", now)
     second = timedelta(seconds=1)
-    foreseen = month * ((end - start) // second) // max(1, (now - start) // second)
+    foreseen = month * ((end - start) // second) // max(3600, (now - start) // second)
     return Spent(node.name, node.kind, node.pk, *(with_currency(amount) for amount in (today, month, foreseen)))
 
 
@@ -105,7 +110,7 @@ def budgets_of(user: Any) -> list[Shown]:
 
 
 def _shown(budget: Budget, period: Period) -> Shown:
-    foreseen = services.forecast(period, timezone.now())
+    foreseen = services.forecast(period, _hour())
     return Shown(
         pk=budget.pk,
         name=budget.node.name,

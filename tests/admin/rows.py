@@ -75,7 +75,7 @@ def _charge(workload: Workload, no: int) -> None:
     period = Period.objects.get(budget=budget)
     facts = {"spent_micros": period.spent_micros, "amount_micros": period.amount_micros, "message": f"spent {no}"}
     alert = Alert.objects.create(period=period, level="80", **facts)
-    Delivery.objects.create(alert=alert, channel="webhook", target=f"https://example.org/{no}", error="answered 500")
+    Delivery.objects.create(alert=alert, channel="email", target=f"guest-{no}@example.org", error="550 no")
 
 
 def _quotas(team: Team, user: User, no: int) -> None:

@@ -112,7 +112,7 @@ def test_the_numbers_count_what_they_say(trouble: None, browser: Client) -> None
     assert found == {
         "stuck over 15 minutes": 1, "finished badly today": 1, "wait for quota": 1, "clusters need a look": 2,
         "loops late": 2, "over 90 % of quota": 1, "failed logins this hour": 13, "failed logins by guessing": 11,
-        "waiting for approval": 1, "access requests open": 2,
+        "waiting for approval": 1, "access requests open": 2, "alerts not delivered": 0, "budgets over 80 %": 2,
     }  # fmt: skip
     acts = AuditEvent.objects.filter(outcome="ok").exclude(action__startswith="row.")
     assert 10 < today == acts.count() < AuditEvent.objects.count()
@@ -121,7 +121,7 @@ def test_the_numbers_count_what_they_say(trouble: None, browser: Client) -> None
         ("user-2", "Team 2", 1),
     ]
     assert [(line.what, line.count) for line in now.guesses] == [("root", 6), ("203.0.113.9", 5)]
-    assert {(line.what, line.detail) for line in now.changes} >= {("set member", "team"), ("create", "user")}
+    assert {(line.what, line.detail) for line in now.changes} >= {("set member", "team"), ("create", "budget")}
 
 
 def test_nobody_counts_more_than_somebody_can_look_through(

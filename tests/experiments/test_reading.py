@@ -218,7 +218,7 @@ def test_a_forecast_for_each_case(cast: Cast, stage: Stage) -> None:
     assert say(cast.alice, resources={"cpu": 3})[0] == "never"
     assert say(cast.alice, cluster={"name": "nowhere"})[0] == "never"
     stage.submit(cast.alice, resources={"cpu": 2})
-    assert say(cast.alice)[1] == "There is room on fake, but what was queued before goes first."
+    assert say(cast.alice)[1] == "There is room on fake, but what you queued before goes first."
     stage.turn()
     assert say(cast.alice) == ("waits", "It would wait: user alice uses 2 of 2 CPUs, and this needs 1.")
     compute.drain_cluster(stage.cluster, by=SYSTEM, reason="x")

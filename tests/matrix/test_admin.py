@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 EVERYBODY = (*OUTSIDE, *PEOPLE, *TOKENS)
 MODELS = sorted(site._registry, key=lambda model: model._meta.label)
 # Pages of the site itself: what an operator gets.
-SITE = {"index": 200, "jsi18n": 200, "autocomplete": 403, "logout": 405, "sharing_why": 200}
+SITE = {"index": 200, "jsi18n": 200, "autocomplete": 403, "logout": 405, "sharing_why": 200, "budgets_statement": 200}
 # Served for a model: what an operator gets. `add` and the rest of `change` depend on the model's admin.
 MODEL_PAGES = {"changelist", "add", "history", "delete", "change", ""}
 

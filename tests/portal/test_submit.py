@@ -176,7 +176,7 @@ def test_a_viewer_may_copy_with_the_code_and_an_outsider_may_not(cast: Cast, as_
         ({}, "fits", "It fits now"),
         ({"cpu": "3"}, "never", "at most 2 CPUs; this needs 3"),
         ({"cluster": ""}, "fits", "would start on fake"),
-        ({"priority": "-5"}, "waits", "what was queued before goes first"),
+        ({"priority": "-5"}, "waits", "what you queued before goes first"),
     ],
 )
 def test_the_preview_says_what_would_become_of_it(
@@ -184,7 +184,7 @@ def test_the_preview_says_what_would_become_of_it(
 ) -> None:
     quotas.set_limit(quota_node(cast.alice, None), "cpu", 2000, by=cast.sre)
     if verdict == "waits":
-        submit(cast.mia)
+        submit(cast.alice)
     response = as_person("alice").post("/experiments/new/preview/", {"command": "true", "cluster": "fake", **changes})
     forecast = response.context["forecast"]
     assert (forecast.verdict, words in forecast.sentence) == (verdict, True), forecast

@@ -144,7 +144,9 @@ class CostLineSerializer(serializers.Serializer[Any]):
     run_ms = serializers.IntegerField()
     cpu_hours = serializers.FloatField()
     gpu_hours = serializers.FloatField()
-    reserved_ms = serializers.IntegerField(help_text="From admission to release, of what was admitted in that time.")
+    reserved_ms = serializers.IntegerField(
+        help_text="From admission to release, of what was admitted in that time and has ended."
+    )
     idle_percent = serializers.IntegerField(allow_null=True, help_text="Of the reserved time; null when there is none.")
 
 

@@ -15,7 +15,7 @@ POLICIES = ["observe", "accrue", "reserve"]
 GROUPS = ["organization", "team", "user", "project", "cluster", "day"]
 
 
-class Money(click.ParamType):
+class Money(click.ParamType[int]):
     """An amount as people write it."""
 
     name = "amount"

@@ -76,8 +76,10 @@ class Price:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(
-            **{name: int(data.get(name) or 0) for name in ("id", "version", "micros_per_hour")},
-            **{name: str(data.get(name) or "") for name in ("cluster", "resource")},  # type: ignore[arg-type]
+            id=int(data.get("id") or 0),
+            version=int(data.get("version") or 0),
+            micros_per_hour=int(data.get("micros_per_hour") or 0),
+            **{name: str(data.get(name) or "") for name in ("cluster", "resource")},
             effective_from=as_time(data.get("effective_from")),
             raw=data,
         )
