@@ -125,7 +125,9 @@ def begin(platform: Platform, witness: Witness, *, count: int) -> Client:
     for number in range(count):
         code = number % 3
         spec = witness.job(seconds=0.3 + 0.25 * (number % 8), lines=LINES, code=code)
-        client.submit({**spec, **({"timeout": "10m"} if number % 2 else {})}, code)  # the others are paid on short leases
+        client.submit(
+            {**spec, **({"timeout": "10m"} if number % 2 else {})}, code
+        )  # the others are paid on short leases
     return client
 
 

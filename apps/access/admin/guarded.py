@@ -101,6 +101,7 @@ class GuardedAdmin(ListTools, ModelAdmin):
         found = fields.get(first)
         # What points to another row shows no more than its id: what lies behind it Django judges.
         is_open = found is None or first in self._shown_names() or found.is_relation or found is self.opts.pk
+        is_open = is_open or lookup in {getattr(entry, "parameter_name", "") for entry in self.list_filter}
         return is_open and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]  # None in Django, too
 
     def _shown_names(self) -> set[str]:
