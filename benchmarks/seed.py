@@ -71,6 +71,12 @@ _RECORDS = [
        SELECT gen_random_uuid(), id, 'model.pt', 'ab', 2048, '' FROM tracking_run LIMIT %(count)s""",
     """INSERT INTO quotas_reservation (id, key, node_id, node_ids, amounts, released_at)
        SELECT gen_random_uuid(), 'rows ' || n, (SELECT min(id) FROM quotas_quotanode), '{}', '{}', now() FROM generate_series(1, %(count)s) AS n""",
+    """INSERT INTO quotas_quotanode (kind, key, name, parent_id, depth, path, weight)
+       SELECT 'user', 'user:rows' || n, 'rows' || n, (SELECT min(id) FROM quotas_quotanode), 1, '{}', 1 FROM generate_series(1, %(count)s) AS n""",
+    """INSERT INTO quotas_shareuse (node_id, amount) SELECT id, id * 1000 FROM quotas_quotanode ON CONFLICT DO NOTHING""",
+    """INSERT INTO quotas_allocationrequest (id, node_id, resource, amount, before, reason, asked_by_id, state, note)
+       SELECT gen_random_uuid(), id, 'cpu', 2000, 1000, 'deadline', %(user)s, CASE WHEN id %% 10 = 0 THEN 'open' ELSE 'refused' END, ''
+         FROM quotas_quotanode LIMIT %(count)s""",
 ]
 
 

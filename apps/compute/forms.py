@@ -1,5 +1,6 @@
-"""The form of a cluster: its own columns, and one field for each setting its backend declares."""
+"""The form of a cluster: its own columns, and one field for each setting its backend declares. And those of the queue."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -7,13 +8,17 @@ from typing_extensions import override
 
 from apps.compute import registry
 from apps.compute.backends.base import SettingField
-from apps.compute.models import Cluster
+from apps.compute.models import Cluster, PriorityClass
 from apps.core.errors import Invalid
+from apps.quotas.forms import LimitsForm, borrow_name, reason_field, write_amount
+from apps.quotas.forms import field_name as field_name_of
+from apps.quotas.models import QuotaLimit
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Cluster]
+    ClassModelForm = forms.ModelForm[PriorityClass]
 else:
-    ModelForm = forms.ModelForm
+    ModelForm = ClassModelForm = forms.ModelForm
 
 _PREFIX = "setting_"
 
@@ -25,6 +30,53 @@ def field_name(setting: SettingField) -> str:
 def settings_of(kind: str) -> tuple[SettingField, ...]:
     """Return what can be set for a kind of cluster. Raises: Invalid for an unknown kind."""
     return registry.backend_class(kind).settings_schema.fields()
+
+
+class PriorityClassForm(ClassModelForm):
+    """A rank, and who may use it."""
+
+    rank = forms.IntegerField(min_value=-1000, max_value=1000, help_text="-1000 to 1000; higher goes first.")
+    reason = reason_field()
+
+    class Meta:
+        model = PriorityClass
+        fields: ClassVar[list[str]] = ["name", "rank", "open_to", "description"]
+
+
+class WhatIfForm(LimitsForm):
+    """A node's limits as they might be. The weight is left out: it moves places in the queue, not what fits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["weight"]
+        self.fields["reason"].help_text = "Needed to set them. Written to the audit trail, with your name."
+
+    @staticmethod
+    def as_it_is(rows: Iterable[QuotaLimit]) -> dict[str, str]:
+        """Return what the form shows when nothing is changed."""
+        found = {}
+        for row in rows:
+            found[field_name_of(row.resource)] = write_amount(row.resource, row.limit)
+            found[borrow_name(row.resource)] = write_amount(row.resource, row.borrow or None)
+        return found
+
+    @property
+    def pairs(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
+        return [(self[field_name_of(resource)], self[borrow_name(resource)]) for resource in self.resources]
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        """Ask for the reason only when the limits are to be set."""
+        data = super().clean()
+        if "_confirmed" not in self.data:
+            self.errors.pop("reason", None)
+        elif not self.changed_limits() and not self.errors:
+            self.add_error(None, "No limit is another than it is.")
+        return data
+
+    @override
+    def changed_weight(self) -> None:
+        return None
 
 
 class ClusterForm(ModelForm):

@@ -86,7 +86,7 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     Attempt.objects.filter(pk=attempt.pk, verdict="").update(verdict=verdict, **told, **ended)
     accounts.revoke_bound_tokens(workload.subject)
     failpoints.hit("finish.before_commit")
-    said = {**told, "actor": actor, "epoch": epoch}
+    said: dict[str, Any] = {**told, "actor": actor, "epoch": epoch}
     if workload.resumes and workload.state == State.STOPPING:  # whatever it said when it was told to stop
         resumed: dict[str, Any] = {
             "desired_state": DesiredState.RUN,

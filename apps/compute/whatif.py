@@ -2,44 +2,59 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from apps.compute.models import Workload
 from apps.compute.queue import Candidate, Start, Walk
 from apps.compute.reconcile.admit import DatabaseQueue, closed_clusters, ends_of
 from apps.quotas import services as quotas
+from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode, Resource
 
 MOST_SHOWN = 200
 
+Limits = Mapping[tuple[int, str], int | None]
+
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What would start now as things are, and what else with the other limits; at most 200 of each are looked for."""
+    """What would start now as things are, what else with the other limits, and what not any more; in the order of the queue.
+
+    At most 200 starts are looked for.
+    """
 
     as_it_is: list[Workload]
     besides: list[Workload]
+    no_more: list[Workload] = field(default_factory=list)
 
 
-def what_if(limits: Mapping[tuple[int, str], int | None]) -> WhatIf:
-    """Walk the queue with `limits` (of a node and a resource) instead of those in force."""
-    now = set(_starting({}))
-    then = _starting(limits)
-    rows = Workload.objects.select_related("user", "team").in_bulk([*now, *then])
-    return WhatIf([rows[pk] for pk in now if pk in rows], [rows[pk] for pk in then if pk in rows and pk not in now])
+def what_if(limits: Limits, borrows: Mapping[tuple[int, str], int] | None = None) -> WhatIf:
+    """Walk the queue with `limits` (of a node and a resource) instead of those in force, and what may be borrowed, too."""
+    now = _starting({}, {})
+    then = _starting(limits, borrows or {})
+    rows: dict[Any, Workload] = Workload.objects.select_related("user", "team").in_bulk({*now, *then})
+    return WhatIf(
+        [rows[pk] for pk in now if pk in rows],
+        [rows[pk] for pk in then if pk in rows and pk not in now],
+        [rows[pk] for pk in now if pk in rows and pk not in then],
+    )
 
 
-def _starting(limits: Mapping[tuple[int, str], int | None]) -> list[UUID]:
+def _starting(limits: Limits, borrows: Mapping[tuple[int, str], int]) -> list[UUID]:
     queue = DatabaseQueue(closed_clusters())
     waiting: list[Candidate] = [*queue.overdue(), *queue.heads()]
-    nodes = {node_id for one in waiting for node_id in one.node_ids} | {node_id for node_id, _ in limits}
+    # Of every cluster: what stands behind the first ones may be bound for another than they are.
+    clusters = QuotaNode.objects.filter(kind=NodeKind.CLUSTER).values_list("pk", flat=True)
+    nodes = {node_id for one in waiting for node_id in one.node_ids} | {node_id for node_id, _ in limits} | {*clusters}
     books = quotas.look(nodes, Resource.objects.names())
-    for (node_id, resource), limit in limits.items():
-        if (node_id, resource) not in books.lines:
-            books.lines[node_id, resource] = _missing(node_id, resource)
-        books.lines[node_id, resource].limit = limit
-    found = []
+    for node_id, resource in {*limits, *borrows} - books.lines.keys():
+        books.lines[node_id, resource] = _missing(node_id, resource)
+    for pair, line in books.lines.items():
+        line.limit = limits.get(pair, line.limit)
+        line.borrow = borrows.get(pair, line.borrow)
+    found: list[UUID] = []
     for candidate, outcome in Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time()):
         if isinstance(outcome, Start):
             found.append(candidate.id)

@@ -20,6 +20,10 @@ class NodeKind(TextChoices):
     GROUP = "group", "Group"  # what an admin puts between others: a department, a grant
 
 
+# What others may hang below.
+HOLDERS = frozenset({NodeKind.PLATFORM, NodeKind.ORGANIZATION, NodeKind.GROUP, NodeKind.TEAM})
+
+
 class RequestState(TextChoices):
     OPEN = "open", "Open"
     APPROVED = "approved", "Approved"

@@ -10,15 +10,15 @@ from typing_extensions import override
 from apps.quotas.choices import (
     CPU,
     DISK,
-    EXPERIMENTS,
     GPU,
     MEMORY,
+    Known,
     NodeKind,
     family,
     in_units,
     words,
 )
-from apps.quotas.models import QuotaLimit, QuotaNode, Resource
+from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Resource
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[QuotaNode]
@@ -27,7 +27,6 @@ else:
 
 LARGEST = 1 << 53
 
-_LABELS = {CPU: "CPUs", MEMORY: "Memory", GPU: "GPUs", DISK: "Disk", EXPERIMENTS: "Experiments"}
 _MILLI = frozenset({CPU, GPU})
 _BYTES = frozenset({MEMORY, DISK})
 _WRITTEN = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", re.ASCII)
@@ -41,10 +40,10 @@ _FACTORS = {
 REPORTED = frozenset({CPU, MEMORY, GPU})
 
 
-def label(resource: str, *, with_unit: bool = False) -> str:
+def label(one: Known, *, with_unit: bool = False) -> str:
     """Name a resource for people, if wanted with the unit in which `in_units` writes it."""
-    unit = ", GiB" if with_unit and family(resource) in _BYTES else ""
-    return _LABELS.get(resource, resource) + unit
+    unit = ", GiB" if with_unit and family(one.name) in _BYTES else ""
+    return one.title + unit
 
 
 def parse_amount(resource: str, text: str) -> int | None:
@@ -90,20 +89,32 @@ def field_name(resource: str) -> str:
     return f"limit_{resource}"
 
 
-def _limit_field(resource: str) -> forms.CharField:
+def borrow_name(resource: str) -> str:
+    return f"borrow_{resource}"
+
+
+def amount_field(words: str, *, required: bool = False, help_text: str = "") -> forms.CharField:
     widget = forms.TextInput(attrs={"size": 14, "inputmode": "text", "autocomplete": "off"})
-    return forms.CharField(label=label(resource), required=False, max_length=40, widget=widget)
+    return forms.CharField(label=words, required=required, max_length=40, widget=widget, help_text=help_text)
+
+
+def reason_field(help_text: str = "Written to the audit trail, with your name.", **more: Any) -> forms.CharField:
+    widget = forms.TextInput(attrs={"size": 60, "autocomplete": "off"})
+    return forms.CharField(
+        max_length=500, widget=widget, help_text=help_text, error_messages={"required": "Say why."}, **more
+    )
 
 
 class LimitsForm(ModelForm):
-    """One field per resource, and why: every change needs a reason."""
+    """A node's weight, two fields per resource (what it may hold, and borrow beyond that), and why.
 
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=forms.TextInput(attrs={"size": 60, "autocomplete": "off"}),
-        help_text="Needed when a limit changes. Written to the audit trail, with your name.",
+    Every change needs a reason.
+    """
+
+    weight = forms.IntegerField(
+        required=False, min_value=1, max_value=1_000_000, help_text="Its share among its siblings, in fair share."
     )
+    reason = reason_field("Needed when something changes. Written to the audit trail, with your name.", required=False)
 
     class Meta:
         model = QuotaNode
@@ -112,12 +123,20 @@ class LimitsForm(ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.limits = {row.resource: row for row in self._rows()}
-        for resource in Resource.objects.names():
-            field, row = _limit_field(resource), self.limits.get(resource)
-            self.fields[field_name(resource)] = field
-            self.initial[field_name(resource)] = write_amount(resource, row.limit if row else None)
+        known = Resource.objects.known()
+        self.resources = [one.name for one in known]
+        self.initial["weight"] = self.instance.weight
+        for one in known:
+            resource = one.name
+            row, limit, borrow = self.limits.get(resource), field_name(resource), borrow_name(resource)
+            self.fields[limit] = field = amount_field(label(one))
+            self.fields[borrow] = amount_field("may borrow")
+            self.initial[limit] = write_amount(resource, row.limit if row else None)
+            self.initial[borrow] = write_amount(resource, row.borrow) if row and row.borrow else ""
             field.disabled = self.instance.kind == NodeKind.CLUSTER and family(resource) in REPORTED
+            self.fields[borrow].disabled = self.instance.kind == NodeKind.CLUSTER
             field.help_text = _told(row, is_reported=field.disabled)
+            self.fields[borrow].widget.attrs["aria-label"] = f"{label(one)}: may borrow"
 
     def _rows(self) -> list[QuotaLimit]:
         return list(self.instance.limits.all()) if self.instance.pk else []
@@ -125,24 +144,75 @@ class LimitsForm(ModelForm):
     @override
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        for resource in Resource.objects.names():
-            try:
-                data[field_name(resource)] = parse_amount(resource, data.get(field_name(resource), ""))
-            except ValueError as error:
-                self.add_error(field_name(resource), str(error))
-        if self.changed_limits() and not data.get("reason"):
+        for resource in self.resources:
+            for name in (field_name(resource), borrow_name(resource)):
+                try:
+                    data[name] = parse_amount(resource, data.get(name, ""))
+                except ValueError as error:
+                    self.add_error(name, str(error))
+        if (self.changed_limits() or self.changed_weight()) and not data.get("reason"):
             self.add_error("reason", "Say why.")
         return data
 
-    def changed_limits(self) -> dict[str, int | None]:
-        """Return the resources whose limit is to change, with the new one."""
-        names = {field_name(resource): resource for resource in Resource.objects.names()}
-        return {names[name]: self.cleaned_data.get(name) for name in self.changed_data if name in names}
+    def changed_limits(self) -> dict[str, tuple[int | None, int]]:
+        """Return the resources of which something is to change, with the new limit and what may be borrowed."""
+        data = self.cleaned_data
+        return {
+            resource: (data.get(field_name(resource)), data.get(borrow_name(resource)) or 0)
+            for resource in self.resources
+            if {field_name(resource), borrow_name(resource)} & set(self.changed_data)
+        }
+
+    def changed_weight(self) -> int | None:
+        """Return the new weight, None when it stays."""
+        weight: int | None = self.cleaned_data.get("weight")
+        return weight if weight != self.instance.weight else None
 
 
 def _told(row: QuotaLimit | None, *, is_reported: bool) -> str:
     used = f"In use: {in_units(row.resource, row.used)} {words(row.resource)}." if row else ""
-    return f"{used} The cluster itself reports this." if is_reported else used
+    lent = f" Of these borrowed: {in_units(row.resource, row.borrowed)}." if row and row.borrowed else ""
+    return f"{used} The cluster itself reports this." if is_reported else f"{used}{lent}"
+
+
+class ResourceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for type checkers only
+    """What can be limited; its name stays what it is."""
+
+    reason = reason_field()
+
+    class Meta:
+        model = Resource
+        fields: ClassVar[list[str]] = ["name", "title", "position", "weight"]
+
+
+class DefaultForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
+    """The limit with which nodes of a kind begin, as people write it."""
+
+    kind = forms.ChoiceField(choices=[(kind.value, kind.label) for kind in NodeKind if kind != NodeKind.CLUSTER])
+    resource = forms.ChoiceField()
+    amount = amount_field("Limit", help_text="Write 8, 0.5 or 32Gi; leave empty for no limit.")
+    reason = reason_field()
+
+    class Meta:
+        model = QuotaDefault
+        fields: ClassVar[list[str]] = ["kind", "resource"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "resource" in self.fields:  # it is not where the page is only read
+            names = {*Resource.objects.names(), *filter(None, [self.instance.resource])}
+            self.fields["resource"].choices = [(name, name) for name in sorted(names)]  # type: ignore[attr-defined]  # a ChoiceField
+        if self.instance.pk:
+            self.initial["amount"] = write_amount(self.instance.resource, self.instance.limit)
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        try:
+            self.instance.limit = parse_amount(data.get("resource", ""), data.get("amount", ""))
+        except ValueError as error:
+            self.add_error("amount", str(error))
+        return data
 
 
 class LimitsFileForm(forms.Form):
@@ -150,12 +220,7 @@ class LimitsFileForm(forms.Form):
 
     file = forms.FileField(required=False, widget=forms.ClearableFileInput(attrs={"accept": ".csv,text/csv"}))
     text = forms.CharField(required=False, strip=False, max_length=500_000, widget=forms.HiddenInput())
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=forms.TextInput(attrs={"size": 80, "autocomplete": "off"}),
-        help_text="Written to the audit trail, with your name.",
-    )
+    reason = reason_field(required=False)
 
     @override
     def clean(self) -> dict[str, Any]:

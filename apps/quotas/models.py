@@ -141,6 +141,11 @@ class QuotaLimit(models.Model):
         """What may be held in all, with what is borrowed."""
         return None if self.limit is None else self.limit + self.borrow
 
+    @property
+    def borrowed(self) -> int:
+        """How much is held beyond the limit of its own."""
+        return 0 if self.limit is None else max(0, self.used - self.limit)
+
 
 class Reservation(models.Model):
     """What one attempt holds along the path of its node, from admission to its confirmed end."""

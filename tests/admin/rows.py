@@ -13,7 +13,7 @@ from apps.budgets import services as budgets
 from apps.budgets.models import Alert, Delivery, Period
 from apps.compute import services as compute
 from apps.compute.lifecycle import transition
-from apps.compute.models import Attempt, Cluster, Loop, Workload
+from apps.compute.models import Attempt, Cluster, Loop, PriorityClass, Workload
 from apps.credentials import services as credentials
 from apps.credentials.models import CredentialUse
 from apps.directory import services as directory
@@ -21,8 +21,10 @@ from apps.directory.models import DirectoryRule
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
+from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Resource, ShareUse
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
+from apps.teams.models import Team
 from apps.tracking.models import Artifact, MetricSeries, Param, Tag
 from tests import people
 
@@ -56,6 +58,7 @@ def make_row(no: int) -> Experiment:
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
     directory.sync(by=SYSTEM)
+    _quotas(team, user, no)
     _charge(experiment.workload, no)
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment
@@ -73,6 +76,26 @@ def _charge(workload: Workload, no: int) -> None:
     facts = {"spent_micros": period.spent_micros, "amount_micros": period.amount_micros, "message": f"spent {no}"}
     alert = Alert.objects.create(period=period, level="80", **facts)
     Delivery.objects.create(alert=alert, channel="email", target=f"guest-{no}@example.org", error="550 no")
+
+
+def _quotas(team: Team, user: User, no: int) -> None:
+    """A resource, a default, a priority class, a request for more, and what was used lately."""
+    quotas.save_resource(Resource(name=f"license-{no}", title=f"License {no}"), by=SYSTEM, reason="x")
+    quotas.save_default(QuotaDefault(kind="user", resource=f"license-{no}", limit=2), by=SYSTEM, reason="x")
+    compute.save_priority_class(PriorityClass(name=f"class-{no}", rank=no), by=SYSTEM, reason="x")
+    node = QuotaNode.objects.get(key=f"team:{team.pk}")
+    facts = {"resource": "cpu", "amount": 128_000, "before": 64_000, "reason": f"deadline {no}", "asked_by": user}
+    AllocationRequest.objects.create(node=node, **facts)
+    ShareUse.objects.update_or_create(node=node, defaults={"amount": 360_000.0 * no})
+
+
+def write_limits(rows: Any, **to: Any) -> None:
+    """Write limits as no service would, with the ceiling that the database wants to see beside them."""
+    for row in rows:
+        for name, value in to.items():
+            setattr(row, name, value)
+        row.ceiling = None if row.limit is None else max(row.limit + row.borrow, row.used)
+        row.save()
 
 
 def submit(by: User, *, cluster: str, **spec: Any) -> Experiment:

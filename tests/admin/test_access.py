@@ -22,18 +22,19 @@ EXPECTED = [
     "accounts.apitoken", "accounts.loginfailure", "accounts.registration", "accounts.user",
     "accounts.usersession", "audit.auditevent",
     "budgets.budget", "budgets.delivery", "budgets.hold", "budgets.ledgertx", "budgets.price",
-    "compute.attempt", "compute.cluster", "compute.loop", "compute.workload", "compute.workloadevent",
+    "compute.attempt", "compute.cluster", "compute.loop", "compute.priorityclass", "compute.workload", "compute.workloadevent",
     "credentials.credential", "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
-    "experiments.experiment", "quotas.quotanode", "quotas.reservation", "sharing.accessrequest", "teams.invitation",
+    "experiments.experiment", "quotas.allocationrequest", "quotas.quotadefault",
+    "quotas.quotanode", "quotas.reservation", "quotas.resource", "quotas.shareuse", "sharing.accessrequest", "teams.invitation",
     "teams.organization", "teams.team", "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
 CAN_ADD = {
-    "accounts.user", "budgets.budget", "budgets.price", "compute.cluster", "credentials.credential", "directory.directoryrule",
-    "directory.directorysync", "teams.invitation", "teams.organization", "teams.team",
+    "accounts.user", "budgets.budget", "budgets.price", "compute.cluster", "compute.priorityclass", "credentials.credential", "directory.directoryrule",
+    "directory.directorysync", "quotas.quotadefault", "quotas.resource", "teams.invitation", "teams.organization", "teams.team",
 }  # fmt: skip
 CAN_CHANGE = {
-    "accounts.apitoken", "accounts.user", "budgets.budget", "compute.cluster", "credentials.credential", "directory.directoryrule",
-    "quotas.quotanode",
+    "accounts.apitoken", "accounts.user", "budgets.budget", "compute.cluster", "compute.priorityclass", "credentials.credential",
+    "directory.directoryrule", "quotas.quotadefault", "quotas.quotanode", "quotas.resource",
     "teams.organization", "teams.team",
 }  # fmt: skip
 MODELS = {page.opts.label_lower: page.model for page in PAGES}

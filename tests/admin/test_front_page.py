@@ -12,7 +12,7 @@ from apps.compute.models import Cluster, Loop, Workload
 from apps.experiments.services import quota_node
 from apps.portal import operations
 from apps.quotas.models import QuotaLimit
-from tests.admin.rows import age, bring, make_row, submit
+from tests.admin.rows import age, bring, make_row, submit, write_limits
 from tests.admin.test_access import url_of
 
 MINUTE = timedelta(minutes=1)
@@ -134,10 +134,10 @@ def test_single_tenant_cluster_says_so_on_its_page(browser: Client) -> None:
 
 def test_quota_pressure(alice: User, browser: Client) -> None:
     node = quota_node(alice, None)
-    QuotaLimit.objects.filter(node=node, resource="cpu").update(limit=8000, used=7000)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="cpu"), limit=8000, used=7000)
     assert (number(browser, "over 90 % of quota"), now_of(browser).pressure) == (0, [])
-    QuotaLimit.objects.filter(node=node, resource="cpu").update(used=7500)
-    QuotaLimit.objects.filter(node=node, resource="gpu").update(limit=2000, used=2000)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="cpu"), used=7500)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="gpu"), limit=2000, used=2000)
     now = now_of(browser)
     assert [limit.resource for limit in now.pressure] == ["gpu", "cpu"]
     assert number(browser, "over 90 % of quota") == 1

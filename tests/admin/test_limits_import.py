@@ -16,7 +16,7 @@ from apps.experiments.services import quota_node
 from apps.quotas import services
 from apps.quotas.models import QuotaLimit, QuotaNode
 from tests import people
-from tests.admin.rows import make_row
+from tests.admin.rows import make_row, write_limits
 
 URL = "/admin/quotas/quotanode/import/"
 GIB = 1 << 30
@@ -25,7 +25,7 @@ GIB = 1 << 30
 @pytest.fixture
 def node(alice: User) -> QuotaNode:
     node = quota_node(alice, None)
-    QuotaLimit.objects.filter(node=node).update(limit=None)
+    write_limits(QuotaLimit.objects.filter(node=node), limit=None)
     return node
 
 
@@ -43,7 +43,7 @@ def confirm(browser: Client, text: str, reason: str = "new budget") -> Any:
 
 
 def test_shown_first_then_done(browser: Client, node: QuotaNode, sre: User) -> None:
-    QuotaLimit.objects.filter(node=node, resource="cpu").update(limit=8000)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="cpu"), limit=8000)
     text = f"key,resource,limit\r\n{node.key},cpu,0.5\r\n{node.key},memory, 32Gi\r\n{node.key},gpu,\r\n"
     before = limits(node)
     page = rehearse(browser, text)
@@ -68,7 +68,7 @@ def test_shown_first_then_done(browser: Client, node: QuotaNode, sre: User) -> N
     ("line", "sentence"),
     [
         ("nobody:1,cpu,8", "There is no place &#x27;nobody:1&#x27; in the quota tree."),
-        ("{key},tpu,8", "&#x27;tpu&#x27; is not one of cpu, memory, gpu, disk, experiments."),
+        ("{key},tpu,8", "&#x27;tpu&#x27; is not one of cpu, memory, gpu, disk, experiments, "),
         ("{key},cpu,lots", "is not an amount of CPUs. Write 8, 0.5 or 500m"),
         ("{key},cpu,-1", "is not an amount"),
         ("{key},cpu", "Expected 3 cells, found 2."),
@@ -119,7 +119,7 @@ def test_needs_a_reason(browser: Client, node: QuotaNode) -> None:
 
 
 def test_the_limits_as_they_are_go_in_again_unchanged(browser: Client, node: QuotaNode) -> None:
-    QuotaLimit.objects.filter(node=node, resource="memory").update(limit=3 * GIB + 1)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="memory"), limit=3 * GIB + 1)
     text = browser.get(URL, {"_template": "csv"}).text
     assert f"{node.key},memory,{3 * GIB + 1}" in text
     draft = rehearse(browser, text).context["draft"]

@@ -9,7 +9,7 @@ from apps.compute import services as compute
 from apps.experiments.services import quota_node
 from apps.quotas.forms import parse_amount, write_amount
 from apps.quotas.models import QuotaLimit, QuotaNode
-from tests.admin.rows import make_row
+from tests.admin.rows import make_row, write_limits
 from tests.admin.test_access import url_of
 
 GIB = 1 << 30
@@ -22,7 +22,7 @@ def limits(node: QuotaNode) -> dict[str, int | None]:
 @pytest.fixture
 def node(alice: User) -> QuotaNode:
     node = quota_node(alice, None)
-    QuotaLimit.objects.filter(node=node).update(limit=None)
+    write_limits(QuotaLimit.objects.filter(node=node), limit=None)
     return node
 
 
@@ -44,7 +44,7 @@ def test_limits_are_set_in_human_units(browser: Client, node: QuotaNode) -> None
 
 
 def test_what_is_not_touched_is_not_written(browser: Client, node: QuotaNode) -> None:
-    QuotaLimit.objects.filter(node=node, resource="memory").update(limit=3 * GIB + 1)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="memory"), limit=3 * GIB + 1)
     page = browser.get(url_of("quotas.quotanode", "change", node.pk)).text
     assert f'value="{3 * GIB + 1}"' in page
     asked = {"limit_memory": str(3 * GIB + 1), "limit_cpu": "2"}
@@ -53,7 +53,7 @@ def test_what_is_not_touched_is_not_written(browser: Client, node: QuotaNode) ->
 
 
 def test_limit_is_taken_away(browser: Client, node: QuotaNode) -> None:
-    QuotaLimit.objects.filter(node=node, resource="cpu").update(limit=8000)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="cpu"), limit=8000)
     browser.post(url_of("quotas.quotanode", "change", node.pk), {"limit_cpu": "", "reason": "no more"})
     assert limits(node)["cpu"] is None
 
@@ -84,7 +84,7 @@ def test_refused_limit_changes_nothing(asked: dict[str, str], sentence: str, bro
 def test_what_a_cluster_reports_is_not_edited(browser: Client) -> None:
     cluster = make_row(1).workload.cluster
     node = compute.cluster_node(cluster)
-    QuotaLimit.objects.filter(node=node, resource="cpu").update(limit=4000)
+    write_limits(QuotaLimit.objects.filter(node=node, resource="cpu"), limit=4000)
     asked = {"limit_cpu": "64", "limit_experiments": "9", "reason": "x"}
     browser.post(url_of("quotas.quotanode", "change", node.pk), asked)
     assert limits(node)["cpu"] == 4000
@@ -119,6 +119,6 @@ def test_pressure_filter_shows_who_presses(browser: Client, node: QuotaNode) -> 
         (0, 0, 0, 1),
         (5, None, 0, 0),
     ]:
-        rows.update(used=used, limit=limit)
+        write_limits(rows, used=used, limit=limit)
         shown = [len(browser.get(f"{url}?pressure={level}").context["cl"].result_list) for level in ("90", "100")]
         assert shown == [at_90, at_100], (used, limit)

@@ -29,7 +29,7 @@ from apps.teams import services as teams
 from apps.tracking import services as tracking
 from apps.tracking.models import Artifact, Project, Run
 from tests import people
-from tests.admin.rows import age, bring, make_row, submit
+from tests.admin.rows import age, bring, make_row, submit, write_limits
 from tests.admin.test_access import LABELS, url_of
 
 DAY = timedelta(days=1)
@@ -76,7 +76,7 @@ def trouble(sre: User) -> None:
     bring(stuck, "stopping")
     age(stuck, state_changed_at=timedelta(minutes=20))
     node = quota_node(owner, None)
-    QuotaLimit.objects.filter(node=node, resource__in=["cpu", "gpu"]).update(limit=1000, used=950)
+    write_limits(QuotaLimit.objects.filter(node=node, resource__in=["cpu", "gpu"]), limit=1000, used=950)
     for number in range(6):
         LoginFailure.objects.create(username="root", ip=f"198.51.100.{number}")
     for number in range(5):
@@ -284,10 +284,10 @@ def test_questions_about_clusters_and_loops(browser: Client) -> None:
 
 def test_questions_about_quotas(browser: Client, alice: User) -> None:
     made = {name: quota_node(accounts.create_user(name, by=SYSTEM), None) for name in ("nearly", "full", "free")}
-    QuotaLimit.objects.update(limit=1000, used=0)
-    QuotaLimit.objects.filter(node=made["nearly"]).update(used=910)
-    QuotaLimit.objects.filter(node=made["full"]).update(used=1000)
-    QuotaLimit.objects.filter(node=made["free"]).update(limit=None)
+    write_limits(QuotaLimit.objects.all(), limit=1000, used=0)
+    write_limits(QuotaLimit.objects.filter(node=made["nearly"]), used=910)
+    write_limits(QuotaLimit.objects.filter(node=made["full"]), used=1000)
+    write_limits(QuotaLimit.objects.filter(node=made["free"]), limit=None)
     found = {key: listed(browser, "quotas.quotanode", pressure=key) for key in _keys_of("quotas.quotanode", "pressure")}
     assert found == {"90": keys(made["nearly"], made["full"]), "100": keys(made["full"]), "none": keys(made["free"])}
     held = Reservation.objects.create(key="a", node=made["free"], node_ids=[], amounts={})

@@ -9,6 +9,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
 
 from apps.access.admin import Reasoned
+from apps.quotas.models import QuotaNode
 from tests.architecture.routes import routes
 from tests.matrix import asking
 from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS
@@ -51,7 +52,9 @@ def test_the_registry_accounts_for_every_admin_route() -> None:
     known = named | {f"admin:{page}" for page in (*SITE, "login", "app_list", "view_on_site", "")}
     assert named <= served
     assert {
-        name for name in served - known if not re.fullmatch(r"admin:\w+_(check|password_change|offboard|import)", name)
+        name
+        for name in served - known
+        if not re.fullmatch(r"admin:\w+_(check|password_change|offboard|import|queue|whatif|statement)", name)
     } == set()
 
 
@@ -106,7 +109,12 @@ def test_action_asks_an_operator_for_a_reason(model: Any, name: str, world: Worl
     assert _statuses(world, _url(model, "changelist"), "post", data) == _for_operators(200)
 
 
-@pytest.mark.parametrize("page", ["accounts_user_offboard", "teams_team_import"])
+def test_the_queue(world: World) -> None:
+    assert _statuses(world, reverse("admin:compute_workload_queue")) == _for_operators(200)
+
+
+@pytest.mark.parametrize("page", ["accounts_user_offboard", "teams_team_import", "compute_workload_whatif"])
 def test_pages_of_our_own(page: str, world: World) -> None:
-    args = [world.cast.alice.pk] if page == "accounts_user_offboard" else []
+    objects = {"accounts_user_offboard": world.cast.alice, "compute_workload_whatif": example_of(world, QuotaNode)}
+    args = [objects[page].pk] if page in objects else []
     assert _statuses(world, reverse(f"admin:{page}", args=args)) == _for_operators(403) | {"sre": 200}

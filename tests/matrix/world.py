@@ -28,7 +28,7 @@ from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.quotas import services as quotas
-from apps.quotas.models import AllocationRequest, QuotaNode, Reservation, Resource
+from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Reservation, Resource, ShareUse
 from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
@@ -247,6 +247,12 @@ def _records() -> None:
     node = QuotaNode.objects.filter(kind="user").first()
     assert node is not None
     Reservation.objects.create(key="fth-test-1", node=node, node_ids=node.path, amounts={"cpu": 1000})
+    ShareUse.objects.get_or_create(node=node)
+    Resource.objects.create(name="license", title="Licenses")
+    QuotaDefault.objects.create(kind="user", resource="license", limit=1)
+    PriorityClass.objects.create(name="urgent", rank=10)
+    facts = {"resource": "cpu", "amount": 32_000, "before": 16_000, "asked_by": User.objects.get(username="alice")}
+    AllocationRequest.objects.create(node=node, reason=SECRET, **facts)
 
 
 def _sessions(cast: people.Cast) -> dict[str, str]:

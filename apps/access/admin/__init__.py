@@ -2,18 +2,20 @@
 
 from apps.access.admin.guarded import GuardedAdmin, RecordAdmin
 from apps.access.admin.inlines import LatestInline
-from apps.access.admin.panels import Panel, panel
+from apps.access.admin.panels import Panel, page_link, panel
 from apps.access.admin.questions import Question, question_filter
-from apps.access.admin.reasons import Reasoned, ShownOnce
+from apps.access.admin.reasons import Reasoned, ReasonForm, ShownOnce
 
 __all__ = [
     "GuardedAdmin",
     "LatestInline",
     "Panel",
     "Question",
+    "ReasonForm",
     "Reasoned",
     "RecordAdmin",
     "ShownOnce",
+    "page_link",
     "panel",
     "question_filter",
 ]

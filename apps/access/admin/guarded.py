@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet, UUIDField
 from django.db.models.constants import LOOKUP_SEP
 from django.forms import SplitDateTimeField
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.text import capfirst
 from typing_extensions import override
@@ -20,7 +20,7 @@ from apps.access import policy
 from apps.access.admin.autocompletes import ChecksAutocompletes
 from apps.access.admin.counting import BoundedPaginator
 from apps.access.admin.kept_lists import ListTools
-from apps.access.admin.panels import panels_of
+from apps.access.admin.panels import links_of, panels_of
 from apps.access.admin.reasons import Reasoned, refusals
 from apps.access.history import lines_of
 from apps.core.errors import DomainError
@@ -163,6 +163,8 @@ class GuardedAdmin(ChecksAutocompletes, ListTools, ModelAdmin):
             context |= {"title": str(obj), "subtitle": None}
             named = [action for action in self.actions or () if isinstance(action, Reasoned)]
             context["panels"] = panels_of(obj, request.user)
+            links = links_of(obj) if may_operate(request) else []
+            context["page_links"] = [*context.get("page_links", ()), *links]
             context["page_actions"] = [action for action in named if may_operate(request) and action.applies(obj)]
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -190,7 +192,7 @@ class GuardedAdmin(ChecksAutocompletes, ListTools, ModelAdmin):
         }
         return render(request, "admin/object_history.html", context)
 
-    def own_page(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def own_page(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         """Wrap a page of its own for `get_urls`: operators only. The page asks for the permission that it needs."""
         page: Any = self.admin_site.admin_view(view)
         page.model_admin = self  # as Django marks its own pages

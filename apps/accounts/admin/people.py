@@ -19,7 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, ShownOnce, panel, question_filter
+from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, ReasonForm, ShownOnce, panel, question_filter
 from apps.access.admin.display import NOTHING, chip, link, list_url, page_of, related, time_of, when
 from apps.access.admin.guarded import may_operate
 from apps.access.admin.panels import ROWS
@@ -81,8 +81,9 @@ class SeeAs(Reasoned):
     most = 1
 
     @override
-    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse:
+    def _carry_out(self, page: Any, request: HttpRequest, rows: list[Any], form: ReasonForm) -> HttpResponse:
         try:
+            reason = form.cleaned_data["reason"]
             until = services.begin_seeing(rows[0], by=request.user, reason=reason)
         except DomainError as error:
             messages.error(request, f"{rows[0]}: {error.detail}")

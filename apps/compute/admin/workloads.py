@@ -1,23 +1,42 @@
-"""Workloads for operators: what is stuck, why, and the two ways to unstick it."""
+"""Workloads for operators: what is stuck or waits, why, and what can be done about it."""
 
 import re
 from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, question_filter
-from apps.access.admin.display import NOTHING, chip, document, link, owner_of, page_url, related, time_of
+from apps.access.admin import LatestInline, Panel, Question, Reasoned, ReasonForm, panel, question_filter
+from apps.access.admin.display import (
+    NOTHING,
+    chip,
+    document,
+    lines,
+    link,
+    owner_of,
+    page_of,
+    page_url,
+    related,
+    time_of,
+    when,
+)
 from apps.access.admin.display import duration as lasting
-from apps.compute import services
+from apps.compute import priority_classes, services
+from apps.compute.admin.pages import QueuePages
 from apps.compute.choices import TERMINAL, State
-from apps.compute.models import Attempt, Workload, WorkloadEvent
+from apps.compute.models import Attempt, PriorityClass, Workload, WorkloadEvent
+from apps.compute.why import Why, explain
 from apps.quotas.choices import in_units, words
+from apps.quotas.models import QuotaNode
 
 _HANDLE = re.compile(r"fth-([0-9a-f]{32})-[0-9]+")
 STUCK_AFTER = timedelta(minutes=15)
@@ -37,6 +56,27 @@ _QUESTIONS = question_filter(
         ),
         Question("bad", "Finished badly today", lambda rows: rows.ended_badly(_DAY), "finished badly today", "bad", 2),
         Question("quota", "Waiting for quota", lambda rows: rows.waiting_for("QuotaFull"), "wait for quota", "busy"),
+        Question(
+            "reclaiming",
+            "Waiting for what was lent",
+            lambda rows: rows.waiting_for("Reclaiming"),
+            "wait for what was lent",
+            "busy",
+        ),
+        Question(
+            "preempted",
+            "Preempted, waiting again",
+            lambda rows: rows.waiting_for("Preempted"),
+            "preempted, wait again",
+            "busy",
+        ),
+        Question(
+            "patient",
+            "Has waited more than a day",
+            lambda rows: rows.filter(state=State.QUEUED, queued_at__lt=Now() - _DAY),
+            "wait more than a day",
+            "busy",
+        ),
         Question("cluster", "Waiting for a drained cluster", lambda rows: rows.waiting_for("Drained")),
         Question("lost", "Lost in the last day", lambda rows: rows.ended_badly(_DAY).filter(state=State.LOST)),
         Question("long", "Running for more than a day", lambda rows: rows.running_for(_DAY)),
@@ -90,11 +130,50 @@ class EventInline(LatestInline):
         return chip(event.to_state)
 
 
-@admin.register(Workload)
-class WorkloadAdmin(GuardedAdmin):
-    """State is written by reconcile alone: here it is read, and two wishes can be recorded."""
+class ClassForm(ReasonForm):
+    """Another priority class for work that waits; it gets the rank which that has now."""
 
-    list_display = ("label", "state_shown", "why", "for_so_long", "whose", "cluster_shown", "priority")
+    priority_class = forms.ModelChoiceField(
+        PriorityClass.objects.none(),
+        required=False,
+        empty_label="none (rank 0)",
+        help_text="With the rank that it has now.",
+    )
+    field_order = ("priority_class", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["priority_class"]
+        field.queryset = PriorityClass.objects.visible_to(self.by, "view")
+        field.label_from_instance = lambda row: f"{row.name} (rank {row.rank})"
+        names = {row.priority_class for row in self.rows}
+        if len(names) == 1:
+            field.initial = field.queryset.filter(name=names.pop()).first()
+
+    @override
+    def told(self) -> dict[str, Any]:
+        """Name the class even when it is the one they have: its rank may be another by now."""
+        return {"priority_class": self.cleaned_data.get("priority_class")} if self.is_bound else {}
+
+    @property
+    def asks_first(self) -> bool:
+        return True
+
+
+@admin.register(Workload)
+class WorkloadAdmin(QueuePages):
+    """State is written by reconcile alone: here it is read, and wishes can be recorded."""
+
+    list_display = (
+        "label",
+        "state_shown",
+        "why",
+        "for_so_long",
+        "whose",
+        "cluster_shown",
+        "priority_class",
+        "priority",
+    )
     list_filter = (_QUESTIONS, "state", ActiveFilter, "cluster")
     list_select_related = ("user", "team", "cluster")
     search_fields = ("label", "user__username", "team__name", "=subject")
@@ -118,11 +197,20 @@ class WorkloadAdmin(GuardedAdmin):
             done="will be looked at now",
             applies=lambda workload: not workload.is_finished,
         ),
+        Reasoned(
+            "set_class",
+            priority_classes.set_priority_class,
+            label="Change priority class",
+            effect="It gets another place in the queue, among everybody's work. Nothing that runs is stopped for it.",
+            done="moved in the queue",
+            applies=lambda workload: workload.state == State.QUEUED,
+            form=ClassForm,
+        ),
     )
     fieldsets = (
         (None, {"fields": ("label", "state_shown", "why", "exit_code", "belongs_to", "user_shown", "team_shown")}),
         ("Where and how much", {"fields": (
-            "cluster_shown", "amounts_shown", "quota_shown", "priority", "timeout", "retries_shown",
+            "cluster_shown", "amounts_shown", "quota_shown", "class_shown", "priority", "timeout", "retries_shown",
         )}),
         ("When", {"fields": ("created", "queued", "started", "finished", "for_so_long", "seen")}),
         ("For the loops", {"classes": ("collapse",), "fields": (
@@ -180,6 +268,10 @@ class WorkloadAdmin(GuardedAdmin):
     def amounts_shown(self, workload: Workload) -> str:
         return ", ".join(f"{in_units(name, amount)} {words(name)}" for name, amount in workload.amounts.items())
 
+    @display(description="priority class")
+    def class_shown(self, workload: Workload) -> str:
+        return f"{workload.priority_class or 'none'}, rank {workload.rank}"
+
     @display(description="time limit")
     def timeout(self, workload: Workload) -> str:
         limit = "none" if workload.timeout_seconds is None else lasting(workload.timeout_seconds)
@@ -192,3 +284,38 @@ class WorkloadAdmin(GuardedAdmin):
     @display(description="specification")
     def template_shown(self, workload: Workload) -> SafeString:
         return document(workload.template)
+
+
+@panel("compute.workload")
+def _why_it_waits(workload: Workload, by: Any) -> Panel | None:
+    """Say what is in its way, with all numbers: operators may see them."""
+    if workload.state != State.QUEUED:
+        return None
+    why = explain(workload, by=by)
+    shown = [
+        ("What it is told", why.sentence),
+        *(("Place in the queue", str(place)) for place in [why.position] if place),
+        *(("May start by", when(moment)) for moment in [why.starts_at] if moment),
+        *_obstacles(why, workload, by),
+        *(("What would help", remedy) for remedy in why.remedies),
+        *((f"Used lately: {one.node}", _used(one.cpu_hours, one.weight)) for one in why.standing),
+    ]
+    return Panel("Why it waits", ("What", "How it is"), shown, reverse("admin:compute_workload_queue"))
+
+
+def _obstacles(why: Why, workload: Workload, by: Any) -> list[tuple[SafeString, SafeString]]:
+    """Name each limit in its way, with a link to where it is changed."""
+    cluster = services.cluster_node(workload.cluster)
+    above = QuotaNode.objects.visible_to(by, "view").filter(pk__in=workload.quota_node.path)
+    pages = {str(node): page_of(node) for node in [*above, cluster]}
+    return [
+        (
+            format_html("In its way: {}", pages.get(one.node, one.node)),
+            lines([one.sentence, f"It can be changed by {', '.join(one.changed_by)}."]),
+        )
+        for one in why.obstacles
+    ]
+
+
+def _used(cpu_hours: float, weight: int) -> str:
+    return f"{cpu_hours:,.2f} CPU hours, weight {weight}"

@@ -271,6 +271,11 @@ _AFTER = f"""
          > (SELECT -rank, -priority, queued_at, id FROM compute_workload WHERE id = %(id)s)
      ORDER BY w.rank DESC, w.priority DESC, w.queued_at, w.id LIMIT %(limit)s
 """  # noqa: S608
+_FIRST = f"""
+    SELECT first.* FROM unnest(%(leaves)s::bigint[]) AS leaf(id), LATERAL (
+        {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = leaf.id
+         ORDER BY w.rank DESC, w.priority DESC, w.queued_at, w.id LIMIT %(limit)s) AS first
+"""  # noqa: S608
 _OVERDUE = f"""
     {_COLUMNS} WHERE {_WAITING} AND w.queued_at < statement_timestamp() - %(patience)s::interval ORDER BY w.queued_at, w.id LIMIT %(limit)s
 """
@@ -302,6 +307,13 @@ class DatabaseQueue:
 
     def after(self, candidate: Candidate, count: int) -> list[Candidate]:
         return self._read(_AFTER, leaf=candidate.leaf, id=candidate.id, limit=count)
+
+    def first(self, leaves: Sequence[int], count: int) -> dict[int, list[Candidate]]:
+        """Return the first `count` of each of `leaves`, for who wants to see them and not to admit them."""
+        found: dict[int, list[Candidate]] = {leaf: [] for leaf in leaves}
+        for candidate in self._read(_FIRST, leaves=list(leaves), limit=count):
+            found[candidate.leaf].append(candidate)
+        return found
 
     def _read(self, statement: str, **given: Any) -> list[Candidate]:
         with connection.cursor() as cursor:

@@ -27,6 +27,11 @@ def _limits(*ignore: str) -> migrations.RunSQL:
     )
 
 
+def _turned(audit: migrations.RunSQL) -> migrations.RunSQL:
+    """Undo now what `audit` does, and do it on the way back."""
+    return migrations.RunSQL(audit.reverse_sql or "", audit.sql)
+
+
 _CEILINGS = 'UPDATE quotas_quotalimit SET ceiling = greatest("limit", used) WHERE "limit" IS NOT NULL'
 _DEPTHS = "UPDATE quotas_quotanode SET depth = cardinality(path) - 1"
 _NOTHING = migrations.RunSQL.noop
@@ -37,8 +42,8 @@ class Migration(migrations.Migration):
 
     operations: ClassVar = [
         # What follows is no deed of anybody's: the trail looks away meanwhile.
-        migrations.RunSQL(_NODE.reverse_sql, _NODE.sql),  # type: ignore[arg-type]  # never None here
-        migrations.RunSQL(_limits("used").reverse_sql, _limits("used").sql),  # type: ignore[arg-type]  # as above
+        _turned(_NODE),
+        _turned(_limits("used")),
         migrations.CreateModel(
             name="QuotaDefault",
             fields=[

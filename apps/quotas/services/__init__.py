@@ -13,7 +13,15 @@ from apps.quotas.services.admission import (
     reserve,
     reserve_all,
 )
+from apps.quotas.services.catalogue import (
+    delete_default,
+    delete_resource,
+    register_use,
+    save_default,
+    save_resource,
+)
 from apps.quotas.services.limits import (
+    NewLimit,
     change_limits,
     require_known,
     require_possible,
@@ -30,7 +38,6 @@ from apps.quotas.services.requests import (
     request_allocation,
     withdraw_allocation,
 )
-from apps.quotas.services.resources import delete_resource, register_use, save_resource
 from apps.quotas.services.share import count_running, shares_of, weigh
 from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_weight
 
@@ -42,11 +49,13 @@ __all__ = [
     "Full",
     "Gone",
     "Line",
+    "NewLimit",
     "Share",
     "approve_allocation",
     "change_limits",
     "count_running",
     "create_group",
+    "delete_default",
     "delete_resource",
     "drift",
     "ensure_node",
@@ -66,6 +75,7 @@ __all__ = [
     "require_possible",
     "reserve",
     "reserve_all",
+    "save_default",
     "save_resource",
     "set_capacity",
     "set_limit",

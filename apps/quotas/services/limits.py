@@ -14,6 +14,8 @@ from apps.quotas.choices import BUILT_IN, NodeKind, in_units, words
 from apps.quotas.models import QuotaLimit, QuotaNode, Resource
 
 _KEEP: Any = object()
+# A node, a resource, its limit; if a fourth is given, what may be borrowed: None keeps that as it is.
+NewLimit = tuple[QuotaNode, str, int | None] | tuple[QuotaNode, str, int | None, int | None]
 
 
 def ceiling_of(row: QuotaLimit) -> int | None:
@@ -89,7 +91,7 @@ def change_limits(
 
 
 @transaction.atomic
-def set_limits(changes: Sequence[tuple[QuotaNode, str, int | None]], *, by: Any, reason: str) -> int:
+def set_limits(changes: Sequence[NewLimit], *, by: Any, reason: str) -> int:
     """Change many limits, all or none; returns how many. Each is audited with the reason.
 
     Raises: NotAllowed unless `by` is an admin, Invalid without a reason or for a negative limit.
@@ -98,8 +100,11 @@ def set_limits(changes: Sequence[tuple[QuotaNode, str, int | None]], *, by: Any,
     if not reason.strip():
         raise Invalid(errors={"reason": ["Say why."]})
     # LOCKING: in the one order of limit rows.
-    for node, resource, limit in sorted(changes, key=lambda change: (change[0].pk, change[1])):
-        set_limit(node, resource, limit, by=by, reason=reason)
+    for change in sorted(changes, key=lambda change: (change[0].pk, change[1])):
+        node, resource, limit = change[:3]
+        borrow = change[3] if len(change) == 4 else None  # noqa: PLR2004 -- see NewLimit
+        lent = _KEEP if borrow is None else borrow
+        set_limit(node, resource, limit, by=by, reason=reason, borrow=lent)
     return len(changes)
 
 

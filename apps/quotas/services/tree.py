@@ -11,7 +11,7 @@ from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid
 from apps.core.locks import lock_rows
 from apps.quotas import statements
-from apps.quotas.choices import NodeKind
+from apps.quotas.choices import HOLDERS, NodeKind
 from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource
 from apps.quotas.services.limits import ceiling_of
 
@@ -53,16 +53,16 @@ def _defaults(kind: str) -> dict[str, int | None]:
 
 
 @transaction.atomic
-def create_group(name: str, parent: QuotaNode, *, by: Any) -> QuotaNode:
+def create_group(name: str, parent: QuotaNode, *, by: Any, reason: str = "") -> QuotaNode:
     """Put a node of an admin's own between others: a department, a grant. Audited. Raises: NotAllowed, Invalid."""
     policy.require_admin(by)
-    if not name.strip() or parent.kind not in _MAY_HOLD:
+    if not name.strip() or parent.kind not in HOLDERS:
         raise Invalid(errors={"name": ["A name, below the platform, an organization, a team or another group."]})
     key = f"group:{parent.pk}:{name.strip().lower()[:80]}"
     if QuotaNode.objects.filter(key=key).exists():
         raise Invalid(errors={"name": ["There is a group of that name."]})
     node = ensure_node(NodeKind.GROUP, key, name=name.strip(), parent=parent)
-    audit.record("create", node, by=by, parent=str(parent))
+    audit.record("create", node, by=by, reason=reason, parent=str(parent))
     return node
 
 
@@ -74,7 +74,7 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     Raises: NotAllowed, Invalid when the new place is below itself, or is no place for it; Conflict when it moved meanwhile.
     """
     policy.require_admin(by)
-    if node.parent_id is None or node.pk in parent.path or parent.kind not in _MAY_HOLD:
+    if node.parent_id is None or node.pk in parent.path or parent.kind not in HOLDERS:
         raise Invalid(errors={"parent": ["A group, team, organization or the platform, not below itself."]})
     if not reason.strip():
         raise Invalid(errors={"reason": ["Say why."]})
@@ -86,7 +86,7 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     if QuotaNode.objects.values_list("path", flat=True).get(pk=node.pk) != node.path:
         msg = "It was moved meanwhile."
         raise Conflict(msg)
-    live = lock_rows(Reservation.objects.filter(released_at=None, node_ids__contains=[node.pk]))
+    live = lock_rows(Reservation.objects.filter(released_at=None, node_ids__contains=[node.pk]), no_key=False)
     for row in rows:
         held = sum(one.amounts.get(row.resource, 0) for one in live)
         row.used += held if row.node_id in after else -held
@@ -102,7 +102,6 @@ def move_node(node: QuotaNode, parent: QuotaNode, *, by: Any, reason: str) -> No
     node.refresh_from_db()
 
 
-_MAY_HOLD = {NodeKind.PLATFORM, NodeKind.ORGANIZATION, NodeKind.GROUP, NodeKind.TEAM}
 _REHANG = """
     UPDATE quotas_quotanode SET path = %(above)s::bigint[] || path[%(shift)s + 1:],
            depth = cardinality(%(above)s::bigint[]) + cardinality(path) - %(shift)s - 1

@@ -1,13 +1,13 @@
-"""Limits, and what holds them, for operators."""
+"""The quota tree: limits, what may be borrowed, weights, groups, moves."""
 
-from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import display
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, Prefetch, QuerySet, Value, When
-from django.db.models.functions import Now
+from django.db.models import Case, F, Prefetch, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -16,17 +16,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Panel, Question, panel, question_filter
-from apps.access.admin.display import NOTHING, lines, list_url, meter, page_of, related, time_of
-from apps.access.admin.filters import is_null
+from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, ReasonForm, panel, question_filter
+from apps.access.admin.display import NOTHING, lines, list_url, meter, page_of
 from apps.access.admin.guarded import may_operate
 from apps.quotas import limits_file, services
-from apps.quotas.choices import NodeKind, in_units, words
-from apps.quotas.forms import LimitsFileForm, LimitsForm, field_name, label
-from apps.quotas.models import QuotaLimit, QuotaNode, Reservation, Resource
+from apps.quotas.choices import HOLDERS, Known, NodeKind, in_units, words
+from apps.quotas.forms import LimitsFileForm, LimitsForm, borrow_name, field_name, label
+from apps.quotas.models import QuotaLimit, QuotaNode, Resource
 from apps.quotas.querysets import nodes_under_pressure, nodes_used_up
 
-_DAY = timedelta(days=1)
 _PRESSURE = question_filter(
     QuotaNode,
     [
@@ -36,15 +34,51 @@ _PRESSURE = question_filter(
     ],
     parameter="pressure",
 )
-_HELD = question_filter(
-    Reservation,
-    [
-        Question("now", "Held now", lambda rows: rows.filter(released_at=None)),
-        Question(
-            "long", "Held for more than a day", lambda rows: rows.filter(released_at=None, held_at__lt=Now() - _DAY)
-        ),
-    ],
-)
+
+
+class GroupForm(ReasonForm):
+    """What the new place is called."""
+
+    name = forms.CharField(max_length=80, widget=forms.TextInput(attrs={"size": 40, "autocomplete": "off"}))
+    field_order = ("name", "reason")
+
+
+class MoveForm(ReasonForm):
+    """Where the place is to hang."""
+
+    parent = forms.ModelChoiceField(
+        QuotaNode.objects.none(),
+        label="Below",
+        help_text="The platform, an organization, a team or a group.",
+    )
+    field_order = ("parent", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = QuotaNode._meta.get_field("parent")  # noqa: SLF001 -- documented Django API
+        chosen: Any = self.fields["parent"]
+        chosen.queryset = QuotaNode.objects.visible_to(self.by, "view")
+        chosen.widget = AutocompleteSelect(field, self.page.admin_site, choices=chosen.choices)
+
+
+def _create_group(node: QuotaNode, *, by: Any, reason: str, name: str) -> QuotaNode:
+    return services.create_group(name, node, by=by, reason=reason)
+
+
+def _over(node: QuotaNode, _result: None) -> str:
+    """Write where a node hangs, and which limits above it are exceeded there."""
+    above = QuotaLimit.objects.filter(node_id__in=node.path[:-1], used__gt=F("limit") + F("borrow"))
+    rows = above.select_related("node").order_by("node__depth", "resource")
+    over = [
+        f"{row.node} holds {in_units(row.resource, row.used)} of {in_units(row.resource, row.most or 0)} {words(row.resource)}"
+        for row in rows
+    ]
+    said = (
+        f"over the limit there: {', '.join(over)}; nothing new starts below it until that has ended"
+        if over
+        else "nothing is over a limit there"
+    )
+    return f"hangs below {node.parent}; {said}"
 
 
 @admin.register(QuotaNode)
@@ -58,21 +92,43 @@ class QuotaNodeAdmin(GuardedAdmin):
     search_fields = ("name", "key")
     search_help_text = "Person, team, organization or cluster"
     ordering = (Case(When(kind=NodeKind.CLUSTER, then=Value(1)), default=Value(0)), "path")
-    readonly_fields = ("name", "kind", "held")
+    readonly_fields = ("name", "kind", "held", "below")
+    actions = (
+        Reasoned(
+            "create_group",
+            _create_group,
+            label="Put a group below",
+            effect="A place of your own in the tree: a department, a grant. It has no limit until you give it one; move others below it.",
+            done="has a group more",
+            applies=lambda node: node.kind in HOLDERS,
+            form=GroupForm,
+            tell=lambda node, made: f"group {made.name} below {node}",
+        ),
+        Reasoned(
+            "move",
+            services.move_node,
+            label="Move",
+            effect="It hangs elsewhere, with all below it. What it holds counts there from now on. Nothing that runs is stopped.",
+            done="moved",
+            applies=lambda node: node.parent_id is not None,
+            form=MoveForm,
+            tell=_over,
+        ),
+    )
 
     @override
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
-        return ("place", "kind", *(_column(resource) for resource in Resource.objects.names()))
+        return ("place", "kind", *(_column(one) for one in Resource.objects.known()))
 
     @override
     def get_fieldsets(self, request: HttpRequest, obj: QuotaNode | None = None) -> Any:
-        limits = [field_name(resource) for resource in Resource.objects.names()]
-        shown = (None, {"fields": ["name", "kind", "held"]})
+        limits = [(field_name(resource), borrow_name(resource)) for resource in Resource.objects.names()]
+        shown = ["name", "kind", "below", "held"]
         if not self.has_change_permission(request, obj):
-            return [shown]
+            return [(None, {"fields": [*shown, "weight"]})]
         return [
-            shown,
-            ("Limits", {"fields": [*limits, "reason"], "description": _HOW}),
+            (None, {"fields": shown}),
+            ("Limits", {"fields": [*limits, "weight", "reason"], "description": _HOW}),
         ]
 
     @override
@@ -86,10 +142,14 @@ class QuotaNodeAdmin(GuardedAdmin):
 
     @override
     def save_model(self, request: HttpRequest, obj: QuotaNode, form: LimitsForm, change: bool) -> None:
-        changed = form.changed_limits()
-        for resource, limit in changed.items():
-            services.set_limit(obj, resource, limit, by=request.user, reason=form.cleaned_data["reason"])
-        if not changed:
+        limits, weight = form.changed_limits(), form.changed_weight()
+        by, reason = request.user, form.cleaned_data["reason"]
+        if limits:
+            changes = [(obj, resource, limit, borrow) for resource, (limit, borrow) in limits.items()]
+            services.set_limits(changes, by=by, reason=reason)
+        if weight is not None:
+            services.set_weight(obj, weight, by=by, reason=reason)
+        if not limits and weight is None:
             messages.info(request, "No limit was changed.")
 
     @override
@@ -118,7 +178,7 @@ class QuotaNodeAdmin(GuardedAdmin):
         return TemplateResponse(request, "admin/quotas/quotanode/import.html", context)
 
     def _import(self, request: HttpRequest, draft: limits_file.Draft, reason: str) -> HttpResponse:
-        changes = [(change.node, change.resource, change.after) for change in draft.news]
+        changes = [(change.node, change.resource, change.after, change.borrow) for change in draft.news]
         done = services.set_limits(changes, by=request.user, reason=reason)
         messages.success(request, f"{done} limits set.")
         return redirect("admin:quotas_quotanode_changelist")
@@ -139,58 +199,76 @@ class QuotaNodeAdmin(GuardedAdmin):
 
     @display(description="holds now")
     def held(self, node: QuotaNode) -> SafeString:
-        return lines(_bar(row) for row in node.limits.all())
+        return lines(_bar(row) for row in node.limits.all() if _says_something(row))
+
+    @display(description="hangs below")
+    def below(self, node: QuotaNode) -> SafeString:
+        return page_of(node.parent)
 
 
-_HOW = "How much the work below this place may hold at once. Write 8, 0.5 or 32Gi; leave empty for no limit."
+_HOW = (
+    "How much the work below this place may hold at once, and how much more it may borrow of what its siblings leave unused,"
+    " until they want it back. Write 8, 0.5 or 32Gi; leave empty for no limit."
+)
+
+
+def _says_something(row: QuotaLimit) -> bool:
+    return bool(row.used or row.limit is not None)
 
 
 def _bar(row: QuotaLimit) -> SafeString:
     limit = "" if row.limit is None else f" of {in_units(row.resource, row.limit)}"
-    return meter(row.used, row.limit, f"{in_units(row.resource, row.used)}{limit} {words(row.resource)}")
+    return meter(row.used, row.limit, f"{in_units(row.resource, row.used)}{limit} {words(row.resource)}{_lent(row)}")
 
 
-def _column(resource: str) -> Any:
-    @display(description=label(resource, with_unit=True))
+def _lent(row: QuotaLimit) -> str:
+    """Say what is borrowed, and what may be."""
+    if not (row.borrow or row.borrowed):
+        return ""
+    return f", {in_units(row.resource, row.borrowed)} of {in_units(row.resource, row.borrow)} borrowed"
+
+
+def _column(one: Known) -> Any:
+    resource = one.name
+
+    @display(description=label(one, with_unit=True))
     def column(node: QuotaNode) -> SafeString:
         row = next((row for row in node.limits.all() if row.resource == resource), None)
         if row is None or (row.limit is None and not row.used):
             return NOTHING
         limit = "no limit" if row.limit is None else in_units(resource, row.limit)
-        return meter(row.used, row.limit, f"{in_units(resource, row.used)} / {limit}")
+        lent = f" (+{in_units(resource, row.borrow)})" if row.borrow and row.limit is not None else ""
+        return meter(row.used, row.limit, f"{in_units(resource, row.used)} / {limit}{lent}")
 
     column.__name__ = f"column_{resource}"
     return column
-
-
-@admin.register(Reservation)
-class ReservationAdmin(GuardedAdmin):
-    """What each attempt holds: written by admission and release alone."""
-
-    list_display = ("key", "holder", "amounts_shown", "held", "released")
-    list_filter = (_HELD, is_null("released_at", yes="Held now", no="Given back", title="state"))
-    list_select_related = ("node",)
-    search_fields = ("=key", "node__name")
-    search_help_text = "Attempt's handle, or whose quota"
-    ordering = ("-id",)
-    fields = ("key", "holder", "amounts_shown", "held", "released")
-    holder = related("node", "whose quota")
-    held = time_of("held_at", "since")
-    released = time_of("released_at", "given back")
-
-    @display(description="amounts")
-    def amounts_shown(self, row: Reservation) -> str:
-        return ", ".join(f"{in_units(resource, amount)} {words(resource)}" for resource, amount in row.amounts.items())
 
 
 def _usage(by: Any, keys: list[str], empty: str) -> Panel:
     limits = QuotaLimit.objects.visible_to(by, "view").order_by("resource")
     nodes = QuotaNode.objects.visible_to(by, "view").filter(key__in=keys).order_by("path")
     rows = [
-        (page_of(node, node.name), lines(_bar(row) for row in node.limits.all() if row.used or row.limit is not None))
+        (page_of(node, node.name), lines(_bar(row) for row in node.limits.all() if _says_something(row)))
         for node in nodes.prefetch_related(Prefetch("limits", limits))[:_SHOWN]
     ]
     return Panel("Quota", ("Where", "Holds now"), rows, list_url("quotas.quotanode"), empty)
+
+
+@panel("quotas.quotanode")
+def _children(node: QuotaNode, by: Any) -> Panel:
+    limits = QuotaLimit.objects.visible_to(by, "view").order_by("resource")
+    rows = QuotaNode.objects.visible_to(by, "view").filter(parent=node).order_by("kind", "name")
+    cells = [
+        (
+            page_of(row, row.name),
+            row.get_kind_display(),
+            row.weight,
+            lines(_bar(limit) for limit in row.limits.all() if _says_something(limit)),
+        )
+        for row in rows.prefetch_related(Prefetch("limits", limits))[:_SHOWN]
+    ]
+    url = list_url("quotas.quotanode", parent__id__exact=node.pk)
+    return Panel("Below it", ("Who", "Kind", "Weight", "Holds now"), cells, url, "Nothing hangs below it.")
 
 
 _SHOWN = 12
