@@ -137,43 +137,56 @@ def _starts_at(candidate: Candidate, over: Sequence[quotas.Line]) -> datetime | 
     return None if start is None else datetime.fromtimestamp(start, UTC)
 
 
-_AHEAD = """
-    WITH own AS (SELECT * FROM compute_workload WHERE id = %(id)s)
-    SELECT w.quota_node_id, n.path, count(*) FILTER (WHERE w.rank > own.rank),
-           count(*) FILTER (WHERE w.rank = own.rank),
-           count(*) FILTER (WHERE w.rank = own.rank AND (w.queued_at, w.id) < (own.queued_at, own.id)),
-           count(*) FILTER (
-               WHERE (-w.rank, -w.priority, w.queued_at, w.id) < (-own.rank, -own.priority, own.queued_at, own.id))
-      FROM own, compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
-     WHERE w.state = 'queued' AND w.desired_state = 'run' {seen} GROUP BY 1, 2
-"""
+_WAITS = "w.state = 'queued' AND w.desired_state = 'run'"
+# Of each leaf, how much waits with a higher rank and with the same one: nothing is compared row by row that a count decides.
+_COUNTS = f"""
+    SELECT w.quota_node_id, count(*) FILTER (WHERE w.rank > %(rank)s), count(*) FILTER (WHERE w.rank = %(rank)s)
+      FROM compute_workload w WHERE {_WAITS} {{seen}} GROUP BY 1
+"""  # noqa: S608 -- the pieces are our own; every value is a parameter
+# What decides among those that are level with it, and among its owner's own.
+_LEVEL = f"""
+    SELECT count(*) FROM compute_workload w
+     WHERE {_WAITS} {{seen}} AND w.quota_node_id = ANY(%(level)s::bigint[]) AND w.rank = %(rank)s
+       AND (w.queued_at, w.id) < (SELECT queued_at, id FROM compute_workload WHERE id = %(id)s)
+"""  # noqa: S608
+_OWN = f"""
+    SELECT count(*) FROM compute_workload w
+     WHERE {_WAITS} {{seen}} AND w.quota_node_id = %(leaf)s
+       AND (-w.rank, -w.priority, w.queued_at, w.id)
+         < (SELECT -rank, -priority, queued_at, id FROM compute_workload WHERE id = %(id)s)
+"""  # noqa: S608
+_PATHS = "SELECT id, path FROM quotas_quotanode WHERE id = ANY(%(leaves)s)"
 
 
 def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
     """Return its place among what waits: by priority, then by what was used lately, then by time."""
-    some, given = "", []
-    if seen is not None:
-        some, given = "AND w.id = ANY(%(seen)s)", list(seen)
-    facts = {"id": candidate.id, "seen": given}
-    with connection.cursor() as cursor:
-        cursor.execute(_AHEAD.format(seen=some), facts)
-        rows = cursor.fetchall()
-    nodes = {node for _, path, *_ in rows for node in path} | set(candidate.path)
-    shares = quotas.shares_of(nodes)
+    some = "" if seen is None else "AND w.id = ANY(%(seen)s)"
+    facts: dict[str, Any] = {"id": candidate.id, "leaf": candidate.leaf, "rank": candidate.rank}
+    facts |= {} if seen is None else {"seen": list(seen)}
 
-    def rank(path: Sequence[int]) -> tuple[float, ...]:
-        return tuple(shares[node].score if node in shares else 0.0 for node in path[1:])
+    def rows(statement: str, **more: Any) -> list[Any]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(seen=some), {**facts, **more})
+            return cursor.fetchall()
 
-    own, ahead = rank(candidate.path), 0
-    for leaf, path, higher, equal, earlier, before in rows:
+    counts = {leaf: (higher, equal) for leaf, higher, equal in rows(_COUNTS)}
+    paths = dict(rows(_PATHS, leaves=[*counts, candidate.leaf]))
+    shares = quotas.shares_of({node for path in paths.values() for node in path})
+
+    def rank(leaf: int) -> tuple[float, ...]:
+        return tuple(shares[node].score if node in shares else 0.0 for node in paths[leaf][1:])
+
+    own, level = rank(candidate.leaf), []
+    ahead = int(rows(_OWN)[0][0])
+    for leaf, (higher, equal) in counts.items():
         if leaf == candidate.leaf:
-            ahead += before
             continue
-        ahead += higher
-        if rank(path) == own:
-            ahead += earlier
-        elif rank(path) < own:
-            ahead += equal
+        theirs = rank(leaf)
+        ahead += higher + (equal if theirs < own else 0)
+        if theirs == own:
+            level.append(leaf)
+    if level:
+        ahead += int(rows(_LEVEL, level=level)[0][0])
     return ahead + 1
 
 
