@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
-from django.conf import settings
 from django.db import connection, transaction
 
 from apps.core import failpoints
