@@ -167,7 +167,7 @@ def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
     def rows(statement: str, **more: Any) -> list[Any]:
         with connection.cursor() as cursor:
             cursor.execute(statement.format(seen=some), {**facts, **more})
-            return cursor.fetchall()
+            return list(cursor.fetchall())
 
     counts = {leaf: (higher, equal) for leaf, higher, equal in rows(_COUNTS)}
     paths = dict(rows(_PATHS, leaves=[*counts, candidate.leaf]))

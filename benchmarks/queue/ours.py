@@ -123,9 +123,13 @@ class FairTree:
             for node in candidate.path:
                 self.used[node] = self.used.get(node, 0.0) + candidate.entry
                 self.rate[node] = self.rate.get(node, 0.0) + job.gpus
-        if any((most := line.most) is not None and line.used > most for line in self.books.lines.values()):
+        if any((most := line.most) is not None and line.used > most for line in self._lines(begun)):
             msg = "a limit is exceeded"
             raise AssertionError(msg)
+
+    def _lines(self, begun: list[Candidate]) -> list[Line]:
+        pairs = {(node, "gpu") for one in begun for node in one.node_ids}
+        return [self.books.lines[pair] for pair in pairs if pair in self.books.lines]
 
     def _pass(self, now: float) -> None:
         """Let time pass: use halves with its half-life, what runs counts, but for what it paid in advance."""

@@ -21,7 +21,7 @@ class Shape:
     organizations: int = 1  # the references know teams only
     teams: int = 20
     users: int = 2_000
-    days: float = 14.0
+    days: float = 10.0
     load: float = 0.95
     unlimited: float = 0.1  # how much of the work names no time limit
     user_limit: int = 64

@@ -85,7 +85,7 @@ def count_running() -> None:
     """Count what runs up to now. Safe to repeat and to interrupt; a row that somebody else has locked comes next time."""
     known = rates()
     with connection.cursor() as cursor:
-        given = {"names": list(known), "rates": list(known.values()), "half_life": _half_life()}
+        given: dict[str, Any] = {"names": list(known), "rates": list(known.values()), "half_life": _half_life()}
         cursor.execute(_TICK, given)
 
 
