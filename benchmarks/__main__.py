@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import admin, audit, jobs, logs, policy, token_check, tracking
+from benchmarks import admin, admission, audit, jobs, logs, policy, token_check, tracking
 from benchmarks.report import Result, write
 from tests.platform import Platform, proportional_memory
 
@@ -47,6 +47,7 @@ def main() -> int:
             results += admin.lists(platform)
         finally:
             platform.stop()
+    results += admission.cost()  # on a server of its own
     sys.stdout.write(write(results))
     return 0
 

@@ -21,18 +21,31 @@ COMPLETE = """
      ORDER BY n.id, r.name ON CONFLICT (node_id, resource) DO NOTHING
 """
 
+# What was decided, written in one round trip, since the root of the tree is locked meanwhile: the reservations, their sums on
+# the limit rows, and what the starts pay in advance in fair share. A key that is there already adds nothing.
+# LOCKING: shares in the order of their nodes.
 HOLD = """
-    INSERT INTO quotas_reservation (id, key, node_id, node_ids, amounts, ends_by, counted_until)
-    SELECT a.id, a.key, a.node, ARRAY(SELECT jsonb_array_elements_text(a.nodes)::bigint), a.amounts,
-           statement_timestamp() + make_interval(secs => a.seconds), statement_timestamp() + make_interval(secs => %(entry)s)
-      FROM jsonb_to_recordset(%(asked)s::jsonb)
-           AS a(id uuid, key text, node bigint, nodes jsonb, amounts jsonb, seconds double precision)
-        ON CONFLICT (key) DO NOTHING RETURNING key
-"""
-
-ADD = """
-    UPDATE quotas_quotalimit l SET used = l.used + d.amount
-      FROM unnest(%(rows)s::bigint[], %(amounts)s::bigint[]) AS d(id, amount) WHERE l.id = d.id
+    WITH held AS (
+        INSERT INTO quotas_reservation (id, key, node_id, node_ids, amounts, ends_by, counted_until)
+        SELECT a.id, a.key, a.node, ARRAY(SELECT jsonb_array_elements_text(a.nodes)::bigint), a.amounts,
+               statement_timestamp() + make_interval(secs => a.seconds), statement_timestamp() + make_interval(secs => %(entry)s)
+          FROM jsonb_to_recordset(%(asked)s::jsonb)
+               AS a(id uuid, key text, node bigint, nodes jsonb, amounts jsonb, seconds double precision)
+            ON CONFLICT (key) DO NOTHING RETURNING key, node_ids, amounts),
+    sums AS MATERIALIZED (
+        SELECT n.id AS node_id, a.key AS resource, sum(a.value::bigint)::bigint AS amount
+          FROM held, unnest(held.node_ids) AS n(id), jsonb_each_text(held.amounts) AS a GROUP BY 1, 2),
+    added AS (
+        UPDATE quotas_quotalimit l SET used = l.used + sums.amount FROM sums
+         WHERE l.node_id = ANY(%(nodes)s) AND l.node_id = sums.node_id AND l.resource = sums.resource),
+    paid AS (
+        INSERT INTO quotas_shareuse AS s (node_id, amount, at)
+        SELECT sums.node_id, sum(sums.amount * u.rate * %(entry)s), statement_timestamp()
+          FROM sums JOIN unnest(%(names)s::text[], %(rates)s::double precision[]) AS u(name, rate) ON u.name = sums.resource
+         WHERE %(entry)s > 0 GROUP BY 1 ORDER BY 1
+            ON CONFLICT (node_id) DO UPDATE SET at = statement_timestamp(),
+               amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s))
+    SELECT key FROM held
 """
 
 RELEASE = """

@@ -163,6 +163,7 @@ def _admit(batch: Sequence[Candidate], owner: str) -> Done:
     made = [
         (workload, _begin(workload, owner)) for _, workload in fits if isinstance(held[_handle(workload)], Reservation)
     ]
+    Attempt.objects.bulk_create(attempt for _, attempt in made)
     return Done(made, refused, short)
 
 
@@ -209,6 +210,7 @@ def _ask(candidate: Candidate, workload: Workload) -> quotas.Ask:
 
 
 def _begin(workload: Workload, owner: str) -> Attempt:
+    """Move it on, and return its new attempt, which the caller writes: those of a batch in one statement."""
     handle = _handle(workload)
     move(
         workload,
@@ -220,7 +222,7 @@ def _begin(workload: Workload, owner: str) -> Attempt:
         lease_epoch=workload.lease_epoch + 1,
         lease_until=later(LEASE_SECONDS),
     )
-    return Attempt.objects.create(workload=workload, no=workload.attempt_no, cluster=workload.cluster, handle=handle)
+    return Attempt(workload=workload, no=workload.attempt_no, cluster=workload.cluster, handle=handle)
 
 
 def _end_stopped() -> None:
@@ -260,10 +262,16 @@ _WAITING = """
     AND NOT w.cluster_id = ANY(%(closed)s::uuid[])
 """
 # The pieces are our own; every value is a parameter.
+# One probe of the index (quota_node, -rank, -priority, queued_at, id) for each leaf, whatever waits behind its first.
 _HEADS = f"""
-    {_COLUMNS} WHERE w.id IN (
-        SELECT DISTINCT ON (w.quota_node_id) w.id FROM compute_workload w WHERE {_WAITING}
-         ORDER BY w.quota_node_id, w.rank DESC, w.priority DESC, w.queued_at, w.id)
+    WITH RECURSIVE leaves(id) AS (
+        SELECT min(quota_node_id) FROM compute_workload WHERE state = 'queued'
+         UNION ALL
+        SELECT (SELECT min(quota_node_id) FROM compute_workload WHERE state = 'queued' AND quota_node_id > leaves.id)
+          FROM leaves WHERE leaves.id IS NOT NULL)
+    SELECT head.* FROM leaves CROSS JOIN LATERAL (
+        {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = leaves.id
+         ORDER BY w.rank DESC, w.priority DESC, w.queued_at, w.id LIMIT 1) AS head
 """  # noqa: S608
 _AFTER = f"""
     {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = %(leaf)s

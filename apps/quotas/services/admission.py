@@ -5,11 +5,10 @@ LOCKING: limit rows are locked in one global order (node, resource), in READ COM
 the database refuses the write.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
-from django.conf import settings
 from django.db import connection, transaction
 
 from apps.core import failpoints
@@ -91,20 +90,14 @@ def hold(asks: Sequence[Ask], books: Books) -> dict[str, Reservation | Gone]:
     What has one already keeps it, and is not counted again. `books` become what is true after it.
     """
     made = {ask.key: _reservation(ask) for ask in asks}
+    rows = [_row(row, ask) for row, ask in zip(made.values(), asks, strict=True)]
+    nodes = sorted({node_id for ask in asks for node_id in ask.node_ids})
     with connection.cursor() as cursor:
-        given = {"asked": orjson.dumps([_row(row, ask) for row, ask in zip(made.values(), asks, strict=True)]).decode()}
-        cursor.execute(statements.HOLD, {**given, "entry": settings.FAIR_SHARE_ENTRY_SECONDS})
+        cursor.execute(statements.HOLD, {"asked": orjson.dumps(rows).decode(), "nodes": nodes, **share.entry_facts()})
         new = {key for (key,) in cursor.fetchall()}
-        sums: dict[int, int] = {}
-        for ask in asks:
-            if ask.key in new:
-                books.take(ask.node_ids, ask.need)
-                for pair in ((node_id, resource) for node_id in ask.node_ids for resource in ask.need):
-                    line = books.lines[pair]
-                    sums[line.pk] = sums.get(line.pk, 0) + ask.need[line.resource]
-        if sums:
-            cursor.execute(statements.ADD, {"rows": list(sums), "amounts": list(sums.values())})
-    share.count_entries([made[key] for key in made if key in new])
+    for ask in asks:
+        if ask.key in new:
+            books.take(ask.node_ids, ask.need)
     failpoints.hit("quota.before_commit")
     return {**made, **_earlier([key for key in made if key not in new])}
 
@@ -135,25 +128,27 @@ def reserve_all(asks: Sequence[Ask]) -> list[Answer]:
     Runs in the caller's transaction, which must be READ COMMITTED and touch no other rows before.
     """
     books = lock((pk for ask in asks for pk in ask.node_ids), (name for ask in asks for name in ask.need))
-    known = _known([ask.key for ask in asks])
-    answers: dict[str, Answer] = dict(known)
-    trial = books.copy()
-    fit = []
-    for ask in asks:
-        if ask.key in answers:
-            continue
-        if (full := trial.full(ask.node_ids, ask.need)) is not None:
-            answers[ask.key] = full
-            continue
-        trial.take(ask.node_ids, ask.need)
-        fit.append(ask)
+    answers: dict[str, Answer] = {}
+    fit, full = _decide(asks, books.copy())
+    if full and (known := _earlier([ask.key for ask in asks])):
+        # Once the locks are held, so that a twin is seen. Only a refusal needs it: what fits finds its twin as it is written.
+        answers |= known
+        fit, full = _decide([ask for ask in asks if ask.key not in known], books.copy())
+    answers |= full
     answers |= hold(fit, books) if fit else {}
     return [answers[ask.key] for ask in asks]
 
 
-def _known(keys: list[str]) -> Mapping[str, Reservation | Gone]:
-    """Find the keys that were reserved before: once the locks are held, so that a twin is seen."""
-    return _earlier(keys)
+def _decide(asks: Sequence[Ask], books: Books) -> tuple[list[Ask], dict[str, Full]]:
+    """Return what of `asks` fits, one after the other, and what is full for each of the others."""
+    fit, refused = [], {}
+    for ask in asks:
+        if (full := books.full(ask.node_ids, ask.need)) is not None:
+            refused[ask.key] = full
+        else:
+            books.take(ask.node_ids, ask.need)
+            fit.append(ask)
+    return fit, refused
 
 
 def reserve(

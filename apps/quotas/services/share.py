@@ -6,7 +6,7 @@ owner at once, and not when it has run (as in Kueue's admission fair sharing).
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +14,7 @@ from django.db import connection
 
 from apps.quotas.books import Share
 from apps.quotas.choices import unit_of
-from apps.quotas.models import Reservation, Resource
+from apps.quotas.models import Resource
 
 # LOCKING: rows in the order of their nodes.
 _COUNT = """
@@ -68,11 +68,11 @@ def weigh(amounts: Mapping[str, int]) -> float:
     return sum(amount * known.get(resource, 0.0) for resource, amount in amounts.items())
 
 
-def count_entries(made: Sequence[Reservation]) -> None:
-    """Let what starts pay for its first seconds, in the transaction that admits it."""
-    _count(
-        (node_id, weigh(row.amounts) * settings.FAIR_SHARE_ENTRY_SECONDS) for row in made for node_id in row.node_ids
-    )
+def entry_facts() -> dict[str, Any]:
+    """Return what `statements.HOLD` has to know to let what starts pay for its first seconds."""
+    known = rates()
+    entry = float(settings.FAIR_SHARE_ENTRY_SECONDS)
+    return {"names": list(known), "rates": list(known.values()), "entry": entry, "half_life": _half_life()}
 
 
 def count_exit(node_ids: Iterable[int], amounts: Mapping[str, int], seconds: float) -> None:
