@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from apps.compute.queue import standing
 from apps.quotas import services as quotas
 
 _WAITING = "w.state = 'queued' AND w.desired_state = 'run'"
@@ -107,6 +108,6 @@ def _read(seen: Collection[UUID] | None, **given: Any) -> list[tuple[UUID, int]]
 def _places(paths: dict[int, list[int]]) -> dict[str, list[int]]:
     """Rank the leaves by what was used lately on their paths; the same use is the same place."""
     shares = quotas.shares_of({node for path in paths.values() for node in path})
-    scores = {leaf: tuple(shares[node].score for node in path[1:] if node in shares) for leaf, path in paths.items()}
+    scores = {leaf: standing(path, shares) for leaf, path in paths.items()}
     ranks = {score: place for place, score in enumerate(sorted(set(scores.values())))}
     return {"leaves": list(scores), "places": [ranks[score] for score in scores.values()]}

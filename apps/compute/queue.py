@@ -47,6 +47,14 @@ class Candidate:
         return None if self.seconds is None else start + self.seconds
 
 
+def standing(path: Sequence[int], shares: Mapping[int, Share]) -> tuple[float, ...]:
+    """Return what is compared of a place: the score of each node down to it. Who has used nothing is level with all such."""
+    scores = [shares[node].score if node in shares else 0.0 for node in path[1:]]
+    while scores and not scores[-1]:
+        scores.pop()
+    return tuple(scores)
+
+
 class Queue(Protocol):
     """Where candidates come from."""
 
@@ -265,7 +273,7 @@ class Walk:
         }
 
     def _rank(self, candidate: Candidate) -> tuple[Any, ...]:
-        scores = tuple(self.shares[node_id].score if node_id in self.shares else 0.0 for node_id in candidate.path[1:])
+        scores = standing(candidate.path, self.shares)
         return (-candidate.rank, scores, candidate.queued_at, candidate.id)
 
     def _next(self, candidate: Candidate, following: list[Candidate]) -> Candidate | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from apps.compute.models import Workload
-from apps.compute.queue import Candidate
+from apps.compute.queue import Candidate, standing
 from apps.compute.reconcile.admit import DatabaseQueue, closed_clusters
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
@@ -81,7 +81,7 @@ def _merged(lines: Sequence[Iterator[tuple[Any, Candidate]]], most: int) -> Iter
 
 def rank_of(candidate: Candidate, shares: dict[int, quotas.Share]) -> tuple[Any, ...]:
     """Return what the queue compares."""
-    scores = tuple(shares[node].score if node in shares else 0.0 for node in candidate.path[1:])
+    scores = standing(candidate.path, shares)
     return (-candidate.rank, scores, candidate.queued_at, candidate.id)
 
 

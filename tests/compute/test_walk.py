@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.compute.queue import Behind, Candidate, Outcome, Start, Wait, Walk
+from apps.compute.queue import Behind, Candidate, Outcome, Start, Wait, Walk, standing
 from apps.quotas.books import Books, Line, Share
 
 ROOT, TEAM_A, TEAM_B, ANA, BEN, EVE, CLUSTER = range(1, 8)
@@ -253,3 +253,10 @@ def test_the_first_is_never_delayed(
         return float("inf")
 
     assert start([*before, *passed]) <= start(before)
+
+
+def test_who_used_nothing_is_level_with_all_such_however_deep() -> None:
+    shares = {TEAM_A: Share(0.0, 1), ANA: Share(0.0, 1), EVE: Share(0.0, 1)}
+    assert standing((ROOT, EVE), shares) == standing(PATHS[ANA], shares) == ()
+    shares[TEAM_A].used = 2.0
+    assert standing((ROOT, EVE), shares) < standing(PATHS[ANA], shares) == (2.0,)
