@@ -11,6 +11,7 @@ from apps.accounts import services as accounts
 from apps.accounts.models import ApiToken, LoginFailure, Registration, User
 from apps.budgets import services as budgets
 from apps.budgets.models import Alert, Delivery, Period
+from apps.compute import priority_classes
 from apps.compute import services as compute
 from apps.compute.lifecycle import transition
 from apps.compute.models import Attempt, Cluster, Loop, PriorityClass, Workload
@@ -82,7 +83,7 @@ def _quotas(team: Team, user: User, no: int) -> None:
     """A resource, a default, a priority class, a request for more, and what was used lately."""
     quotas.save_resource(Resource(name=f"license-{no}", title=f"License {no}"), by=SYSTEM, reason="x")
     quotas.save_default(QuotaDefault(kind="user", resource=f"license-{no}", limit=2), by=SYSTEM, reason="x")
-    compute.save_priority_class(PriorityClass(name=f"class-{no}", rank=no), by=SYSTEM, reason="x")
+    priority_classes.save_priority_class(PriorityClass(name=f"class-{no}", rank=no), by=SYSTEM, reason="x")
     node = QuotaNode.objects.get(key=f"team:{team.pk}")
     facts = {"resource": "cpu", "amount": 128_000, "before": 64_000, "reason": f"deadline {no}", "asked_by": user}
     AllocationRequest.objects.create(node=node, **facts)

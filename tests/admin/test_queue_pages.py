@@ -13,6 +13,7 @@ from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
+from apps.compute import priority_classes
 from apps.compute import services as compute
 from apps.compute.models import Cluster, PriorityClass, Workload
 from apps.compute.reconcile import admit
@@ -212,7 +213,7 @@ def test_a_full_cluster_behind_the_first_is_seen(full: QuotaNode, hall: Cluster)
 
 
 def test_a_class_is_changed_with_a_reason(jobs: dict[str, Workload], browser: Client) -> None:
-    urgent = compute.save_priority_class(PriorityClass(name="urgent", rank=7), by=SYSTEM, reason="x")
+    urgent = priority_classes.save_priority_class(PriorityClass(name="urgent", rank=7), by=SYSTEM, reason="x")
     row = jobs["alice-2"]
     first = ask(browser, row, "set_class")
     assert "Say what you want first." in first.text
@@ -233,9 +234,9 @@ def test_a_class_is_changed_with_a_reason(jobs: dict[str, Workload], browser: Cl
 
 
 def test_what_waits_keeps_its_rank_when_the_class_changes(jobs: dict[str, Workload], browser: Client) -> None:
-    urgent = compute.save_priority_class(PriorityClass(name="urgent", rank=7), by=SYSTEM, reason="x")
+    urgent = priority_classes.save_priority_class(PriorityClass(name="urgent", rank=7), by=SYSTEM, reason="x")
     row = jobs["alice-1"]
-    compute.set_priority_class(row, priority_class=urgent, by=SYSTEM, reason="x")
+    priority_classes.set_priority_class(row, priority_class=urgent, by=SYSTEM, reason="x")
     asked = {"rank": "90", "open_to": "admins", "description": "", "reason": "more of it"}
     assert browser.post(url_of("compute.priorityclass", "change", urgent.pk), asked).status_code == 302
     row.refresh_from_db()
@@ -252,10 +253,10 @@ def test_what_waits_keeps_its_rank_when_the_class_changes(jobs: dict[str, Worklo
 def test_only_what_waits_and_only_an_operator(jobs: dict[str, Workload], sre: User) -> None:
     bring(jobs["alice-1"], "running")
     with pytest.raises(Conflict, match="only what waits"):
-        compute.set_priority_class(jobs["alice-1"], by=sre, reason="x")
+        priority_classes.set_priority_class(jobs["alice-1"], by=sre, reason="x")
     alice = User.objects.get(username="alice")
     with pytest.raises(NotAllowed):
-        compute.save_priority_class(PriorityClass(name="mine", rank=1), by=alice, reason="x")
+        priority_classes.save_priority_class(PriorityClass(name="mine", rank=1), by=alice, reason="x")
     assert not PriorityClass.objects.exists()
 
 

@@ -292,11 +292,11 @@ def test_questions_about_quotas(browser: Client, alice: User) -> None:
     assert found == {"90": keys(made["nearly"], made["full"]), "100": keys(made["full"]), "none": keys(made["free"])}
     held = Reservation.objects.create(key="a", node=made["free"], node_ids=[], amounts={})
     long = Reservation.objects.create(
-        key="b", node=made["free"], node_ids=[], amounts={}, held_at=timezone.now() - 2 * DAY
+        key="b", node=made["free"], node_ids=[], amounts={}, held_at=timezone.now() - 2 * DAY, ends_by=timezone.now()
     )
     Reservation.objects.create(key="c", node=made["free"], node_ids=[], amounts={}, released_at=timezone.now())
     asked = {key: listed(browser, "quotas.reservation", question=key) for key in _keys_of("quotas.reservation")}
-    assert asked == {"now": keys(held, long), "long": keys(long)}
+    assert asked == {"now": keys(held, long), "long": keys(long), "open": keys(held)}
 
 
 def test_questions_about_teams(browser: Client, alice: User) -> None:

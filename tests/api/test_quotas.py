@@ -317,10 +317,10 @@ def test_what_is_in_use_is_not_deleted(as_: As, find: Find, stage: Stage, cast: 
     assert "team Vision has a limit" in problem(sre.delete(path), 409, "conflict")["detail"]
     quotas.set_limit(find("vision"), "licenses", None, by=SYSTEM)
     stage.submit(cast.alice, resources={"other": {"licenses": 1}})
-    assert "waiting work" in problem(sre.delete(path), 409, "conflict")["detail"]
+    assert "true asks for it" in problem(sre.delete(path), 409, "conflict")["detail"]
     stage.plan(duration=None)
     stage.turn()
-    assert "running work" in problem(sre.delete(path), 409, "conflict")["detail"]
+    assert "the platform holds some" in problem(sre.delete(path), 409, "conflict")["detail"]
     assert Resource.objects.filter(name="licenses").exists()
 
 

@@ -16,6 +16,7 @@ from datetime import timedelta
 from django.utils import timezone
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
+from apps.compute import priority_classes
 from apps.compute import services as compute
 from apps.compute.models import Cluster, PriorityClass, Workload
 from apps.experiments import services as experiments
@@ -27,7 +28,7 @@ warden = accounts.create_user("warden", by=SYSTEM, password=P, is_admin=True)
 warden.elevated_until = timezone.now() + timedelta(hours=1)
 lab = teams.create_organization(slug="lab", name="Lab", by=warden)
 quotas.save_resource(Resource(name="gpu:h100", title="H100", position=31, weight=2000), by=warden, reason="the new hall")
-compute.save_priority_class(PriorityClass(name="deadline", rank=50, description="papers"), by=warden, reason="as agreed")
+priority_classes.save_priority_class(PriorityClass(name="deadline", rank=50, description="papers"), by=warden, reason="as agreed")
 hall = compute.save_cluster(Cluster(name="gpu-floor", kind="fake", settings={}), by=warden)
 compute.drain_cluster(hall, by=warden, reason="until all is set up")
 jobs = {}

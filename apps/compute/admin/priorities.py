@@ -8,12 +8,16 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned
+from apps.access.admin import GuardedAdmin, Question, Reasoned, question_filter
 from apps.access.admin.display import link, list_url
 from apps.compute import priority_classes
-from apps.compute.choices import State
+from apps.compute.choices import OpenTo, State
 from apps.compute.forms import PriorityClassForm
 from apps.compute.models import PriorityClass
+
+_CLASSES = question_filter(
+    PriorityClass, [Question("open", "Not for admins only", lambda rows: rows.exclude(open_to=OpenTo.ADMINS))]
+)
 
 
 @admin.register(PriorityClass)
@@ -25,7 +29,7 @@ class PriorityClassAdmin(GuardedAdmin):
     policy_change = "manage"
     form = PriorityClassForm
     list_display = ("name", "rank", "open_to", "description", "waiting")
-    list_filter = ("open_to",)
+    list_filter = (_CLASSES, "open_to")
     search_fields = ("name", "description")
     ordering = ("-rank", "name")
     fields = ("name", "rank", "open_to", "description", "reason")

@@ -37,6 +37,7 @@ _OVERDUE_LOOKED_AT = 100
 _all_open_until = 0.0  # monotonic
 _told: dict[str, float] = {}  # what all that waits behind something was told, and when (monotonic)
 _MOST_TOLD = 10_000
+_TOLD_AT_ONCE = 500
 _LOOK_AT_MONEY_AGAIN_SECONDS = 5.0
 _short_until: dict[UUID, float] = {}  # what was short of money, until when it is left alone (monotonic)
 _nodes: dict[UUID, int] = {}  # cluster -> its quota node, which never changes
@@ -385,8 +386,11 @@ def _tell_all(rows: Q, message: str, reason: str, looked_at: list[UUID]) -> bool
     if len(_told) > _MOST_TOLD:
         _told.clear()
     _told[message] = now
-    others = _waiting().filter(rows).exclude(pk__in=looked_at)
-    others.exclude(message=message).update(message=message, reason=reason)
+    others = _waiting().filter(rows).exclude(pk__in=looked_at).exclude(message=message)
+    some = others.order_by("queued_at").values_list("pk", flat=True)[
+        :_TOLD_AT_ONCE
+    ]  # all of fifty thousand would stop the turn for seconds
+    Workload.objects.filter(pk__in=list(some)).update(message=message, reason=reason)
     return True
 
 

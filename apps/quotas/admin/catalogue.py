@@ -8,13 +8,18 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Reasoned
+from apps.access.admin import GuardedAdmin, Question, Reasoned, question_filter
 from apps.access.admin.display import link, list_url
 from apps.access.admin.filters import one_of
 from apps.quotas import services
 from apps.quotas.choices import NodeKind, in_units, words
 from apps.quotas.forms import DefaultForm, ResourceForm
 from apps.quotas.models import QuotaDefault, Resource
+
+_RESOURCES = question_filter(
+    Resource, [Question("counted", "Counted in fair share", lambda rows: rows.filter(weight__gt=0))]
+)
+_DEFAULTS = question_filter(QuotaDefault, [Question("open", "Without a limit", lambda rows: rows.filter(limit=None))])
 
 
 class KeptAdmin(GuardedAdmin):
@@ -38,6 +43,7 @@ class ResourceAdmin(KeptAdmin):
 
     form = ResourceForm
     list_display = ("name", "title", "position", "weight", "defaults")
+    list_filter = (_RESOURCES,)
     search_fields = ("name", "title")
     ordering = ("position", "name")
     fields = ("name", "title", "position", "weight", "reason")
@@ -71,7 +77,7 @@ class QuotaDefaultAdmin(KeptAdmin):
     form = DefaultForm
     list_display = ("kind", "resource", "limit_shown")
     list_display_links = ("kind", "resource")
-    list_filter = (one_of("kind", NodeKind.choices),)
+    list_filter = (_DEFAULTS, one_of("kind", NodeKind.choices))
     search_fields = ("resource",)
     ordering = ("kind", "resource")
     fields = ("kind", "resource", "amount", "reason")

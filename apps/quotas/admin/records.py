@@ -28,6 +28,9 @@ _HELD = question_filter(
         Question("open", "Held without an end", lambda rows: rows.filter(released_at=None, ends_by=None)),
     ],
 )
+_USED = question_filter(
+    ShareUse, [Question("day", "Counted within the last day", lambda rows: rows.filter(at__gt=Now() - _DAY))]
+)
 _PER_CPU_HOUR = 360_000.0  # fair share counts hundredths of CPU seconds
 
 
@@ -66,7 +69,7 @@ class ShareUseAdmin(GuardedAdmin):
     """Who used what lately, as fair share counts it now: it halves with every half-life."""
 
     list_display = ("who", "kind", "lately", "weight", "score", "counted")
-    list_filter = (one_of("node__kind", NodeKind.choices, title="kind"),)
+    list_filter = (_USED, one_of("node__kind", NodeKind.choices, title="kind"))
     list_select_related = ("node",)
     search_fields = ("node__name", "node__key")
     search_help_text = "Person, team, organization or cluster"
