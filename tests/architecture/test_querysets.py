@@ -21,7 +21,6 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("apps/quotas/api/views.py", "Resource"): "what can be limited is no secret, and only admins change it",
     ("apps/quotas/api/views.py", "QuotaNode"): "the names on the way to a place that may be seen",
     ("apps/quotas/forms.py", "Resource"): "what can be limited is no secret",
-    ("apps/access/api.py", "self.model"): "what policy.find judges once it is loaded",
     (
         "apps/quotas/admin/nodes.py",
         "QuotaLimit",
