@@ -13,6 +13,7 @@ from django.test import TransactionTestCase
 from apps.accounts.models import User
 from apps.compute.backends.fake.world import FakePlan, FakeWorld
 from apps.compute.models import Attempt, Workload
+from apps.compute.reconcile import admit
 from apps.compute.reconcile.turn import Turn, run_turn
 from apps.experiments.models import Experiment
 from apps.quotas import services as quotas
@@ -27,6 +28,7 @@ class Stage:
     """One fake cluster whose clock stands still, and the loop that looks at it when told to."""
 
     def __init__(self) -> None:
+        admit._told.clear()  # or what an earlier test told would not be told again for some seconds
         self.name = f"test-{uuid.uuid4()}"
         self.world = FakeWorld.named(self.name)
         self.cluster = fake_cluster(world=self.name, live=False)

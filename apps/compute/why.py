@@ -4,14 +4,18 @@ SECURITY: what others use of limits that tenants share (the platform's, a cluste
 would follow from it: how much less would fit, and when it may start.
 """
 
+import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.compute.choices import DesiredState, State
@@ -38,6 +42,7 @@ class Obstacle:
     need: int
     sentence: str
     changed_by: Sequence[str]
+    node_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The answer. `remedies` are sentences; `position` counts from 1 among what the reader may see."""
+    """The answer. `remedies` are sentences; `position` counts from 1 among what the reader may see.
+
+    `fits`: how much of what is short would fit now, in base units; empty where nothing of it would.
+    """
 
     state: str
     reason: str
@@ -62,6 +70,7 @@ class Why:
     position: int | None = None
     starts_at: datetime | None = None
     standing: Sequence[Standing] = field(default_factory=tuple)
+    fits: Mapping[str, int] = field(default_factory=dict)
 
 
 def explain(workload: Workload, *, by: Any, seen: QuerySet[Any] | None = None) -> Why:
@@ -77,24 +86,18 @@ def explain(workload: Workload, *, by: Any, seen: QuerySet[Any] | None = None) -
     over = books.over(candidate.node_ids, candidate.need)
     told = over if tells_all else [line for line in over if not line.full(0).is_shared]
     hidden = len(told) < len(over)
+    fits = {} if hidden else _fits(candidate, books, over)
     return Why(
         workload.state,
         workload.reason or ("QuotaFull" if over else "Queued"),
         workload.message
         or ("It waits for its turn." if not over else over[0].full(candidate.need[over[0].resource]).message),
         [_obstacle(line, candidate, tells_all=tells_all) for line in over],
-        [] if hidden else _remedies(candidate, books, over),
+        _remedies(candidate, fits),
         _position(candidate, seen),
         None if hidden else _starts_at(candidate, over),
         standing_of(candidate.path),
-    )
-
-
-def _sentence(candidate: Candidate, over: Sequence[quotas.Line]) -> str:
-    return (
-        over[0].full(candidate.need[over[0].resource]).message
-        if over
-        else "waiting: it is looked at with the next turn"
+        fits,
     )
 
 
@@ -102,7 +105,8 @@ def _obstacle(line: quotas.Line, candidate: Candidate, *, tells_all: bool) -> Ob
     full = line.full(candidate.need[line.resource])
     used = full.used if tells_all or not full.is_shared else None
     sentence = full.message.removeprefix("waiting: ")
-    return Obstacle(full.node, line.kind, line.resource, full.limit, used, full.need, sentence, _changed_by(line))
+    who = _changed_by(line)
+    return Obstacle(full.node, line.kind, line.resource, full.limit, used, full.need, sentence, who, line.node_id)
 
 
 def _changed_by(line: quotas.Line) -> list[str]:
@@ -115,14 +119,20 @@ def _changed_by(line: quotas.Line) -> list[str]:
     return [*maintainers.order_by("username").values_list("username", flat=True)[:_MANAGES], "an admin"]
 
 
-def _remedies(candidate: Candidate, books: quotas.Books, over: Sequence[quotas.Line]) -> list[str]:
-    """Say what would fit at once: less of what is short, if there is any of it at all."""
-    fewer = {}
+def _fits(candidate: Candidate, books: quotas.Books, over: Sequence[quotas.Line]) -> dict[str, int]:
+    """Return what would fit at once of each resource that is short, if there is some of all of them."""
+    found = {}
     for resource in dict.fromkeys(line.resource for line in over):
         most = books.at_most(candidate.node_ids, resource)
         if most is None or most <= 0:
-            return []
-        fewer[resource] = candidate.need[resource] - most
+            return {}
+        found[resource] = most
+    return found
+
+
+def _remedies(candidate: Candidate, fits: Mapping[str, int]) -> list[str]:
+    """Say what would fit at once: less of what is short."""
+    fewer = {resource: candidate.need[resource] - most for resource, most in fits.items()}
     parts = [f"{in_units(resource, amount)} {words(resource)} fewer" for resource, amount in fewer.items()]
     return [f"With {' and '.join(parts)} it would start now."] if parts else []
 
@@ -135,6 +145,47 @@ def _starts_at(candidate: Candidate, over: Sequence[quotas.Line]) -> datetime | 
     obstacles = [(line.node_id, line.resource, candidate.need[line.resource], line.free or 0) for line in over]
     start, _ = Walk.start_of(obstacles, ends_of, now)
     return None if start is None else datetime.fromtimestamp(start, UTC)
+
+
+MOST_ORDERED = 5_000
+
+
+def order_of(seen: QuerySet[Any] | None = None) -> list[UUID]:
+    """Return the ids of what waits in the order in which it is looked at, as if nothing started meanwhile.
+
+    `seen`: ids of the queued workloads that may be told of; None: all. Of more than `MOST_ORDERED` those that rank highest
+    and have waited longest.
+    """
+    rows = _waiting_rows(seen)
+    shares = quotas.shares_of({node for row in rows for node in row[2]})
+    patience = timezone.now() - settings.QUEUE_PATIENCE
+    overdue = sorted((row for row in rows if row[5] < patience), key=lambda row: (row[5], row[0]))
+    leaves: dict[int, list[Any]] = {}
+    for row in sorted((row for row in rows if row[5] >= patience), key=lambda row: (-row[3], -row[4], row[5], row[0])):
+        leaves.setdefault(row[1], []).append(row)
+
+    def turn(leaf: int, place: int) -> tuple[Any, ...]:
+        pk, _, path, rank, _, queued_at = leaves[leaf][place]
+        scores = tuple(shares[node].score if node in shares else 0.0 for node in path[1:])
+        return (-rank, scores, queued_at, pk, leaf, place)
+
+    heap = [turn(leaf, 0) for leaf in leaves]
+    heapq.heapify(heap)
+    found = [row[0] for row in overdue]
+    while heap:
+        *_, pk, leaf, place = heapq.heappop(heap)
+        found.append(pk)
+        if place + 1 < len(leaves[leaf]):
+            heapq.heappush(heap, turn(leaf, place + 1))
+    return found
+
+
+def _waiting_rows(seen: QuerySet[Any] | None) -> list[Any]:
+    rows = Workload.objects.filter(state=State.QUEUED, desired_state=DesiredState.RUN)
+    if seen is not None:
+        rows = rows.filter(pk__in=seen)
+    columns = ("pk", "quota_node_id", "quota_node__path", "rank", "priority", "queued_at")
+    return list(rows.order_by("-rank", "queued_at").values_list(*columns)[:MOST_ORDERED])
 
 
 _AHEAD = """
@@ -150,7 +201,14 @@ _AHEAD = """
 
 
 def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
-    """Return its place among what waits: by priority, then by what was used lately, then by time."""
+    """Return its place among what waits: as it is listed, or counted where the queue is too long for a list."""
+    order = order_of(seen)
+    if candidate.id in order:
+        return order.index(candidate.id) + 1
+    return _counted(candidate, seen)
+
+
+def _counted(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
     some, given = "", []
     if seen is not None:
         some, given = "AND w.id = ANY(%(seen)s)", list(seen)

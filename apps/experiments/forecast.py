@@ -6,7 +6,7 @@ from typing import Any
 from apps.compute import placement
 from apps.compute import services as compute
 from apps.compute.models import Workload
-from apps.core.errors import DomainError
+from apps.core.errors import DomainError, Invalid
 from apps.experiments import services
 from apps.experiments.spec import Parsed
 from apps.quotas import services as quotas
@@ -29,13 +29,16 @@ def forecast(parsed: Parsed, *, by: Any) -> Forecast:
         needs = services.request_of(parsed).amounts
         quotas.require_known(needs)
         quotas.require_possible(node, there.key, needs)
+        chosen = compute.priority_class(parsed.get("priority_class", ""), user=by, team=team)
+    except Invalid as refusal:
+        return Forecast("never", next(iter(refusal.errors.values()), [refusal.detail])[0])
     except DomainError as refusal:
         return Forecast("never", refusal.detail)
     if not cluster.is_open:
         return Forecast("waits", f"It would wait: the cluster {cluster} takes no new work.")
     if (full := quotas.look([*node.path, there.pk], needs).full([*node.path, there.pk], needs)) is not None:
         return Forecast("waits", f"It would wait: {full.message.removeprefix('waiting: ')}.")
-    if Workload.objects.queue().filter(cluster=cluster).exclude(rank__lt=0).exists():
+    if Workload.objects.queue().filter(cluster=cluster, rank__gte=chosen.rank if chosen else 0).exists():
         return Forecast("waits", f"There is room on {cluster}, but what was queued before goes first.")
     return Forecast("fits", f"It fits now and would start on {cluster} at once.")
 

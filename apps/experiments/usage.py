@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from apps.compute import why
 from apps.compute.choices import State
-from apps.compute.models import Workload
 from apps.experiments.models import Experiment
 from apps.quotas.models import QuotaLimit, QuotaNode
 
@@ -42,8 +42,7 @@ def waiting_of(user: Any) -> list[Waiting]:
     rows = list(own.select_related("workload", "run").order_by("workload__queued_at")[:_LONGEST])
     if not rows:
         return []
-    seen = Workload.objects.queue().filter(pk__in=queued.order_by().values("workload"))
-    order = {pk: place for place, pk in enumerate(seen.values_list("pk", flat=True)[:10_000], 1)}
+    order = {pk: place for place, pk in enumerate(why.order_of(queued.order_by().values("workload")), 1)}
     places = [(order.get(row.workload_id, len(order)), row) for row in rows]
     return [
         Waiting(str(row.pk), row.run.name, place, row.workload.message)

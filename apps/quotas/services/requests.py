@@ -1,18 +1,18 @@
 """Asking for more: a person asks for a larger limit, who may change that limit answers, and what was given may expire."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.access import policy
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, NotAllowed
 from apps.core.locks import lock_row
 from apps.quotas.choices import RequestState, in_units, words
 from apps.quotas.models import AllocationRequest, QuotaLimit, QuotaNode
@@ -66,13 +66,20 @@ def request_allocation(
     if mine.count() >= MOST_OPEN:
         msg = f"You have {MOST_OPEN} open requests. Withdraw some."
         raise Conflict(msg)
-    if AllocationRequest.objects.filter(node=node, resource=resource, state=RequestState.OPEN).exists():
-        msg = f"That is asked for already, for {node}."
-        raise Conflict(msg)
     facts = {"amount": amount, "before": before, "reason": reason.strip()[:1000], "until": until, "asked_by": by}
-    made = AllocationRequest.objects.create(node=node, resource=resource, **facts)
+    made = _create(node, resource, facts)
     audit.record("request_allocation", made, by=by, reason=reason, resource=resource, before=before, after=amount)
     return made
+
+
+def _create(node: QuotaNode, resource: str, facts: Mapping[str, Any]) -> AllocationRequest:
+    """The database keeps that there is one open request per limit: also where two ask in the same moment."""
+    try:
+        with transaction.atomic():
+            return AllocationRequest.objects.create(node=node, resource=resource, **facts)
+    except IntegrityError as error:
+        msg = f"That is asked for already, for {node}."
+        raise Conflict(msg) from error
 
 
 def limit_now(node: QuotaNode, resource: str) -> int | None:
@@ -120,6 +127,9 @@ def refuse_allocation(request: AllocationRequest, *, by: Any, note: str = "") ->
 def withdraw_allocation(request: AllocationRequest, *, by: Any) -> AllocationRequest:
     """Take one's own request back. Audited. Raises: NotAllowed, Conflict."""
     policy.require(by, "withdraw", request)
+    if request.asked_by_id != getattr(by, "pk", None):  # who decides has a higher role, and refuses
+        msg = "Only who asked takes a request back."
+        raise NotAllowed(msg)
     row = lock_row(AllocationRequest.objects.filter(pk=request.pk))
     _require_open(row)
     _decide(row, RequestState.WITHDRAWN, by)
