@@ -33,7 +33,10 @@ _ACTIONS = (
     ("Teams", "team-list", "people"),
     ("Credentials", "credential-list", "lock"),
     ("New credential", "credential-new", "plus"),
-    ("Usage and queue", "usage", "gauge"),
+    ("Usage", "usage", "gauge"),
+    ("Queue", "usage-queue", "clock"),
+    ("Ask for more resources", "usage-ask", "plus"),
+    ("Requests for more resources", "usage-requests", "inbox"),
     ("Access tokens", "token-list", "key"),
 )
 

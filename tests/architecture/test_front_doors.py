@@ -17,6 +17,8 @@ ALSO_PUBLIC: dict[str, str] = {
     "apps.accounts.tokens": "the form of a token and its digest, for who keeps a verdict by it",
     "apps.compute.logs": "the log store: reading by offset is no write and belongs to no queryset",
     "apps.compute.placement": "where something would run: a question, asked before there is anything to write",
+    "apps.compute.why": "why something waits, and in which order: questions of every door",
+    "apps.quotas.forms": "how people write an amount: once, for every form",
     "apps.compute.api": "attempts and events have no door of their own; the owner's door shows them in compute's form",
 }
 
