@@ -24,8 +24,9 @@ from apps.credentials.models import Credential
 from apps.directory import services as directory
 from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
-from apps.experiments.services import RUN_TOKEN_SCOPES
-from apps.quotas.models import QuotaNode, Reservation
+from apps.experiments.services import RUN_TOKEN_SCOPES, quota_node
+from apps.quotas import services as quotas
+from apps.quotas.models import AllocationRequest, QuotaNode, Reservation
 from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
@@ -53,6 +54,7 @@ ROLES: dict[str, dict[str, Role]] = {
     "registration": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], NONE),
     "request": {"alice": MANAGER, "bob": NONE, "charlie": VIEWER, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "asked": {"alice": VIEWER, "bob": NONE, "charlie": MANAGER, "dana": NONE, "mia": NONE, "olaf": NONE},
+    "allocation": {"alice": EDITOR, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "cluster": dict.fromkeys(["alice", "bob", "charlie", "dana", "mia", "olaf"], VIEWER),
 }
 # Beside the cast: tom is a member of the team, vera was given the role viewer, gus' team in another organization the role
@@ -87,6 +89,7 @@ class World:
     membership: Membership
     request: AccessRequest
     asked: AccessRequest
+    allocation: AllocationRequest
     artifact: Artifact
     credential: Credential
     rule: DirectoryRule
@@ -132,6 +135,8 @@ def make_world() -> World:
     credential = _credential(alice, cast)
     rule, sync = _directory(cast)
     request, asked = _requests(cast, waiting)
+    node = quota_node(alice, cast.team)
+    allocation = quotas.request_allocation(node, "gpu", 9000, by=alice, reason=f"for {SECRET}")
     _records()
     robot = teams.create_service_account(cast.team, name="ci", by=SYSTEM)
     invitation, _ = teams.invite([(cast.team, "member")], by=cast.mia, email=f"{SECRET}@example.org")
@@ -139,7 +144,7 @@ def make_world() -> World:
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        request=request, asked=asked, artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot,
+        request=request, asked=asked, allocation=allocation, artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot,
         invitation=invitation, registration=registration, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
 
