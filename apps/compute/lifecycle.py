@@ -86,7 +86,12 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     failpoints.hit("finish.before_commit")
     said = {**told, "actor": actor, "epoch": epoch}
     if workload.resumes and workload.state == State.STOPPING:  # whatever it said when it was told to stop
-        resumed = {"desired_state": DesiredState.RUN, "stop_cause": "", "resumes": False, "missing_since": None}
+        resumed: dict[str, Any] = {
+            "desired_state": DesiredState.RUN,
+            "stop_cause": "",
+            "resumes": False,
+            "missing_since": None,
+        }
         said |= {"reason": "Preempted", "message": f"{workload.stop_cause}; it starts again when there is room"}
         move(workload, State.QUEUED, **said, **resumed)
         return

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from apps.compute.models import Workload
 from apps.compute.queue import Candidate, Start, Walk
@@ -29,7 +30,7 @@ def what_if(limits: Mapping[tuple[int, str], int | None]) -> WhatIf:
     return WhatIf([rows[pk] for pk in now if pk in rows], [rows[pk] for pk in then if pk in rows and pk not in now])
 
 
-def _starting(limits: Mapping[tuple[int, str], int | None]) -> list[object]:
+def _starting(limits: Mapping[tuple[int, str], int | None]) -> list[UUID]:
     queue = DatabaseQueue(closed_clusters())
     waiting: list[Candidate] = [*queue.overdue(), *queue.heads()]
     nodes = {node_id for one in waiting for node_id in one.node_ids} | {node_id for node_id, _ in limits}

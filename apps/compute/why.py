@@ -96,9 +96,14 @@ def explain(workload: Workload, *, by: Any, seen: QuerySet[Any] | None = None) -
         _remedies(candidate, fits),
         _position(candidate, seen),
         None if hidden else _starts_at(candidate, over),
-        standing_of(candidate.path),
+        standing_of(candidate.path) if tells_all or _sees(by, candidate.leaf) else (),
         fits,
     )
+
+
+def _sees(by: Any, leaf: int) -> bool:
+    """SECURITY: who only looks at this experiment, through a share for example, is not told what its team has used lately."""
+    return QuotaNode.objects.visible_to(by, "view").filter(pk=leaf).exists()
 
 
 def _obstacle(line: quotas.Line, candidate: Candidate, *, tells_all: bool) -> Obstacle:
@@ -153,7 +158,7 @@ MOST_ORDERED = 5_000
 def order_of(seen: QuerySet[Any] | None = None) -> list[UUID]:
     """Return the ids of what waits in the order in which it is looked at, as if nothing started meanwhile.
 
-    `seen`: ids of the queued workloads that may be told of; None: all. Of more than `MOST_ORDERED` those that rank highest
+    `seen`: ids of the queued workloads that may be told of, flat; None: all. Of more than `MOST_ORDERED` those that rank highest
     and have waited longest.
     """
     rows = _waiting_rows(seen)
@@ -209,10 +214,8 @@ def _position(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
 
 
 def _counted(candidate: Candidate, seen: QuerySet[Any] | None) -> int:
-    some, given = "", []
-    if seen is not None:
-        some, given = "AND w.id = ANY(%(seen)s)", list(seen)
-    facts = {"id": candidate.id, "seen": given}
+    some = "" if seen is None else "AND w.id = ANY(%(seen)s)"
+    facts: dict[str, Any] = {"id": candidate.id, "seen": list(seen or ())}
     with connection.cursor() as cursor:
         cursor.execute(_AHEAD.format(seen=some), facts)
         rows = cursor.fetchall()

@@ -78,9 +78,8 @@ class SubmitForm(forms.Form):
         projects = list(rows)
         self.project_names = {str(row.pk): row.name for row in projects}
         named = [(str(row.pk), f"{row.name} · {row.team}" if row.team else row.name) for row in projects]
-        teams = Team.objects.visible_to(by, "submit").order_by("name")
+        teams = list(Team.objects.visible_to(by, "submit").order_by("name"))
         clusters = Cluster.objects.visible_to(by, "view").filter(is_enabled=True).order_by("name")
-        teams = list(teams)
         self._choose("project", [("", "default"), *named])
         self._choose("team", [("", "Only me"), *((team.slug, team.name) for team in teams)])
         self._choose("cluster", [("", "Any that fits"), *((row.name, f"{row.name} ({row.kind})") for row in clusters)])

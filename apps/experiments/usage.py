@@ -42,7 +42,9 @@ def waiting_of(user: Any) -> list[Waiting]:
     rows = list(own.select_related("workload", "run").order_by("workload__queued_at")[:_LONGEST])
     if not rows:
         return []
-    order = {pk: place for place, pk in enumerate(why.order_of(queued.order_by().values("workload")), 1)}
+    order = {
+        pk: place for place, pk in enumerate(why.order_of(queued.order_by().values_list("workload", flat=True)), 1)
+    }
     places = [(order.get(row.workload_id, len(order)), row) for row in rows]
     return [
         Waiting(str(row.pk), row.run.name, place, row.workload.message)

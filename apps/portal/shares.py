@@ -75,8 +75,8 @@ def _member_keys(teams: list[Any], by_key: dict[str, Node]) -> dict[Any, dict[st
     """Return the keys of the members' nodes, with their names: who is in the team, and who left and still holds something."""
     rows = Membership.objects.filter(team_id__in=teams, user__is_active=True).order_by("user__username")
     found: dict[Any, dict[str, str]] = {pk: {} for pk in teams}
-    for team, user, name in rows.values_list("team_id", "user_id", "user__username")[:_MOST_MEMBERS]:
-        found[team][f"team:{team}/user:{user}"] = name
+    for row in rows.select_related("user")[:_MOST_MEMBERS]:
+        found[row.team_id][f"team:{row.team_id}/user:{row.user_id}"] = row.user.username
     for key, node in by_key.items():
         team = next((pk for pk in teams if key.startswith(f"team:{pk}/")), None)
         if team is not None and any(bar.used != "0" for bar in node.bars):

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
-
 from apps.compute import why
 from apps.compute.choices import State
 from apps.experiments.models import Experiment
+from apps.experiments.querysets import ExperimentQuerySet
 
 MOST_SHOWN = 200
 
@@ -22,15 +21,15 @@ class Place:
     is_mine: bool
 
 
-def queued(user: Any) -> "QuerySet[Any]":
+def queued(user: Any) -> ExperimentQuerySet[Any]:
     """Return the experiments that wait and that the person may see."""
-    rows: QuerySet[Any] = Experiment.objects.visible_to(user, "view").live().filter(workload__state=State.QUEUED)
-    return rows
+    rows: ExperimentQuerySet[Any] = Experiment.objects.visible_to(user, "view").live()
+    return rows.filter(workload__state=State.QUEUED)
 
 
 def order(user: Any) -> list[UUID]:
     """Return the ids of the workloads of what the person may see, in the order of the queue."""
-    return why.order_of(queued(user).order_by().values("workload"))
+    return why.order_of(queued(user).order_by().values_list("workload", flat=True))
 
 
 def places(user: Any, *, only_mine: bool = False) -> tuple[list[Place], int]:

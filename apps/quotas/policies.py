@@ -30,7 +30,8 @@ def _requests(principal: Any, role: Role) -> Q:
     """One sees one's own requests and those of one's teams; who may change the limit decides; the asker withdraws."""
     if role is Role.EDITOR:
         return Q(asked_by_id=principal.pk)
-    return _reach("node__")(principal, role) | (Q(asked_by_id=principal.pk) if role is Role.VIEWER else Q(pk__in=[]))
+    reached: Q = _reach("node__")(principal, role)
+    return reached | (Q(asked_by_id=principal.pk) if role is Role.VIEWER else Q(pk__in=[]))
 
 
 def _everyone(_principal: Any, role: Role) -> Q:

@@ -114,7 +114,7 @@ def test_who_waits_sees_the_numbers_asks_and_is_given(hugo: Screen, gina: Screen
     theirs = gina.go("/")
     expect(theirs.locator(".nav-item .count")).to_have_text("1")
     theirs.get_by_role("link", name=re.compile("^Usage")).first.click()
-    theirs.get_by_role("link", name="Requests for more").click()
+    theirs.get_by_role("link", name="Requests for more", exact=True).click()
     expect(theirs.locator("main")).to_contain_text("hugo asks for 0.7 CPUs for hugo in Divers")
     assert gina.accessibility() == []
     picture(theirs, "decide")

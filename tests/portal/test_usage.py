@@ -239,6 +239,8 @@ def test_who_only_looks_is_not_offered_to_ask(waiting: Experiment, as_person: Br
     page = text_of(as_person("bob").get(f"/experiments/{waiting.pk}/"))
     assert "Why is it waiting?" in page
     assert "/usage/ask/?node" not in page
+    assert "How its place comes about" not in page  # what the team used lately is for those who may see that anyway
+    assert "How its place comes about" in text_of(as_person("mia").get(f"/experiments/{waiting.pk}/"))
 
 
 def test_of_shared_limits_the_use_is_not_told(cast: Cast, stage: Stage, as_person: Browser) -> None:
@@ -277,6 +279,7 @@ def test_who_took_it_back_is_said(cast: Cast, node: QuotaNode, stage: Stage, as_
     (back,) = [one for one in borrower if fresh(one).state == "queued"]
     page = words_of(as_person("alice").get(f"/experiments/{back.pk}/"))
     assert "It ran and was taken back" in page
+    assert "Started" not in page  # that was the attempt before
     assert "user mia in Vision takes back GPUs that alice in Vision had borrowed" in page
 
 

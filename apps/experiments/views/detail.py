@@ -115,7 +115,9 @@ def why_context(experiment: Experiment, user: Any) -> dict[str, Any]:
         return {"why": None}
     sees_all = user.is_superuser or user.is_auditor
     queued = Experiment.objects.visible_to(user, "view").live().filter(workload__state=State.QUEUED)
-    found = why.explain(workload, by=user, seen=None if sees_all else queued.order_by().values("workload"))
+    found = why.explain(
+        workload, by=user, seen=None if sees_all else queued.order_by().values_list("workload", flat=True)
+    )
     nodes = [obstacle.node_id for obstacle in found.obstacles]
     return {
         "why": found,

@@ -8,6 +8,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from apps.access.decision import Role
+from apps.access.memberships import memberships_of
 from apps.access.views import GuardedView
 from apps.core.errors import Conflict, Invalid
 from apps.portal import allocations
@@ -109,7 +111,11 @@ def requests_page(view: GuardedView, bound: Mapping[UUID, DecideForm] | None = N
         (asked, forms.get(asked.pk) or _answer_to(asked))
         for asked in allocations.to_decide(view.user)[: allocations.MOST]
     ]
-    context = {"waiting": waiting, "mine": allocations.made_by(view.user)[: allocations.MOST]}
+    context = {
+        "waiting": waiting,
+        "decides": view.user.is_superuser or bool(memberships_of(view.user).with_role(Role.MANAGER)),
+        "mine": allocations.made_by(view.user)[: allocations.MOST],
+    }
     return render(view.request, "quotas/requests.html", context, status=status)
 
 

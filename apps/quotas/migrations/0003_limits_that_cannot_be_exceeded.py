@@ -37,8 +37,8 @@ class Migration(migrations.Migration):
 
     operations: ClassVar = [
         # What follows is no deed of anybody's: the trail looks away meanwhile.
-        migrations.RunSQL(_NODE.reverse_sql, _NODE.sql),
-        migrations.RunSQL(_limits("used").reverse_sql, _limits("used").sql),
+        migrations.RunSQL(_NODE.reverse_sql or _NOTHING, _NODE.sql),
+        migrations.RunSQL(_limits("used").reverse_sql or _NOTHING, _limits("used").sql),
         migrations.CreateModel(
             name="QuotaDefault",
             fields=[

@@ -7,6 +7,7 @@ owner at once, and not when it has run (as in Kueue's admission fair sharing).
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -84,7 +85,7 @@ def count_running() -> None:
     """Count what runs up to now. Safe to repeat and to interrupt; a row that somebody else has locked comes next time."""
     known = rates()
     with connection.cursor() as cursor:
-        given = {"names": list(known), "rates": list(known.values()), "half_life": _half_life()}
+        given: dict[str, Any] = {"names": list(known), "rates": list(known.values()), "half_life": _half_life()}
         cursor.execute(_TICK, given)
 
 

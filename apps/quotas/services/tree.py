@@ -32,7 +32,7 @@ def _create_node(
     kind: NodeKind, key: str, name: str, parent: QuotaNode | None, limits: Mapping[str, int] | None
 ) -> QuotaNode:
     above = list(parent.path) if parent else []
-    facts = {"kind": kind, "name": name[:150], "parent": parent, "depth": len(above), "path": []}
+    facts: dict[str, Any] = {"kind": kind, "name": name[:150], "parent": parent, "depth": len(above), "path": []}
     node, created = QuotaNode.objects.get_or_create(key=key, defaults=facts)
     if created:
         node.path = [*above, node.pk]
