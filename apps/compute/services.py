@@ -1,14 +1,14 @@
 """Writes on clusters and workloads, on behalf of people. What becomes of a workload is written by reconcile."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from apps.access import policy
@@ -73,7 +73,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
     quotas.require_known(request.amounts)
     quotas.require_possible(node, _node_key(cluster), request.amounts)
     _require_affordable(request, node, cluster)
-    chosen = _priority_class(request.priority_class, user=user, team=team)
+    chosen = priority_class(request.priority_class, user=user, team=team)
     template = {
         "command": list(request.command),
         "env": dict(request.env),
@@ -118,13 +118,19 @@ def _require_affordable(request: WorkloadRequest, node: QuotaNode, cluster: Clus
         raise NeverFits(msg, resource="money", need=short.need_micros)
 
 
-def _priority_class(name: str, *, user: Any, team: Any) -> PriorityClass | None:
-    """Return the class of that name which `user` may give to work in `team`. Raises: Invalid."""
+def usable_classes(user: Any, teams: Collection[Any]) -> QuerySet[PriorityClass]:
+    """Return the priority classes that `user` may give to work in one of `teams`, by their ids."""
+    roles = memberships_of(user).roles
+    maintains = any(roles.get(team, Role.NONE) >= Role.MANAGER for team in teams)
+    open_to = {OpenTo.EVERYONE, *([OpenTo.MAINTAINERS] if maintains else []), *(OpenTo if user.is_superuser else [])}
+    return PriorityClass.objects.filter(open_to__in=open_to)
+
+
+def priority_class(name: str, *, user: Any, team: Any) -> PriorityClass | None:
+    """Return the class of that name which `user` may give to work in `team`, None for no name. Raises: Invalid."""
     if not name:
         return None
-    maintains = team is not None and memberships_of(user).roles.get(team.pk, Role.NONE) >= Role.MANAGER
-    open_to = {OpenTo.EVERYONE, *([OpenTo.MAINTAINERS] if maintains else []), *(OpenTo if user.is_superuser else [])}
-    usable = PriorityClass.objects.filter(open_to__in=open_to)
+    usable = usable_classes(user, [team.pk] if team else [])
     found: PriorityClass | None = usable.filter(name=name).first()
     if found is None:
         names = ", ".join(usable.values_list("name", flat=True)) or "none"

@@ -5,7 +5,7 @@ would follow from it: how much less would fit, and when it may start.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +36,7 @@ class Obstacle:
     need: int
     sentence: str
     changed_by: Sequence[str]
+    node_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The answer. `remedies` are sentences; `position` counts from 1 among what the reader may see."""
+    """The answer. `remedies` are sentences; `position` counts from 1 among what the reader may see.
+
+    `fits`: how much of what is short would fit now, in base units; empty where nothing of it would.
+    """
 
     state: str
     reason: str
@@ -60,6 +64,7 @@ class Why:
     position: int | None = None
     starts_at: datetime | None = None
     standing: Sequence[Standing] = field(default_factory=tuple)
+    fits: Mapping[str, int] = field(default_factory=dict)
 
 
 def explain(workload: Workload, *, by: Any, seen: Collection[Any] | None = None) -> Why:
@@ -75,17 +80,24 @@ def explain(workload: Workload, *, by: Any, seen: Collection[Any] | None = None)
     over = books.over(candidate.node_ids, candidate.need)
     told = over if tells_all else [line for line in over if not line.full(0).is_shared]
     hidden = len(told) < len(over)
+    fits = {} if hidden else _fits(candidate, books, over)
     return Why(
         workload.state,
         workload.reason or ("QuotaFull" if over else "Queued"),
         workload.message
         or ("It waits for its turn." if not over else over[0].full(candidate.need[over[0].resource]).message),
         [_obstacle(line, candidate, tells_all=tells_all) for line in over],
-        [] if hidden else _remedies(candidate, books, over),
+        _remedies(candidate, fits),
         order.place_of(workload.pk, seen),
         None if hidden else _starts_at(candidate, over),
-        standing_of(candidate.path, by=by),
+        standing_of(candidate.path, by=by) if tells_all or _sees(by, candidate.leaf) else (),
+        fits,
     )
+
+
+def _sees(by: Any, leaf: int) -> bool:
+    """SECURITY: who only looks at this experiment, through a share for example, is not told what its team has used lately."""
+    return QuotaNode.objects.visible_to(by, "view").filter(pk=leaf).exists()
 
 
 def _tells_all(by: Any) -> bool:
@@ -96,7 +108,8 @@ def _obstacle(line: quotas.Line, candidate: Candidate, *, tells_all: bool) -> Ob
     full = line.full(candidate.need[line.resource])
     used = full.used if tells_all or not full.is_shared else None
     sentence = full.message.removeprefix("waiting: ")
-    return Obstacle(full.node, line.kind, line.resource, full.limit, used, full.need, sentence, _changed_by(line))
+    who = _changed_by(line)
+    return Obstacle(full.node, line.kind, line.resource, full.limit, used, full.need, sentence, who, line.node_id)
 
 
 def _changed_by(line: quotas.Line) -> list[str]:
@@ -109,14 +122,20 @@ def _changed_by(line: quotas.Line) -> list[str]:
     return [*maintainers.order_by("username").values_list("username", flat=True)[:_MANAGES], "an admin"]
 
 
-def _remedies(candidate: Candidate, books: quotas.Books, over: Sequence[quotas.Line]) -> list[str]:
-    """Say what would fit at once: less of what is short, if there is any of it at all."""
-    fewer = {}
+def _fits(candidate: Candidate, books: quotas.Books, over: Sequence[quotas.Line]) -> dict[str, int]:
+    """Return what would fit at once of each resource that is short, if there is some of all of them."""
+    found = {}
     for resource in dict.fromkeys(line.resource for line in over):
         most = books.at_most(candidate.node_ids, resource)
         if most is None or most <= 0:
-            return []
-        fewer[resource] = candidate.need[resource] - most
+            return {}
+        found[resource] = most
+    return found
+
+
+def _remedies(candidate: Candidate, fits: Mapping[str, int]) -> list[str]:
+    """Say what would fit at once: less of what is short."""
+    fewer = {resource: candidate.need[resource] - most for resource, most in fits.items()}
     parts = [f"{in_units(resource, amount)} {words(resource)} fewer" for resource, amount in fewer.items()]
     return [f"With {' and '.join(parts)} it would start now."] if parts else []
 

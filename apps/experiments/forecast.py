@@ -11,7 +11,7 @@ from apps.budgets.choices import in_money
 from apps.compute import placement
 from apps.compute import services as compute
 from apps.compute.models import Cluster, Workload
-from apps.core.errors import DomainError
+from apps.core.errors import DomainError, Invalid
 from apps.experiments import services
 from apps.experiments.spec import Parsed
 from apps.quotas import services as quotas
@@ -46,16 +46,20 @@ def forecast(parsed: Parsed, *, by: Any) -> Forecast:
         needs = services.request_of(parsed).amounts
         quotas.require_known(needs)
         quotas.require_possible(node, there.key, needs)
+        chosen = compute.priority_class(parsed.get("priority_class", ""), user=by, team=team)
+    except Invalid as refusal:
+        return Forecast("never", next(iter(refusal.errors.values()), [refusal.detail])[0])
     except DomainError as refusal:
         return Forecast("never", refusal.detail)
     worst = compute.worst_seconds(parsed.timeout_seconds, parsed.grace_seconds)
     estimate = budgets.estimate(node.path, cluster.pk, needs, worst)
-    verdict, sentence = _judge(cluster, [*node.path, there.pk], needs, estimate.short)
+    rank = chosen.rank if chosen else 0
+    verdict, sentence = _judge(cluster, [*node.path, there.pk], needs, estimate.short, rank)
     return Forecast(verdict, sentence, estimate.rate_micros_per_hour, estimate.worst_micros)
 
 
 def _judge(
-    cluster: Cluster, node_ids: list[int], needs: Mapping[str, int], short: budgets.Short | None
+    cluster: Cluster, node_ids: list[int], needs: Mapping[str, int], short: budgets.Short | None, rank: int
 ) -> tuple[str, str]:
     if short is not None and short.is_final:
         return "never", f"{short.message[:1].upper()}{short.message[1:]}."
@@ -66,7 +70,7 @@ def _judge(
     if short is not None:
         return "waits", f"It would wait: {short.message}."
     # SECURITY: whether others wait is not told; that he waits himself is no news to him.
-    if Workload.objects.queue().filter(cluster=cluster, quota_node_id=node_ids[-2]).exists():
+    if Workload.objects.queue().filter(cluster=cluster, quota_node_id=node_ids[-2], rank__gte=rank).exists():
         return "waits", f"There is room on {cluster}, but what you queued before goes first."
     return "fits", f"It fits now and would start on {cluster} at once."
 

@@ -2,26 +2,34 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from typing_extensions import override
 
 from apps.access.choices import Visibility
-from apps.compute.models import Cluster
+from apps.compute import services as compute
+from apps.compute.models import Cluster, PriorityClass
 from apps.core.errors import Invalid
 from apps.credentials.models import Credential
 from apps.experiments import spec as specs
 from apps.experiments.models import Experiment
+from apps.quotas.choices import BUILT_IN, GPU, Known
+from apps.quotas.forms import parse_amount, write_amount
+from apps.quotas.models import Resource
 from apps.teams.models import Team
 from apps.tracking.models import Project
 
 ARCHIVES = {".zip": "application/zip", ".tar.gz": "application/gzip", ".tgz": "application/gzip"}
 _MAGIC = {"application/zip": b"PK\x03\x04", "application/gzip": b"\x1f\x8b"}
 _RESOURCES = ("cpu", "memory", "gpu", "disk")
+CLONED = _RESOURCES  # what the address of the form for a copy may say otherwise
+_NOT_ASKED_FOR = {one.name for one in BUILT_IN}  # what work asks for by itself, and has fields of its own
+_SAME = ("name", "kind", "timeout", "grace", "priority", "priority_class", "retries")
 _USUAL = {"cpu": "1", "memory": "1Gi", "gpu": "0", "disk": ""}
-_PLAIN = ("name", "kind", "timeout", "grace", "priority", "retries", "visibility")
+_PLAIN = ("name", "kind", "timeout", "grace", "priority", "priority_class", "retries", "visibility")
+_FOLDED = ("cluster", "priority_class", "priority", "retries", "grace", "disk", "gpu_model")
 _MOST = 500
 _AREA = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
 
@@ -48,6 +56,8 @@ class SubmitForm(forms.Form):
     grace = forms.CharField(required=False)
     retries = forms.IntegerField(required=False, initial=0)
     priority = forms.IntegerField(required=False, initial=0)
+    priority_class = forms.ChoiceField(required=False)
+    gpu_model = forms.ChoiceField(required=False)
     env = forms.CharField(required=False, widget=_AREA, strip=False)
     tags = forms.CharField(required=False, widget=_AREA, strip=False)
     project = forms.ChoiceField(required=False)
@@ -68,13 +78,41 @@ class SubmitForm(forms.Form):
         projects = list(rows)
         self.project_names = {str(row.pk): row.name for row in projects}
         named = [(str(row.pk), f"{row.name} · {row.team}" if row.team else row.name) for row in projects]
-        teams = Team.objects.visible_to(by, "submit").order_by("name")
+        teams = list(Team.objects.visible_to(by, "submit").order_by("name"))
         clusters = Cluster.objects.visible_to(by, "view").filter(is_enabled=True).order_by("name")
         self._choose("project", [("", "default"), *named])
         self._choose("team", [("", "Only me"), *((team.slug, team.name) for team in teams)])
         self._choose("cluster", [("", "Any that fits"), *((row.name, f"{row.name} ({row.kind})") for row in clusters)])
-
+        classes = compute.usable_classes(by, [team.pk for team in teams])
+        self._choose("priority_class", [("", "Usual"), *((row.name, _described(row)) for row in classes)])
+        self._offer_resources(Resource.objects.visible_to(by, "view").known())
         self._offer_credentials(by)
+
+    def _offer_resources(self, known: Sequence[Known]) -> None:
+        """Offer the models of GPUs, and a field for everything else that was added: also what the original asked for."""
+        wish = self.source.spec.get("resources", {}) if self.source else {}
+        models = {one.name.partition(":")[2]: one.title for one in known if one.name.startswith(f"{GPU}:")}
+        if asked := wish.get("gpu_model"):
+            models.setdefault(asked, asked)
+        self._choose("gpu_model", [("", "Any"), *models.items()])
+        self.others = {
+            f"other-{one.name}": one.name
+            for one in known
+            if one.name not in _NOT_ASKED_FOR and not one.name.startswith(f"{GPU}:")
+        }
+        titles = {one.name: one.title for one in known}
+        for name, resource in self.others.items():
+            self.fields[name] = forms.CharField(required=False, max_length=40, label=titles[resource])
+            self.initial.setdefault(name, write_amount(resource, wish.get("other", {}).get(resource)))
+
+    @property
+    def other_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.others]
+
+    @property
+    def has_hidden_problems(self) -> bool:
+        """Whether something is wrong under "More settings"."""
+        return any(self[name].errors for name in (*_FOLDED, *self.others))
 
     def _offer_credentials(self, by: Any) -> None:
         """Offer what may be used; each is named in the specification by its name where that is clear, else by its id."""
@@ -118,6 +156,7 @@ class SubmitForm(forms.Form):
         for path, sentences in refusal.errors.items():
             parts = path.split(".")
             name = parts[1] if parts[0] == "resources" and len(parts) > 1 else parts[0]
+            name = f"other-{'.'.join(parts[2:])}" if name == "other" else name
             name = {"code": "code_file", "Content-Type": "code_file", "sha256": "code_file"}.get(name, name)
             said = [
                 f"{'.'.join(parts[1:])}: {sentence}" if parts[0] in {"env", "tags"} else sentence
@@ -135,7 +174,13 @@ class SubmitForm(forms.Form):
             if document.get(name) == 0:
                 del document[name]
         document["command"] = given["command"]
-        resources = {name: _number(given[name]) for name in _RESOURCES if given.get(name) not in ("", None, "0")}
+        resources: dict[str, Any] = {
+            name: _number(given[name]) for name in _RESOURCES if given.get(name) not in ("", None, "0")
+        }
+        if model := given.get("gpu_model"):
+            resources["gpu_model"] = model
+        if other := self._other():
+            resources["other"] = other
         parts = {
             "code": {"upload": given["code_ref"]} if given.get("code_ref") else None,
             "resources": resources,
@@ -148,6 +193,16 @@ class SubmitForm(forms.Form):
         }
         document |= {name: value for name, value in parts.items() if value}
         return document
+
+    def _other(self) -> dict[str, int]:
+        found = {}
+        for name, resource in self.others.items():
+            try:
+                if amount := parse_amount(resource, str(self.cleaned_data.get(name, "")).strip()):
+                    found[resource] = amount
+            except ValueError as error:
+                self.add_error(name, str(error).replace("; nothing means no limit", ""))
+        return found
 
     def _credentials(self) -> list[dict[str, str]]:
         """Return the chosen ones, with the aliases they have in the experiment this is a copy of."""
@@ -196,9 +251,10 @@ def initial_from(experiment: Experiment) -> dict[str, Any]:
     spec = experiment.spec
     command = spec.get("command", "")
     return {
-        **{name: spec.get(name, "") for name in ("name", "kind", "timeout", "grace", "priority", "retries")},
+        **{name: spec.get(name, "") for name in _SAME},
         "command": shlex.join(command) if isinstance(command, list) else command,
         **{name: spec.get("resources", {}).get(name, usual) for name, usual in _USUAL.items()},
+        "gpu_model": spec.get("resources", {}).get("gpu_model", ""),
         "code_ref": spec.get("code", {}).get("upload", ""),
         "env": "\n".join(f"{key}={value}" for key, value in spec.get("env", {}).items()),
         "tags": "\n".join(f"{key}={value}" for key, value in spec.get("tags", {}).items()),
@@ -213,6 +269,10 @@ def chosen_credentials(experiment: Experiment, names: Mapping[str, str]) -> list
     """Return which of the offered ones (`names` by id) a copy of `experiment` starts with."""
     wanted = {entry["name"] for entry in experiment.spec.get("credentials", [])}
     return [pk for pk, name in names.items() if name in wanted or pk in wanted]
+
+
+def _described(row: PriorityClass) -> str:
+    return f"{row.name} · {row.description}" if row.description else row.name
 
 
 def _is_own(credential: Credential, by: Any) -> bool:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("experiments/<uuid:pk>/events/", detail.EventsView.as_view(), name="experiment-events"),
     path("experiments/<uuid:pk>/history/", detail.HistoryView.as_view(), name="experiment-history"),
     path("experiments/<uuid:pk>/status/", detail.StatusView.as_view(), name="experiment-status"),
+    path("experiments/<uuid:pk>/why/", detail.WhyView.as_view(), name="experiment-why"),
     path("experiments/<uuid:pk>/stop/", actions.StopView.as_view(), name="experiment-stop"),
     path("experiments/<uuid:pk>/retry/", actions.RetryView.as_view(), name="experiment-retry"),
     path("experiments/<uuid:pk>/delete/", actions.DeleteView.as_view(), name="experiment-delete"),

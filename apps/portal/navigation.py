@@ -33,7 +33,10 @@ _ACTIONS = (
     ("Teams", "team-list", "people"),
     ("Credentials", "credential-list", "lock"),
     ("New credential", "credential-new", "plus"),
-    ("Usage, queue and cost", "usage", "gauge"),
+    ("Usage and cost", "usage", "gauge"),
+    ("Queue", "usage-queue", "clock"),
+    ("Ask for more resources", "usage-ask", "plus"),
+    ("Requests for more resources", "usage-requests", "inbox"),
     ("Access tokens", "token-list", "key"),
 )
 

@@ -113,6 +113,7 @@ def test_the_numbers_count_what_they_say(trouble: None, browser: Client) -> None
         "stuck over 15 minutes": 1, "finished badly today": 1, "wait for quota": 1, "clusters need a look": 2,
         "loops late": 2, "over 90 % of quota": 1, "failed logins this hour": 13, "failed logins by guessing": 11,
         "waiting for approval": 1, "access requests open": 2, "alerts not delivered": 0, "budgets over 80 %": 2,
+        "requests for quota open": 2, "preempted, wait again": 0, "wait for what was lent": 0, "wait more than a day": 0,
     }  # fmt: skip
     acts = AuditEvent.objects.filter(outcome="ok").exclude(action__startswith="row.")
     assert 10 < today == acts.count() < AuditEvent.objects.count()

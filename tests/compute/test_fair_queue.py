@@ -1,5 +1,6 @@
 """The queue in the database: fair shares, what passes, what is taken back, and that nobody waits for ever."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -8,9 +9,11 @@ from django.db.models import F
 
 from apps.access.principal import SYSTEM
 from apps.audit.models import AuditEvent
-from apps.compute import services
+from apps.compute import order, services, why
 from apps.compute.backends.fake.world import FakePlan
-from apps.compute.models import Workload, WorkloadEvent
+from apps.compute.models import PriorityClass, Workload, WorkloadEvent
+from apps.compute.queue import Walk
+from apps.compute.reconcile.admit import DatabaseQueue, ends_of
 from apps.experiments.models import Experiment
 from apps.experiments.services import quota_node
 from apps.quotas import services as quotas
@@ -253,3 +256,31 @@ def test_large_work_gets_its_turn_against_a_stream_of_small(tree: Cast, stage: S
         stage.pass_time(30)
         stage.turn(times=2)
     assert states(large) in (["running"], ["succeeded"])
+
+
+# -- the order that people are shown
+
+
+def test_the_order_shown_is_the_one_that_is_walked(tree: Cast, forever: Stage, settings: Any) -> None:
+    ShareUse.objects.create(node=QuotaNode.objects.get(key=f"team:{tree.team.pk}"), amount=1e6)
+    PriorityClass.objects.create(name="urgent", rank=10, open_to="everyone")
+    with_class = {"priority_class": "urgent"}
+    rows = [
+        forever.submit(by, team=team, **spec)
+        for by, team in ((tree.alice, "vision"), (tree.mia, "vision"), (tree.olaf, "speech"), (tree.charlie, None))
+        for spec in ({}, {"priority": 7}, with_class)
+    ]
+    limit("platform", "experiments", 0)
+    old = fresh(rows[0])
+    Workload.objects.filter(pk=old.pk).update(queued_at=old.queued_at - 2 * settings.QUEUE_PATIENCE)
+    queue = DatabaseQueue()
+    nodes = {node for one in queue.heads() for node in one.node_ids}
+    books = quotas.look(nodes, ["cpu", "memory", "experiments"])
+    walked = [one.id for one, _ in Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time())]
+    assert walked[0] == old.pk
+    assert [pk for pk, _ in order.in_order()] == walked
+    assert len(walked) == 12
+    places = [why.explain(fresh(row), by=SYSTEM).position for row in rows]
+    assert places == [walked.index(row.workload_id) + 1 for row in rows]
+    some = [rows[1].workload_id, rows[11].workload_id]
+    assert [pk for pk, _ in order.in_order(some)] == [pk for pk in walked if pk in some]

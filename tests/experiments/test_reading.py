@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.access.principal import SYSTEM
 from apps.compute import logs as store
 from apps.compute import services as compute
-from apps.compute.models import Attempt
+from apps.compute.models import Attempt, PriorityClass
 from apps.core.errors import Invalid, NotFound
 from apps.experiments import logs, spec, usage
 from apps.experiments.filters import ExperimentFilter
@@ -197,7 +197,8 @@ def test_usage_shows_ones_own_nodes(cast: Cast, stage: Stage) -> None:
 def test_the_queue_shows_ones_own_with_the_place_in_what_one_sees(cast: Cast, stage: Stage) -> None:
     compute.drain_cluster(stage.cluster, by=SYSTEM, reason="x")
     stage.submit(cast.charlie, priority=9, name="secret")
-    stage.submit(cast.mia, priority=8, name="the team's", team="vision")
+    PriorityClass.objects.create(name="urgent", rank=8, open_to="everyone")
+    stage.submit(cast.mia, priority_class="urgent", name="the team's", team="vision")
     mine = stage.submit(cast.alice, name="mine")
     stage.turn()
     (waiting,) = usage.waiting_of(cast.alice)

@@ -163,6 +163,26 @@ PAGES_SHARING = [
 ]  # fmt: skip
 
 
+def _allocation(world: World) -> dict[str, Any]:
+    return {"pk": world.allocation.pk}
+
+
+PAGES_USAGE = [
+    Row("GET", "usage"),
+    Row("GET", "usage-queue"),
+    Row("GET", "usage-member", 200, Team, "manage", "team", lambda world: _bob_in_team(world)),
+    Row(
+        "POST", "usage-member", 302, Team, "manage", "team", lambda world: _bob_in_team(world),
+        lambda _world: {"weight": "2", "reason": "x"},
+    ),
+    Row("GET", "usage-ask"),
+    Row("POST", "usage-ask", 400),  # nothing was typed
+    Row("GET", "usage-requests"),
+    Row("POST", "usage-request-decide", 302, AllocationRequest, "decide", "allocation", _allocation),
+    Row("POST", "usage-request-withdraw", 302, AllocationRequest, "withdraw", "allocation", _allocation, only="alice"),
+]  # fmt: skip
+
+
 PAGES = [
     *PAGES_SHARING,
     Row("GET", "login", 200, public=True, inside=302),
@@ -185,7 +205,7 @@ PAGES = [
     Row("POST", "session-end", 302, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
     Row("POST", "seeing-stop", 302),
     Row("GET", "home"),
-    Row("GET", "usage"),
+    *PAGES_USAGE,
     Row("GET", "usage-statement"),
     Row("GET", "search"),
     Row("POST", "preferences", 302),
@@ -248,6 +268,7 @@ PAGES = [
     _page("experiment-events"),
     _page("experiment-history"),
     _page("experiment-status"),
+    _page("experiment-why"),
     _page("experiment-clone", "clone"),
     Row("POST", "experiment-clone", 400, Experiment, "clone", "ended", _ended),  # no command
     _act("experiment-stop", "stop", _waiting),

@@ -96,6 +96,7 @@ class World:
     membership: Membership
     request: AccessRequest
     asked: AccessRequest
+    allocation: AllocationRequest
     artifact: Artifact
     credential: Credential
     rule: DirectoryRule
@@ -106,7 +107,6 @@ class World:
     budget: Budget
     charge: LedgerTx
     place: QuotaNode
-    allocation: AllocationRequest
     priority_class: PriorityClass
     bearers: dict[str, str]
     sessions: dict[str, str]

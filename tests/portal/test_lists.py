@@ -52,7 +52,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(path: str, cast: Cast
     add("run-2")
     add("run-3")
     assert cost() == one
-    assert one <= 16
+    assert one <= 22  # a session reads its shares anew for each kind
 
 
 @pytest.mark.parametrize("person", ["alice", "bob"])

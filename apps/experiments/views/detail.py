@@ -6,15 +6,21 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.http import urlencode
 from typing_extensions import override
 
 from apps.access import policy
 from apps.access.history import lines_of
 from apps.access.views import GuardedView
+from apps.compute import why
 from apps.compute.choices import ACTIVE, TERMINAL, DesiredState, State
 from apps.credentials import services as credentials
 from apps.experiments import logs, snippets
+from apps.experiments.forms import CLONED
 from apps.experiments.models import Experiment
+from apps.quotas.choices import family
+from apps.quotas.forms import write_amount
+from apps.quotas.models import QuotaNode
 
 _TAIL_BYTES = 64 << 10
 _MOST = 2000
@@ -95,12 +101,57 @@ class OverviewView(RunPage):
             "python": snippets.as_python(spec),
             "credentials": credentials.used_by(f"run:{experiment.pk}", by=self.user),
             "command": _command(experiment.spec),
+            **why_context(experiment, self.user),
         }
+
+
+def why_context(experiment: Experiment, user: Any) -> dict[str, Any]:
+    """Return what the panel shows that says why an experiment waits; nothing once it waits no more.
+
+    SECURITY: its place is the one among what the person may see.
+    """
+    workload = experiment.workload
+    if workload.state != State.QUEUED:
+        return {"why": None}
+    sees_all = user.is_superuser or user.is_auditor
+    queued = Experiment.objects.visible_to(user, "view").live().filter(workload__state=State.QUEUED)
+    found = why.explain(
+        workload, by=user, seen=None if sees_all else queued.order_by().values_list("workload", flat=True)
+    )
+    nodes = [obstacle.node_id for obstacle in found.obstacles]
+    return {
+        "why": found,
+        "askable": set(QuotaNode.objects.visible_to(user, "request").filter(pk__in=nodes).values_list("pk", flat=True)),
+        "smaller": _smaller(found),
+        "taken": workload.events.filter(to_state=State.QUEUED, reason="Preempted").order_by("-seq").first(),
+    }
+
+
+def _smaller(found: why.Why) -> str:
+    """Return, as a query, what a copy would ask for that fits now; "" where the form has no field for what is short."""
+    fits: dict[str, int] = {}
+    for resource, most in found.fits.items():
+        fits[family(resource)] = min(most, fits.get(family(resource), most))
+    if not set(fits) <= set(CLONED):
+        return ""
+    return urlencode({resource: write_amount(resource, most) for resource, most in fits.items()})
 
 
 def _command(spec: dict[str, Any]) -> str:
     command = spec.get("command", "")
     return command if isinstance(command, str) else " ".join(command)
+
+
+class WhyView(GuardedView):
+    """The panel alone, asked for again and again while it waits."""
+
+    shared_as: ClassVar[str] = "experiment"
+    policy_action: ClassVar[str] = "view"
+
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        experiment: Experiment = self.find(Experiment.objects.live().with_details(), pk=pk)
+        context = {"run": experiment.run, "workload": experiment.workload, **why_context(experiment, self.user)}
+        return render(request, "experiments/_partials/why.html", context)
 
 
 class MetricsView(RunPage):

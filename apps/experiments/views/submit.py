@@ -11,7 +11,7 @@ from apps.access.views import GuardedView
 from apps.core.errors import DomainError, Invalid
 from apps.experiments import services, snippets
 from apps.experiments.forecast import forecast
-from apps.experiments.forms import SubmitForm, chosen_credentials, initial_from
+from apps.experiments.forms import CLONED, SubmitForm, chosen_credentials, initial_from
 from apps.experiments.models import CodeUpload, Experiment
 from apps.tracking import services as tracking
 
@@ -35,9 +35,10 @@ class CloneView(GuardedView):
     shared_as: ClassVar[str] = "experiment"
     policy_action: ClassVar[str] = "clone"
 
-    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:  # noqa: ARG002 -- Django passes it
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         source = self._source(pk)
-        return form_page(self, SubmitForm(by=self.user, source=source, initial=initial_from(source)))
+        changed = {name: request.GET[name] for name in CLONED if name in request.GET}
+        return form_page(self, SubmitForm(by=self.user, source=source, initial=initial_from(source) | changed))
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         return accept(self, SubmitForm(*_bound(request), by=self.user, source=self._source(pk)))

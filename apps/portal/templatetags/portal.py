@@ -9,7 +9,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from apps.compute.why import Obstacle
 from apps.core.middleware import current_request
+from apps.portal import allocations, bars
+from apps.portal.bars import with_unit
+from apps.quotas.choices import in_units, words
+from apps.quotas.forms import write_amount
 
 register = template.Library()
 
@@ -135,3 +140,33 @@ def without(context: dict[str, Any], name: str) -> str:
     for dropped in (name, "before", "after"):
         query.pop(dropped, None)
     return f"?{query.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def waiting_allocations(context: dict[str, Any]) -> int:
+    """Count the requests for more that wait for the reader's answer."""
+    user = getattr(context.get("request"), "user", None)
+    return allocations.count_waiting(user) if user is not None and user.is_authenticated else 0
+
+
+@register.simple_tag
+def amount(resource: str, count: int | None, *, spelled: bool = False) -> str:
+    """Write an amount in the units people use: "8", "32 GiB"; spelled out "8 GPUs"."""
+    if count is None:
+        return "any"
+    return f"{in_units(resource, count)} {words(resource)}" if spelled else with_unit(resource, count)
+
+
+@register.simple_tag(takes_context=True)
+def title_of(context: dict[str, Any], resource: str) -> str:
+    """Return the title of a resource; they are read once for a page."""
+    titles: dict[str, str] = context.render_context.setdefault("titles_of", {})  # type: ignore[attr-defined]
+    if not titles:
+        titles.update(bars.titles_of())
+    return titles.get(resource, resource)
+
+
+@register.simple_tag
+def enough(obstacle: Obstacle) -> str:
+    """Return what the limit would have to be for the work to start, as it is typed."""
+    return write_amount(obstacle.resource, (obstacle.used or 0) + obstacle.need)

@@ -39,7 +39,7 @@ from apps.quotas.services.requests import (
     withdraw_allocation,
 )
 from apps.quotas.services.share import count_running, shares_of, weigh
-from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_weight
+from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_share, set_weight
 
 __all__ = [
     "Amounts",
@@ -80,6 +80,7 @@ __all__ = [
     "set_capacity",
     "set_limit",
     "set_limits",
+    "set_share",
     "set_weight",
     "shares_of",
     "weigh",

@@ -13,7 +13,7 @@ from apps.core.locks import lock_rows
 from apps.quotas import statements
 from apps.quotas.choices import HOLDERS, NodeKind
 from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource
-from apps.quotas.services.limits import ceiling_of
+from apps.quotas.services.limits import ceiling_of, set_limit
 
 
 def platform_node() -> QuotaNode:
@@ -118,3 +118,21 @@ def set_weight(node: QuotaNode, weight: int, *, by: Any, reason: str = "") -> No
     QuotaNode.objects.filter(pk=node.pk).exclude(weight=weight).update(weight=weight)
     audit.record("set_weight", node, by=by, reason=reason, before=before, after=weight)
     node.weight = weight
+
+
+@transaction.atomic
+def set_share(node: QuotaNode, limits: Mapping[str, int | None], *, weight: int, by: Any, reason: str) -> None:
+    """Change what a member has of his team's share: some limits and the weight, all or none. Each is audited.
+
+    Raises: NotAllowed, Invalid by resource, for the weight, or without a reason.
+    """
+    policy.require(by, "manage", node)
+    if not reason.strip():
+        raise Invalid(errors={"reason": ["Say why."]})
+    for resource in sorted(limits):  # LOCKING: in the one order of limit rows
+        try:
+            set_limit(node, resource, limits[resource], by=by, reason=reason)
+        except Invalid as refusal:
+            raise Invalid(errors={resource: refusal.errors.get("limit", [refusal.detail])}) from refusal
+    if weight != node.weight:
+        set_weight(node, weight, by=by, reason=reason)

@@ -2,18 +2,17 @@
 
 from typing import Any, ClassVar
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from apps.access.views import GuardedView
-from apps.budgets import costs, overview
-from apps.budgets.statement import as_csv, statement
 from apps.compute.choices import ACTIVE
 from apps.experiments import usage
 from apps.experiments.models import Experiment
 from apps.portal import bars, navigation
+from apps.quotas.choices import NodeKind
 
 _A_YEAR = 365 * 24 * 3600
 _SHOWN = 8
@@ -32,9 +31,8 @@ class HomeView(GuardedView):
         context = {"active": list(active), "recent": list(recent), "places": _places(self.user)}
         if request.headers.get("HX-Target") == "active-work":
             return _fragment(request, "portal/_partials/active.html", context)
-        context["nodes"] = [node for node in bars.nodes_of(self.user) if node.kind in {"user", "team"} and node.bars][
-            :4
-        ]
+        nodes = [node for node in bars.nodes_of(self.user) if _is_own(node, self.user) and node.bars]
+        context["nodes"] = nodes[:4]
         return _fragment(request, "portal/home.html", context)
 
 
@@ -45,36 +43,12 @@ def _fragment(request: HttpRequest, template: str, context: dict[str, Any]) -> H
     return response
 
 
+def _is_own(node: bars.Node, user: Any) -> bool:
+    return node.kind == NodeKind.TEAM or node.key.endswith(f"user:{user.pk}")
+
+
 def _places(user: Any) -> dict[str, int]:
     return {waiting.id: waiting.position for waiting in usage.waiting_of(user)}
-
-
-class UsageView(GuardedView):
-    """What I use, what I may use, what of mine waits and why, and what it costs."""
-
-    policy_action: ClassVar[str] = ""
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        context: dict[str, Any] = {
-            "nodes": [node for node in bars.nodes_of(self.user) if node.bars],
-            "queue": usage.waiting_of(self.user),
-            "money": overview.is_in_use(),
-        }
-        if context["money"]:
-            context |= {"spent": overview.spent_by(self.user), "budgets": overview.budgets_of(self.user)}
-        return render(request, "quotas/usage.html", context)
-
-
-class StatementView(GuardedView):
-    """A statement of what I may see, as a file."""
-
-    policy_action: ClassVar[str] = ""
-
-    def get(self, request: HttpRequest) -> StreamingHttpResponse:
-        since, until = costs.between(request.GET.get("since"), request.GET.get("until"))
-        found = statement(costs.scope(self.user, since=since, until=until))
-        headers = {"Content-Disposition": 'attachment; filename="statement.csv"', "Cache-Control": "no-store"}
-        return StreamingHttpResponse(as_csv(found), content_type="text/csv; charset=utf-8", headers=headers)
 
 
 class SearchView(GuardedView):
