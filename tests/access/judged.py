@@ -16,12 +16,18 @@ from apps.access.models import SavedFilter
 from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.accounts.models import ApiToken, Registration, User
+from apps.budgets import services as money
+from apps.budgets.models import Alert, Delivery
+from apps.compute.models import PriorityClass, Workload
 from apps.compute.reconcile.turn import run_turn
 from apps.core.ids import new_id
 from apps.credentials.models import Credential, CredentialUse
 from apps.directory import services as directory
 from apps.directory.models import DirectoryRule
 from apps.experiments.models import CodeUpload
+from apps.experiments.services import quota_node
+from apps.quotas import services as quotas
+from apps.quotas.models import QuotaDefault, Resource, ShareUse
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.tracking.models import (
@@ -71,9 +77,28 @@ def make_objects(cast: Cast) -> None:
             owner=cast.people[name], label="compute.cluster", name="f", query="q=x", is_shared=shared
         )
     _make_ways_in(cast)
+    _make_books(cast)
     for name in ("alice", "bob", "sre"):
         accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
+
+
+def _make_books(cast: Cast) -> None:
+    """Ask for more, and spend some: what quotas, the queue and money write down."""
+    node, workload = quota_node(cast.alice, cast.team), Workload.objects.order_by("pk")[0]
+    quotas.request_allocation(node, "cpu", 20_000, by=cast.alice, reason="x")
+    Resource.objects.create(name="licenses", title="Licenses")
+    QuotaDefault.objects.create(kind="user", resource="licenses", limit=1)
+    PriorityClass.objects.create(name="urgent", rank=10)
+    ShareUse.objects.get_or_create(node=node)
+    money.set_price(workload.cluster_id, "cpu", 1_000_000, by=SYSTEM)
+    budget = money.create_budget(node, cadence="month", policy_name="reserve", amount_micros=50_000_000, by=SYSTEM)
+    money.hold(
+        [money.Ask("fth-judged-1", tuple(node.path), workload.cluster_id, {"cpu": 1000}, 3600, workload.subject)]
+    )
+    money.settle("fth-judged-1", 1_800_000)
+    alert = Alert.objects.create(period=budget.periods.get(), level="50", spent_micros=1, amount_micros=2, message="x")
+    Delivery.objects.create(alert=alert, channel="email", target="x@example.org")
 
 
 def _make_ways_in(cast: Cast) -> None:

@@ -35,6 +35,7 @@ GOES_WITH_HIM = {
     "accounts.SecondFactor.user",
     "accounts.UserSession.user",
     "accounts.User_groups.user",
+    "budgets.Delivery.user",  # an alert that was sent to him
     "directory.DirectoryPerson.user",
     "sharing.AccessRequest.by",
     "sharing.UnknownName.by",

@@ -251,8 +251,6 @@ def _records() -> None:
     Resource.objects.create(name="license", title="Licenses")
     QuotaDefault.objects.create(kind="user", resource="license", limit=1)
     PriorityClass.objects.create(name="urgent", rank=10)
-    facts = {"resource": "cpu", "amount": 32_000, "before": 16_000, "asked_by": User.objects.get(username="alice")}
-    AllocationRequest.objects.create(node=node, reason=SECRET, **facts)
 
 
 def _sessions(cast: people.Cast) -> dict[str, str]:
