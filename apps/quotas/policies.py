@@ -29,10 +29,9 @@ def _reach(prefix: str) -> Callable[[Any, Role], Q]:
 
 def _requests(principal: Any, role: Role) -> Q:
     """One sees one's own requests and those of one's teams; who may change the limit decides; the asker withdraws."""
-    if role is Role.EDITOR:
-        return Q(asked_by_id=principal.pk)
-    reached: Q = _reach("node__")(principal, role)
-    return reached | Q(asked_by_id=principal.pk) if role is Role.VIEWER else reached
+    # Whoever decides holds the highest role, and with it the asker's; the service refuses what only the asker may.
+    reached: Q = _reach("node__")(principal, Role.MANAGER if role is Role.EDITOR else role)
+    return reached if role is Role.MANAGER else reached | Q(asked_by_id=principal.pk)
 
 
 def _everyone(_principal: Any, role: Role) -> Q:

@@ -33,7 +33,8 @@ WATCHED = {
     "accounts_apitoken", "accounts_user", "accounts_user_groups", "accounts_user_user_permissions", "auth_group",
     "auth_group_permissions", "compute_cluster", "quotas_quotalimit", "quotas_quotanode", "teams_membership",
     "teams_organization", "teams_team", "tracking_project", "tracking_projectgroupgrant", "tracking_projectusergrant",
-    "tracking_rungroupgrant", "tracking_runusergrant",
+    "tracking_rungroupgrant", "tracking_runusergrant", "quotas_resource", "quotas_quotadefault", "compute_priorityclass",
+    "budgets_budget", "budgets_period", "budgets_price",
 }  # fmt: skip
 
 

@@ -56,8 +56,8 @@ def test_every_step_is_done_once_or_not_at_all(many: Tree, killer: Arm) -> None:
 
 
 def test_what_was_charged_and_not_stopped_is_stopped_by_the_next(shop: Shop, killer: Arm) -> None:
-    experiment = shop.run(timeout="10h")
     budget = shop.budget(MICROS, "accrue")
+    experiment = shop.run(timeout="10h")
     shop.hold(experiment)
     shop.ran(experiment, 4000)
     killer("charge.after_commit")

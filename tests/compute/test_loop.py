@@ -51,7 +51,7 @@ def test_a_worker_does_it_all(people: Cast, platform: Stage, worker: Reconciler)
     wait_for(lambda: ended(experiment), what="the end")
     assert fresh(experiment).state == "succeeded"
     wait_for(lambda: Cluster.objects.get().state == "ok", what="the look at its health")
-    wait_for(lambda: Loop.objects.exclude(ran_at=None).count() == 8, what="the slow loops")
+    wait_for(lambda: Loop.objects.exclude(ran_at=None).count() == 9, what="the slow loops")
     assert_books_balance(live=0)
 
 

@@ -117,8 +117,9 @@ class Older:
         self.make("tracking.Param", run=run, key="lr", value="0.1")
         node = self.models.get_model("quotas.QuotaNode").objects.filter(key="platform").first() or self.make(
             "quotas.QuotaNode", key="platform", kind="platform", name="Platform", path=[], depth=0)  # fmt: skip
-        self.models.get_model("quotas.QuotaLimit").objects.update_or_create(
-            node=node, resource="cpu", defaults={"limit": 64_000, "used": 0})  # fmt: skip
+        limits = self.models.get_model("quotas.QuotaLimit")
+        ceiling = {"ceiling": 64_000} if any(field.name == "ceiling" for field in limits._meta.fields) else {}
+        limits.objects.update_or_create(node=node, resource="cpu", defaults={"limit": 64_000, "used": 0, **ceiling})
         cluster = self.make("compute.Cluster", id=uuid4(), name="old", kind="fake", settings={})
         workload = self.make("compute.Workload", id=run.pk, user=owner, team=team, label="r", subject=f"run:{run.pk}",
             template={}, quota_node=node, amounts={}, cluster=cluster, state="queued")  # fmt: skip

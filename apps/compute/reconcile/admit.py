@@ -116,6 +116,9 @@ def _admit_batch(batch: list[Candidate], walk: Walk, turn: Pass) -> None:
     for workload, attempt in done.admitted:
         turn.admitted += 1
         turn.launch(workload, attempt)
+    for candidate, cluster in done.closed:
+        walk.withdraw(candidate)
+        turn.messages[candidate.id] = f"waiting: the cluster {cluster} takes no new work", "Drained"
     for candidate, short in done.short:
         walk.withdraw(candidate)
         turn.messages[candidate.id] = f"waiting: {short.message}", "BudgetShort"
@@ -128,11 +131,12 @@ def _admit_batch(batch: list[Candidate], walk: Walk, turn: Pass) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of a batch: admitted, too large for a limit after all, or short of money."""
+    """What became of a batch: admitted, too large for a limit after all, short of money, or for a cluster that is closed."""
 
     admitted: list[tuple[Workload, Attempt]]
     refused: list[tuple[Candidate, list[quotas.Line]]]
     short: list[tuple[Candidate, budgets.Short]]
+    closed: list[tuple[Candidate, Cluster]]
 
 
 @transaction.atomic
@@ -143,13 +147,14 @@ def _admit(batch: Sequence[Candidate], owner: str) -> Done:
     """
     books = quotas.lock((node for one in batch for node in one.node_ids), (name for one in batch for name in one.need))
     rows = _lock_waiting(batch)
-    trial, refused, fits = books.copy(), [], []
+    trial, refused, closed, fits = books.copy(), [], [], []
     for candidate in batch:
         workload = rows.get(candidate.id)
         if workload is None or tuple(workload.quota_node.path) != candidate.path:
             continue  # somebody else has it, or its place in the tree was moved: the next turn reads it anew
         if not workload.cluster.is_open:
             _believe_open(seconds=0.0)
+            closed.append((candidate, workload.cluster))
             continue
         if over := trial.over(candidate.node_ids, candidate.need):
             refused.append((candidate, over))
@@ -158,14 +163,14 @@ def _admit(batch: Sequence[Candidate], owner: str) -> Done:
         fits.append((candidate, workload))
     fits, short = _paid(fits)
     if not fits:
-        return Done([], refused, short)
+        return Done([], refused, short, closed)
     asks = {_handle(workload): _ask(candidate, workload) for candidate, workload in fits}
     held = quotas.hold(list(asks.values()), books)
     made = [
         (workload, _begin(workload, owner)) for _, workload in fits if isinstance(held[_handle(workload)], Reservation)
     ]
     Attempt.objects.bulk_create(attempt for _, attempt in made)
-    return Done(made, refused, short)
+    return Done(made, refused, short, closed)
 
 
 def _paid(

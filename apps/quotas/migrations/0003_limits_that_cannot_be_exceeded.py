@@ -33,7 +33,7 @@ def _turned(audit: migrations.RunSQL) -> migrations.RunSQL:
 
 
 _CEILINGS = 'UPDATE quotas_quotalimit SET ceiling = greatest("limit", used) WHERE "limit" IS NOT NULL'
-_DEPTHS = "UPDATE quotas_quotanode SET depth = cardinality(path) - 1"
+_DEPTHS = "UPDATE quotas_quotanode SET depth = greatest(cardinality(path) - 1, 0)"
 _NOTHING = migrations.RunSQL.noop
 
 
