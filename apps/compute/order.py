@@ -51,47 +51,60 @@ def in_order(
 
 
 # One place is counted, not looked up in the whole order, which takes five times as long with fifty thousand waiting.
-_COUNTS = f"""
-    SELECT w.quota_node_id, n.path, count(*) FILTER (WHERE w.queued_at < own.late),
-           count(*) FILTER (WHERE w.queued_at < own.late AND (w.queued_at, w.id) < (own.queued_at, own.id)),
-           count(*) FILTER (WHERE w.queued_at >= own.late AND w.rank > own.rank),
-           count(*) FILTER (WHERE w.queued_at >= own.late AND w.rank = own.rank), own.queued_at < own.late
-      FROM (SELECT id, queued_at, rank, statement_timestamp() - %(patience)s::interval AS late
-              FROM compute_workload w WHERE id = %(id)s AND {_WAITING} {{seen}}) own,
-           compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
-     WHERE {_WAITING} {{seen}} GROUP BY 1, 2, 7
+_OWN = f"""
+    SELECT w.quota_node_id, w.rank, w.queued_at < statement_timestamp() - %(patience)s::interval
+      FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.id = %(id)s
 """  # noqa: S608 -- as above
+_LATE = f"""
+    SELECT count(*), count(*) FILTER (WHERE (w.queued_at, w.id) < (SELECT queued_at, id FROM compute_workload WHERE id = %(id)s))
+      FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.queued_at < statement_timestamp() - %(patience)s::interval
+"""  # noqa: S608 -- as above
+_COUNTS = f"""
+    SELECT w.quota_node_id, count(*) FILTER (WHERE w.rank > %(rank)s), count(*) FILTER (WHERE w.rank = %(rank)s),
+           bool_or(w.priority <> 0)
+      FROM compute_workload w
+     WHERE {_WAITING} {{seen}} AND w.queued_at >= statement_timestamp() - %(patience)s::interval GROUP BY 1
+"""  # noqa: S608 -- as above
+_PATHS = "SELECT id, path FROM quotas_quotanode WHERE id = ANY(%(leaves)s)"
 _LEVEL = f"""
     WITH level AS (
-        SELECT w.id, (max(w.queued_at) OVER (PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.queued_at, w.id),
-                      w.quota_node_id, -w.priority, w.queued_at, w.id) AS turn
-          FROM compute_workload w
+        SELECT w.id, ({{turn}}, w.quota_node_id, -w.priority, w.queued_at, w.id) AS turn FROM compute_workload w
          WHERE {_WAITING} {{seen}} AND w.quota_node_id = ANY(%(level)s::bigint[]) AND w.rank = %(rank)s
            AND w.queued_at >= statement_timestamp() - %(patience)s::interval)
     SELECT count(*) FROM level WHERE turn < (SELECT turn FROM level WHERE id = %(id)s)
 """  # noqa: S608 -- as above
+# Whose work has no priorities of its own takes its turns by time alone, which needs no window.
+_TURN_BY_TIME = "w.queued_at"
+_TURN = "max(w.queued_at) OVER (PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.queued_at, w.id)"
 
 
 def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
     """Return the place of one among those that are `seen`; None when it does not wait."""
     narrowed = "" if seen is None else "AND w.id = ANY(%(seen)s)"
     facts: dict[str, Any] = {"seen": list(seen or ()), "patience": settings.QUEUE_PATIENCE, "id": pk}
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNTS.format(seen=narrowed), facts)
-        rows = cursor.fetchall()
-        if not rows:
-            return None
-        late, before = sum(row[2] for row in rows), sum(row[3] for row in rows)
-        if rows[0][-1]:  # it has waited too long itself: the oldest of those goes first
-            return int(before) + 1
-        cursor.execute("SELECT quota_node_id, rank FROM compute_workload WHERE id = %s", [pk])
-        own, rank = cursor.fetchone()
-        given = _places({leaf: path for leaf, path, *_ in rows})
-        place = dict(zip(given["leaves"], given["places"], strict=True))
-        ahead = late + sum(row[4] + (row[5] if place[row[0]] < place[own] else 0) for row in rows)
-        level = [leaf for leaf in place if place[leaf] == place[own]]
-        cursor.execute(_LEVEL.format(seen=narrowed), {**facts, "level": level, "rank": rank})
-        (beside,) = cursor.fetchone()
+
+    def rows(statement: str, **more: Any) -> list[Any]:
+        with connection.cursor() as cursor:
+            turn = more.pop("turn", "")
+            cursor.execute(statement.format(seen=narrowed, turn=turn), {**facts, **more})
+            return list(cursor.fetchall())
+
+    own = rows(_OWN)
+    if not own:
+        return None
+    leaf, rank, is_late = own[0]
+    ((late, before),) = rows(_LATE)
+    if is_late:  # it has waited too long itself: the oldest of those goes first
+        return int(before) + 1
+    counts = {node: rest for node, *rest in rows(_COUNTS, rank=rank)}
+    given = _places(dict(rows(_PATHS, leaves=list(counts))))
+    place = dict(zip(given["leaves"], given["places"], strict=True))
+    ahead = late + sum(
+        higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal, _) in counts.items()
+    )
+    level = [node for node in counts if place[node] == place[leaf]]
+    turn = _TURN if any(counts[node][2] for node in level) else _TURN_BY_TIME
+    ((beside,),) = rows(_LEVEL, level=level, rank=rank, turn=turn)
     return int(ahead) + int(beside) + 1
 
 
