@@ -122,7 +122,7 @@ def test_the_numbers_count_what_they_say(trouble: None, browser: Client) -> None
         ("user-2", "Team 2", 1),
     ]
     assert [(line.what, line.count) for line in now.guesses] == [("root", 6), ("203.0.113.9", 5)]
-    assert {(line.what, line.detail) for line in now.changes} >= {("create", "budget"), ("create", "quota default")}
+    assert ("create", "budget") in {(line.what, line.detail) for line in now.changes}
 
 
 def test_nobody_counts_more_than_somebody_can_look_through(
