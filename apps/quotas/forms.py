@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 from typing_extensions import override
 
+from apps.access.forms import reason_field
 from apps.quotas.choices import (
     CPU,
     DISK,
@@ -92,12 +93,7 @@ def _limit_field(resource: str) -> forms.CharField:
 class LimitsForm(ModelForm):
     """One field per resource, and why: every change needs a reason."""
 
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=forms.TextInput(attrs={"size": 60, "autocomplete": "off"}),
-        help_text="Needed when a limit changes. Written to the audit trail, with your name.",
-    )
+    reason = reason_field(needed="Needed when a limit changes.", size=60)
 
     class Meta:
         model = QuotaNode
@@ -144,12 +140,7 @@ class LimitsFileForm(forms.Form):
 
     file = forms.FileField(required=False, widget=forms.ClearableFileInput(attrs={"accept": ".csv,text/csv"}))
     text = forms.CharField(required=False, strip=False, max_length=500_000, widget=forms.HiddenInput())
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=forms.TextInput(attrs={"size": 80, "autocomplete": "off"}),
-        help_text="Written to the audit trail, with your name.",
-    )
+    reason = reason_field(required=False)
 
     @override
     def clean(self) -> dict[str, Any]:

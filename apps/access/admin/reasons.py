@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from typing_extensions import override
 
+from apps.access.forms import reason_field
 from apps.audit import denials
 from apps.audit.models import AuditEvent
 from apps.core.errors import DomainError
@@ -26,12 +27,7 @@ MOST_ROWS = 500  # at a time: what is confirmed is a list that a person can look
 class ReasonForm(forms.Form):
     """Why an operator does this; it goes into the audit trail."""
 
-    reason = forms.CharField(
-        max_length=500,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True, "size": 80}),
-        help_text="Written to the audit trail, with your name.",
-        error_messages={"required": "Say why."},
-    )
+    reason = reason_field(autofocus=True)
 
 
 @dataclass(frozen=True, slots=True)
