@@ -121,10 +121,10 @@ def _reading(model: type[Model], *, of_one: bool) -> str:
     )
     where = "g.content_object_id = %(pk)s AND " if of_one else ""
     select = f"SELECT g.content_object_id, p.codename FROM {{}} g JOIN auth_permission p ON p.id = g.permission_id WHERE {where}"  # noqa: S608 -- names of tables
-    live = "(g.expires_at IS NULL OR g.expires_at > statement_timestamp())"
+    unexpired = "(g.expires_at IS NULL OR g.expires_at > statement_timestamp())"
     mine = f"g.group_id = ANY(ARRAY(SELECT group_id FROM {own} WHERE user_id = %(user)s))"  # noqa: S608 -- the same
-    by_user = f"{select.format(users)}g.user_id = %(user)s AND {live}"
-    return f"{by_user} UNION ALL {select.format(groups)}{mine} AND {live} LIMIT %(limit)s"
+    by_user = f"{select.format(users)}g.user_id = %(user)s AND {unexpired}"
+    return f"{by_user} UNION ALL {select.format(groups)}{mine} AND {unexpired} LIMIT %(limit)s"
 
 
 def held_on(obj: Model, principal: "Principal | None" = None) -> list[Held]:

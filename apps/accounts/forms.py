@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from apps.access import policy
 from apps.access.choices import ADMIN_SCOPE
+from apps.access.forms import reason_field
 from apps.accounts.choices import Assets, Belonging, Jobs
 from apps.accounts.models import ApiToken
 from apps.core.errors import Invalid
@@ -164,12 +165,7 @@ class TokenAddressesForm(AddressesForm, ModelForm):
     addresses = _addresses(
         "Networks, separated by spaces or lines. None: from everywhere. Elsewhere it is refused at once.",
     )
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=forms.TextInput(attrs={"size": 60, "autocomplete": "off"}),
-        help_text="Needed for a change. Written to the audit trail, with your name.",
-    )
+    reason = reason_field(needed="Needed for a change.", size=60)
 
     class Meta:
         model = ApiToken
@@ -251,12 +247,7 @@ class OffboardingForm(forms.Form):
     )
     jobs = forms.ChoiceField(choices=Jobs.choices, initial=Jobs.STOP, widget=forms.RadioSelect, label="Running jobs")
     memberships = forms.ChoiceField(choices=Belonging.choices, initial=Belonging.KEEP, widget=forms.RadioSelect)
-    reason = forms.CharField(
-        max_length=500,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "size": 80}),
-        help_text="Written to the audit trail, with your name.",
-        error_messages={"required": "Say why."},
-    )
+    reason = reason_field()
 
     def nobody(self) -> Invalid:
         """Return the refusal of an heir who does not exist."""

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from typing_extensions import override
 
+from apps.access.forms import reason_field
 from apps.compute import registry
 from apps.compute.backends.base import SettingField
 from apps.compute.models import Cluster, PriorityClass
 from apps.core.errors import Invalid
-from apps.quotas.forms import LimitsForm, borrow_name, reason_field, write_amount
+from apps.quotas.forms import LimitsForm, borrow_name, write_amount
 from apps.quotas.forms import field_name as field_name_of
 from apps.quotas.models import QuotaLimit
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from typing_extensions import override
 
+from apps.access.forms import reason_field
 from apps.quotas.choices import (
     CPU,
     DISK,
@@ -98,13 +99,6 @@ def amount_field(words: str, *, required: bool = False, help_text: str = "") -> 
     return forms.CharField(label=words, required=required, max_length=40, widget=widget, help_text=help_text)
 
 
-def reason_field(help_text: str = "Written to the audit trail, with your name.", **more: Any) -> forms.CharField:
-    widget = forms.TextInput(attrs={"size": 60, "autocomplete": "off"})
-    return forms.CharField(
-        max_length=500, widget=widget, help_text=help_text, error_messages={"required": "Say why."}, **more
-    )
-
-
 class LimitsForm(ModelForm):
     """A node's weight, two fields per resource (what it may hold, and borrow beyond that), and why.
 
@@ -114,7 +108,7 @@ class LimitsForm(ModelForm):
     weight = forms.IntegerField(
         required=False, min_value=1, max_value=1_000_000, help_text="Its share among its siblings, in fair share."
     )
-    reason = reason_field("Needed when something changes. Written to the audit trail, with your name.", required=False)
+    reason = reason_field(needed="Needed when something changes.", size=60)
 
     class Meta:
         model = QuotaNode

@@ -34,6 +34,14 @@ def halfway(db: None) -> User:
 
 
 @pytest.fixture
+def reading(db: None) -> Client:
+    """The browser of an auditor."""
+    user = accounts.create_user("aud", by=SYSTEM)
+    accounts.set_platform_role(user, "auditor", by=SYSTEM)
+    return people.browser_of(user)
+
+
+@pytest.fixture
 def browser_of() -> Callable[[User | None], Client]:
     def make(user: User | None) -> Client:
         if user is not None and user.username == "halfway":

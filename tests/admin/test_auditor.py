@@ -8,11 +8,8 @@ from django.db.models import Model
 from django.test import Client
 
 from apps.access.admin import Reasoned
-from apps.access.principal import SYSTEM
-from apps.accounts import services as accounts
 from apps.audit.models import AuditEvent
 from apps.compute.models import Cluster
-from tests import people
 from tests.admin.rows import make_row
 from tests.admin.test_access import LABELS, MODELS, a_row, url_of, urls_of
 
@@ -21,13 +18,6 @@ ACTIONS = [
     for page in site._registry.values()
     for action in page.actions or ()
 ]
-
-
-@pytest.fixture
-def reading(db: None) -> Client:
-    user = accounts.create_user("aud", by=SYSTEM)
-    accounts.set_platform_role(user, "auditor", by=SYSTEM)
-    return people.browser_of(user)
 
 
 def snapshot(label: str) -> list[Any]:

@@ -22,7 +22,6 @@ from apps.sharing import services as sharing
 from apps.teams import services as teams
 from apps.teams.models import Organization, Team
 from apps.tracking.models import Run
-from tests import people
 from tests.admin.rows import bring, make_row, submit
 from tests.admin.test_access import CAN_ADD, CAN_CHANGE, LABELS, MODELS, url_of
 
@@ -50,13 +49,6 @@ def rows(db: None) -> None:
     accounts.set_platform_role(accounts.create_user("reads", by=SYSTEM), "auditor", by=SYSTEM)
     organization = teams.create_organization(slug="empty", name="Empty", by=SYSTEM)
     teams.archive_team(teams.create_team(organization, slug="over", name="Over", by=SYSTEM), by=SYSTEM, reason="over")
-
-
-@pytest.fixture
-def reading(db: None) -> Client:
-    user = accounts.create_user("aud", by=SYSTEM)
-    accounts.set_platform_role(user, "auditor", by=SYSTEM)
-    return people.browser_of(user)
 
 
 def _looked_at(label: str) -> list[Any]:

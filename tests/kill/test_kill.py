@@ -421,7 +421,7 @@ def test_cancel_leaves_nothing_alive(platform: Platform) -> None:
         wait_for(_alive, what="its processes")
         platform.api(client.token, "POST", f"/experiments/{key}/stop/", {"reason": "test"})
         # Grace + 5 s, where nothing else runs; among other tests: before they would end by themselves.
-        wait_for(lambda: not _alive(), seconds=6 if LONG else 60, what=f"the death of all processes of {name!r}")
+        wait_for(lambda: not _alive(), seconds=6, what=f"the death of all processes of {name!r} (grace + 5 s)")
         wait_for(lambda key=key: client.get(f"/experiments/{key}/")["state"] == "stopped", what="it to be stopped")  # type: ignore[misc]
     check_books(platform)
 

@@ -217,6 +217,13 @@ def test_networks_of_a_token_are_changed_on_its_page(cast: Cast, as_person: Brow
     assert "may be used from everywhere." in text_of(alice.post(url, {"addresses": ""}, follow=True))
 
 
+def test_the_field_shows_the_networks_that_a_token_has(cast: Cast, as_person: Browser) -> None:
+    accounts.issue_token(cast.alice, by=cast.alice, name="tied", addresses=["10.0.0.0/8", "192.0.2.0/24"])
+    page = as_person("alice").get("/tokens/").text
+    assert ">10.0.0.0/8 192.0.2.0/24</textarea>" in page
+    assert "{{" not in page
+
+
 def test_an_admin_is_told_how_long_an_admin_token_lives(cast: Cast, as_person: Browser) -> None:
     assert "lives 24 hours at most" not in text_of(as_person("alice").get("/tokens/"))
     sre = as_person("sre")

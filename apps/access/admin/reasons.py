@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from typing_extensions import override
 
+from apps.access.forms import reason_field
 from apps.audit import denials
 from apps.audit.models import AuditEvent
 from apps.core.errors import DomainError
@@ -36,12 +37,7 @@ class ReasonForm(forms.Form):
         self.page = page
         self.by = by
 
-    reason = forms.CharField(
-        max_length=500,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True, "size": 80}),
-        help_text="Written to the audit trail, with your name.",
-        error_messages={"required": "Say why."},
-    )
+    reason = reason_field(autofocus=True)
 
     @property
     def asks_more(self) -> bool:
