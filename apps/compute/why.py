@@ -10,18 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from apps.accounts.models import User
 from apps.compute import order
 from apps.compute.choices import DesiredState, State
 from apps.compute.models import Workload
 from apps.compute.queue import Candidate, Walk
 from apps.compute.reconcile.admit import ends_of, read_candidate
 from apps.quotas import services as quotas
-from apps.quotas.choices import NodeKind, in_units, words
+from apps.quotas.choices import in_units, words
 from apps.quotas.models import QuotaNode, Resource
-from apps.teams.choices import TeamRole
 
-_MANAGES = 20  # how many of those who can change a limit are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +105,8 @@ def _obstacle(line: quotas.Line, candidate: Candidate, *, tells_all: bool) -> Ob
     full = line.full(candidate.need[line.resource])
     used = full.used if tells_all or not full.is_shared else None
     sentence = full.message.removeprefix("waiting: ")
-    who = _changed_by(line)
+    who = quotas.who_can_change(line.node_id)
     return Obstacle(full.node, line.kind, line.resource, full.limit, used, full.need, sentence, who, line.node_id)
-
-
-def _changed_by(line: quotas.Line) -> list[str]:
-    """Name who can change a limit: an admin; for what a team hands out to its members, its maintainers as well."""
-    parent = QuotaNode.objects.filter(children=line.node_id, kind=NodeKind.TEAM).values_list("key", flat=True).first()
-    if parent is None:
-        return ["an admin"]
-    team = int(parent.partition(":")[2])
-    maintainers = User.objects.filter(memberships__team_id=team, memberships__role=TeamRole.MAINTAINER, is_active=True)
-    return [*maintainers.order_by("username").values_list("username", flat=True)[:_MANAGES], "an admin"]
 
 
 def _fits(candidate: Candidate, books: quotas.Books, over: Sequence[quotas.Line]) -> dict[str, int]:

@@ -97,6 +97,14 @@ class NeverFits(DomainError):
     title = "This can never fit the quota"
 
 
+class OverQuota(DomainError):
+    """A limit has too little left for it now; nothing waits for room. Tells the numbers, and who can change them."""
+
+    code = "over_quota"
+    status = 409
+    title = "Over quota"
+
+
 class TooLarge(DomainError):
     code = "too_large"
     status = 413

@@ -23,14 +23,28 @@ def lock_rows(queryset: QuerySet[M], *, order: tuple[str, ...] = ("pk",), no_key
     return list(queryset.order_by(*order).select_for_update(no_key=no_key, of=("self",)))
 
 
-def claim_rows(queryset: QuerySet[M], *, limit: int) -> list[M]:
-    """Lock up to `limit` rows that nobody else has locked, in the queryset's own order, skipping the others."""
-    return list(queryset.select_for_update(no_key=True, of=("self",), skip_locked=True)[:limit])
+def claim_rows(queryset: QuerySet[M], *, limit: int, no_key: bool = True) -> list[M]:
+    """Lock up to `limit` rows that nobody else has locked, in the queryset's own order, skipping the others.
+
+    Pass `no_key=False` only to delete them.
+    """
+    return list(queryset.select_for_update(no_key=no_key, of=("self",), skip_locked=True)[:limit])
 
 
 def lock_row(queryset: QuerySet[M], *, no_key: bool = True) -> M:
     """Lock and return the single row of `queryset`. Raises: the model's DoesNotExist."""
     return queryset.select_for_update(no_key=no_key, of=("self",)).get()
+
+
+def pin_row(model: type[Model], pk: object) -> bool:
+    """Keep a row from being deleted until the transaction ends, as a foreign key to it would; false when it is not there.
+
+    Those who pin the same row do not wait for each other.
+    """
+    table, column = model._meta.db_table, model._meta.pk.column  # noqa: SLF001 -- documented Django API
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT 1 FROM "{table}" WHERE "{column}" = %s FOR KEY SHARE', [pk])  # noqa: S608 -- names of the model
+        return cursor.fetchone() is not None
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from apps.experiments import spec as specs
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.spec import Parsed
 from apps.quotas import services as quotas
-from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode
+from apps.storage import services as storage
 from apps.teams.models import Team
 from apps.teams.services import require_open
 from apps.tracking import services as tracking
@@ -140,16 +140,7 @@ def _code(sha256: str, by: Any) -> dict[str, Any] | None:
 
 def quota_node(user: Any, team: Team | None) -> QuotaNode:
     """Return the leaf of the quota tree that pays for `user`'s work in `team`, or for his own."""
-    key = f"user:{user.pk}" if team is None else f"team:{team.pk}/user:{user.pk}"
-    if (known := QuotaNode.objects.filter(key=key).first()) is not None:
-        return known
-    platform = quotas.platform_node()
-    if team is None:
-        return quotas.ensure_node(NodeKind.USER, key, name=user.username, parent=platform)
-    organization = team.organization
-    top = quotas.ensure_node(NodeKind.ORGANIZATION, f"org:{organization.pk}", name=organization.name, parent=platform)
-    middle = quotas.ensure_node(NodeKind.TEAM, f"team:{team.pk}", name=team.name, parent=top)
-    return quotas.ensure_node(NodeKind.USER, key, name=f"{user.username} in {team.name}", parent=middle)
+    return quotas.leaf_of(user, team)
 
 
 @transaction.atomic
@@ -246,9 +237,10 @@ def upload_code(chunks: Iterable[bytes], *, by: Any, sha256: str, content_type: 
         raise Invalid(errors={"Content-Type": [f"One of {', '.join(CODE_FORMATS)}."]})
     blob = blobs.write(chunks, limit=settings.CODE_LIMIT_BYTES, expected_sha256=sha256)
     failpoints.hit("code.after_write_before_row")
-    return CodeUpload.objects.get_or_create(
-        owner=by, sha256=blob.sha256, defaults={"format": CODE_FORMATS[content_type], "size_bytes": blob.size_bytes}
-    )
+    facts = {"format": CODE_FORMATS[content_type], "size_bytes": blob.size_bytes}
+    with transaction.atomic():
+        storage.require_kept(blob.sha256)
+        return CodeUpload.objects.get_or_create(owner=by, sha256=blob.sha256, defaults=facts)
 
 
 def follow_workload(workload: Workload, from_state: str) -> None:

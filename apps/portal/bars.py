@@ -8,12 +8,12 @@ from django.db.models import Q
 
 from apps.access.decision import Role
 from apps.access.memberships import memberships_of
-from apps.quotas.choices import DISK, MEMORY, NodeKind, family, in_units
+from apps.quotas.choices import ARTIFACTS, DISK, MEMORY, NodeKind, family, in_units
 from apps.quotas.models import QuotaLimit, QuotaNode, Resource
 
 _HIGH = 75
 _FULL = 100
-_BYTES = {MEMORY, DISK}
+_BYTES = {MEMORY, DISK, ARTIFACTS}
 
 
 @dataclass(frozen=True, slots=True)

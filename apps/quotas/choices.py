@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from django.db.models import TextChoices
 
 CPU, MEMORY, GPU, DISK, EXPERIMENTS = "cpu", "memory", "gpu", "disk", "experiments"
+ARTIFACTS = "artifacts"
+KEPT = frozenset({ARTIFACTS})  # what is stored: no work can ask for it
 
 
 class NodeKind(TextChoices):
@@ -32,8 +34,11 @@ class RequestState(TextChoices):
     EXPIRED = "expired", "Expired"
 
 
-_WORDS = {CPU: "CPUs", MEMORY: "GiB of memory", GPU: "GPUs", DISK: "GiB of disk", EXPERIMENTS: "running experiments"}
-_UNITS = {CPU: 1000, GPU: 1000, MEMORY: 1 << 30, DISK: 1 << 30}
+_WORDS = {
+    CPU: "CPUs", MEMORY: "GiB of memory", GPU: "GPUs", DISK: "GiB of disk", EXPERIMENTS: "running experiments",
+    ARTIFACTS: "GiB of artifact storage",
+}  # fmt: skip
+_UNITS = {CPU: 1000, GPU: 1000, MEMORY: 1 << 30, DISK: 1 << 30, ARTIFACTS: 1 << 30}
 
 
 def family(resource: str) -> str:
@@ -81,4 +86,5 @@ BUILT_IN = (
     Known(EXPERIMENTS, "Experiments", 50),
     Known("notebooks", "Notebook sessions", 60),
     Known("endpoints", "Endpoints", 70),
+    Known(ARTIFACTS, "Artifact storage", 80),
 )

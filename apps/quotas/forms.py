@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from apps.access.forms import reason_field
 from apps.quotas.choices import (
+    ARTIFACTS,
     CPU,
     DISK,
     GPU,
@@ -29,7 +30,7 @@ else:
 LARGEST = 1 << 53
 
 _MILLI = frozenset({CPU, GPU})
-_BYTES = frozenset({MEMORY, DISK})
+_BYTES = frozenset({MEMORY, DISK, ARTIFACTS})
 _WRITTEN = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", re.ASCII)
 _FACTORS = {
     "": Decimal(1),

@@ -23,7 +23,7 @@ from apps.core import blobs
 from apps.core.errors import DomainError, Invalid, NotFound, Unready
 from apps.core.ids import new_id
 from apps.core.middleware import RequestContext, current_request
-from apps.tracking import judging, media, tickets
+from apps.tracking import judging, media, parts, tickets
 from apps.tracking.models import Artifact
 from apps.tracking.paths import clean_path
 from apps.tracking.ranges import UNSATISFIABLE, Range, requested
@@ -43,17 +43,19 @@ _STALL_SECONDS = 30.0
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request of the content origin."""
-    del receive  # no request here has a body
     client = scope.get("client")
     held = current_request.set(RequestContext(str(new_id()), client[0] if client else None, "content"))
     try:
-        await _answer(scope, send)
+        await _answer(scope, receive, send)
     finally:
         current_request.reset(held)
 
 
-async def _answer(scope: Scope, send: Send) -> None:
+async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     try:
+        if scope["path"].startswith("/uploads/"):
+            await _take(scope, receive, send)
+            return
         if scope["method"] not in {"GET", "HEAD"}:
             await _refuse(send, 405, "method_not_allowed", "Files are read here.", {"Allow": "GET, HEAD"})
             return
@@ -63,12 +65,33 @@ async def _answer(scope: Scope, send: Send) -> None:
     except DomainError as error:
         await _refuse(send, error.status, error.code, error.detail)
         if error.status in judging.REFUSALS and b"ticket=" in scope["query_string"]:
-            named = _ROUTE.fullmatch(scope["path"])
-            run = named["run"] if named else ""
-            await judging.in_thread(audit.record_denied, None, "view", "tracking.run", error, object_id=run)
+            action, kind, pk = _named(scope["path"])
+            await judging.in_thread(audit.record_denied, None, action, kind, error, object_id=pk)
+    except parts.ClientGoneError:
+        return
     except (DatabaseError, InterfaceError):
         away = Unready("The database cannot be reached. Try again.")
         await _refuse(send, away.status, away.code, away.detail, {"Retry-After": "2"})
+
+
+async def _take(scope: Scope, receive: Receive, send: Send) -> None:
+    """Take one part of an upload."""
+    if scope["method"] != "PUT":
+        await _refuse(send, 405, "method_not_allowed", "Parts are put here.", {"Allow": "PUT"})
+        return
+    told = await parts.put(scope, receive)
+    body = orjson.dumps(told)
+    kind = {"Content-Type": "application/json", "Content-Length": str(len(body)), "ETag": f'"{told["sha256"]}"'}
+    await _head(send, 200, {**_common(), **kind})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _named(path: str) -> tuple[str, str, str]:
+    """Say what was refused: action, kind and id."""
+    if (part := parts.ROUTE.fullmatch(path)) is not None:
+        return "log", "tracking.upload", part["upload"]
+    named = _ROUTE.fullmatch(path)
+    return "view", "tracking.run", named["run"] if named else ""
 
 
 def _ticket(scope: Scope) -> Ticket:
@@ -96,7 +119,7 @@ async def _serve(scope: Scope, send: Send, ticket: Ticket, artifact: Artifact) -
     if part is UNSATISFIABLE:
         await _refuse(send, 416, "range", "There is no such part.", {"Content-Range": f"bytes */{artifact.size_bytes}"})
         return
-    file = await _open(artifact)
+    file = await _open(artifact, part)
     try:
         if part.is_partial:
             headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{artifact.size_bytes}"
@@ -106,19 +129,18 @@ async def _serve(scope: Scope, send: Send, ticket: Ticket, artifact: Artifact) -
         else:
             await _stream(send, file, part, ticket)
     finally:
-        file.close()
+        await asyncio.to_thread(file.close)
 
 
-async def _open(artifact: Artifact) -> BinaryIO:
+async def _open(artifact: Artifact, part: Range) -> BinaryIO:
     try:
-        return await asyncio.to_thread(blobs.path_of(artifact.sha256).open, "rb")
-    except OSError as error:
+        return await asyncio.to_thread(blobs.open_blob, artifact.sha256, part.start, part.stop)
+    except blobs.Missing as error:
         logger.exception("blob_missing", artifact=str(artifact.pk), sha256=artifact.sha256)
         raise NotFound from error
 
 
 async def _stream(send: Send, file: BinaryIO, part: Range, ticket: Ticket) -> None:
-    await asyncio.to_thread(file.seek, part.start)
     left, judged_at = part.stop - part.start, time.monotonic()
     while left > 0:
         if time.monotonic() - judged_at > _JUDGED_AGAIN_SECONDS:

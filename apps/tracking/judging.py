@@ -17,7 +17,7 @@ from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.core.errors import DomainError, NotAuthenticated, NotFound
 from apps.core.middleware import current_request
-from apps.tracking.models import Artifact, Run
+from apps.tracking.models import Artifact, Run, Upload
 from apps.tracking.tickets import Ticket
 
 P = ParamSpec("P")
@@ -71,6 +71,21 @@ def artifact_of(ticket: Ticket) -> Artifact:
     if found is None:
         raise audit.refused(user, "view", "tracking.run", NotFound(), object_id=str(ticket.run))
     result: Artifact = found
+    return result
+
+
+def upload_of(ticket: Ticket) -> Upload:
+    """Return the upload that a genuine ticket names, if its user, who began it, may still log to its run.
+
+    Raises: NotAuthenticated when the user, his token or his session has ended since, NotFound, NotAllowed.
+    """
+    user = _user_of(ticket)
+    rows = Upload.objects.visible_to(user, "view").of(user).filter(pk=ticket.run, run__archived_at=None)
+    found = rows.select_related("run", "quota_node").first()
+    if found is None:
+        raise audit.refused(user, "log", "tracking.upload", NotFound(), object_id=str(ticket.run))
+    policy.require(user, "log", found)
+    result: Upload = found
     return result
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.aggregates import BoolAnd
 from django.db.models import BooleanField, Count, Func, Max, QuerySet, Sum, TextField, Value
 from django.db.models.functions import Collate, StrIndex, Substr
 
@@ -24,6 +25,7 @@ class Entry:
     content_type: str | None
     created_at: datetime
     files: int
+    is_pinned: bool = False
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ def entry_of(artifact: Artifact) -> Entry:
         content_type=artifact.content_type,
         created_at=artifact.created_at,
         files=1,
+        is_pinned=artifact.is_pinned,
     )
 
 
@@ -80,6 +83,7 @@ def _children(files: QuerySet[Artifact], skipped: int) -> Any:
         files=Count("pk"),
         sha=Max("sha256"),
         kind=Max("content_type"),
+        pinned=BoolAnd("is_pinned"),
     ).order_by("name", "is_dir")
 
 
@@ -94,4 +98,5 @@ def _entry(folder: str, row: Any) -> Entry:
         content_type=None if is_dir else row["kind"],
         created_at=row["newest"],
         files=row["files"],
+        is_pinned=row["pinned"],
     )

@@ -1,12 +1,16 @@
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db import models
 from typing_extensions import override
 
 from apps.access.models import GroupGrant, Owned, UserGrant
+from apps.access.querysets import GuardedQuerySet
 from apps.core.ids import new_id
+from apps.quotas.models import QuotaNode
+from apps.teams.models import Team
 from apps.tracking.choices import RunStatus
-from apps.tracking.querysets import ArtifactQuerySet, ProjectQuerySet, RunQuerySet
+from apps.tracking.querysets import ArtifactQuerySet, ProjectQuerySet, RunQuerySet, UploadQuerySet
 
 
 class Project(Owned):
@@ -193,6 +197,8 @@ class Artifact(models.Model):
     size_bytes = models.BigIntegerField()
     content_type = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(db_default=models.functions.Now())
+    quota_node = models.ForeignKey(QuotaNode, on_delete=models.PROTECT, null=True, related_name="+", editable=False)
+    is_pinned = models.BooleanField(db_default=False, default=False, help_text="Kept, whatever the rule of its project says.")
 
     objects = ArtifactQuerySet["Artifact"].as_manager()
 
@@ -205,3 +211,73 @@ class Artifact(models.Model):
     @override
     def __str__(self) -> str:
         return self.path
+
+
+class Upload(models.Model):
+    """A file that comes in parts. Nobody sees it before it is whole and its hash is the one that was promised.
+
+    What its sender has promised is counted in the quota from the beginning; one who does not know the size and the hash
+    before (an MLflow client) pays when it is whole. `ref` is the store's own name for it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="uploads")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    path = models.CharField(max_length=500)
+    sha256 = models.CharField(max_length=64, blank=True)
+    size_bytes = models.BigIntegerField(null=True)
+    part_bytes = models.BigIntegerField(null=True)
+    part_count = models.PositiveIntegerField()
+    content_type = models.CharField(max_length=120, blank=True)
+    ref = models.CharField(max_length=500, blank=True)
+    quota_node = models.ForeignKey(QuotaNode, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+    expires_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+
+    objects = UploadQuerySet["Upload"].as_manager()
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["run", "created_by", "path"], name="upload_resumed"),
+            models.Index(fields=["expires_at"], name="upload_expires"),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return self.path
+
+    def size_of(self, number: int) -> int | None:
+        """Return how long a part is: all are equal but the last; None when its sender did not say."""
+        if self.size_bytes is None or self.part_bytes is None:
+            return None
+        return min(self.part_bytes, self.size_bytes - (number - 1) * self.part_bytes)
+
+
+class Retention(models.Model):
+    """How long the files of a project's or a team's runs are kept; a project's own rule goes before its team's."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, null=True, blank=True, related_name="retention")
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    days_after_end = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days after the run has ended; empty: for ever."
+    )
+    days_after_archive = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days after the run was deleted; empty: for ever."
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = GuardedQuerySet["Retention"].as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=models.Q(project__isnull=False, team=None) | models.Q(project=None, team__isnull=False),
+                name="retention_of_one",
+            )
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"files of {self.project or self.team}"

@@ -1,5 +1,6 @@
 """The beginning of an artifact as text, for a page."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from apps.core import blobs
@@ -28,9 +29,9 @@ def read_preview(artifact: Artifact) -> Preview:
     if kind == "image":
         return Preview(kind, "", truncated=False)
     try:
-        with blobs.path_of(artifact.sha256).open("rb") as file:
-            data = file.read(LARGEST)
-    except FileNotFoundError:
+        with closing(blobs.open_blob(artifact.sha256, 0, min(LARGEST, artifact.size_bytes))) as file:
+            data = b"".join(iter(lambda: file.read(LARGEST), b""))
+    except blobs.Missing:
         msg = "The bytes of this artifact are missing from the store."
         raise NotFound(msg) from None
     text = _decoded(data)

@@ -1,11 +1,14 @@
 from typing import Any, Self, TypeVar
 
-from django.db.models import F, Model, Prefetch, QuerySet
+from django.db.models import Exists, F, Model, OuterRef, Prefetch, QuerySet
+from django.db.models.functions import Now
 
 from apps.access.querysets import GuardedQuerySet
+from apps.storage import handlers
 
 M_co = TypeVar("M_co", bound=Model, covariant=True)
 
+HOLDER = "artifacts"  # under this name the store knows the rows of artifacts
 SHOWN_PER_RUN = 1000
 """So many params, tags and metrics of one run are shown with it; what a hostile run has beyond that is not read."""
 
@@ -47,3 +50,23 @@ class ArtifactQuerySet(GuardedQuerySet[M_co]):
     def below(self, folder: str) -> Self:
         """Keep the files in a folder and in its folders; "" is the run's top."""
         return self.filter(path__startswith=f"{folder}/") if folder else self.all()
+
+    def unpinned(self) -> Self:
+        """Keep what may go: nobody has pinned it, and nothing else, a model version above all, refers to its bytes."""
+        rows = self.filter(is_pinned=False)
+        for rows_of in handlers.known(but=HOLDER):
+            rows = rows.exclude(Exists(rows_of().filter(sha256=OuterRef("sha256"))))
+        return rows
+
+
+class UploadQuerySet(GuardedQuerySet[M_co]):
+    def open(self) -> Self:
+        """Keep what may still go on."""
+        return self.filter(completed_at=None, expires_at__gt=Now())
+
+    def of(self, user: Any) -> Self:
+        """Keep what this person has begun: nobody else is told of it."""
+        return self.filter(created_by_id=user.pk)
+
+    def run_out(self) -> Self:
+        return self.filter(expires_at__lte=Now())

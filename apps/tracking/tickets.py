@@ -18,6 +18,7 @@ from django.conf import settings
 from apps.core.errors import NotAuthenticated
 
 LIFETIME_SECONDS = 300
+PART_SECONDS = 3600  # who sends many parts asks for all their links at once
 _PARTS = 4
 _LONGEST = 200
 _NOTHING = "-"  # the platform's own work: judged as the person without admin rights
@@ -37,11 +38,32 @@ class Ticket:
 
 def link(run: UUID, path: str, *, by: Any, now: float | None = None) -> str:
     """Return a link to one file on the content origin, for `by`, good for five minutes."""
-    token, session = getattr(by, "token", None), getattr(by, "session", None)
-    expires_at = int(time.time() if now is None else now) + LIFETIME_SECONDS
-    ticket = Ticket(run, path, by.pk, token and token.pk, expires_at, session.pk if session and not token else None)
+    ticket = _ticket(run, path, by, LIFETIME_SECONDS, now)
     claims = _claims(ticket)
     return f"{settings.FATHOM_CONTENT_URL}/artifacts/{run}/{quote(path, safe='/')}?ticket={claims}.{_signature(ticket)}"
+
+
+def part_link(upload: UUID, number: int, *, by: Any, now: float | None = None) -> str:
+    """Return a link to which `by` may put one part of his upload, good for an hour."""
+    ticket = _ticket(upload, _part(number), by, PART_SECONDS, now)
+    place = f"{settings.FATHOM_CONTENT_URL}/uploads/{upload}/parts/{number}"
+    return f"{place}?ticket={_claims(ticket)}.{_signature(ticket)}"
+
+
+def read_part(text: str, *, upload: UUID, number: int, now: float | None = None) -> Ticket:
+    """Check a ticket for this part. Raises: NotAuthenticated."""
+    return read(text, run=upload, path=_part(number), now=now)
+
+
+def _part(number: int) -> str:
+    """Return what stands for a part where a path would: nothing that a file can be called."""
+    return f"//part/{number}"
+
+
+def _ticket(what: UUID, path: str, by: Any, seconds: int, now: float | None) -> Ticket:
+    token, session = getattr(by, "token", None), getattr(by, "session", None)
+    expires_at = int(time.time() if now is None else now) + seconds
+    return Ticket(what, path, by.pk, token and token.pk, expires_at, session.pk if session and not token else None)
 
 
 def read(text: str, *, run: UUID, path: str, now: float | None = None) -> Ticket:

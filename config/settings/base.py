@@ -26,6 +26,13 @@ from config.env import (
 
 FATHOM_HOME = env_path("FATHOM_HOME", REPOSITORY / ".fathom")
 BLOB_ROOT = env_path("FATHOM_BLOB_ROOT", FATHOM_HOME / "blobs")
+# Where blobs lie (docs/adr/0026): empty is the folder above, s3://bucket[/prefix] a bucket of an S3 server.
+ARTIFACT_STORE = env_str("FATHOM_ARTIFACT_STORE").rstrip("/")
+S3_ENDPOINT = env_str("FATHOM_S3_ENDPOINT").rstrip("/")
+S3_PUBLIC_ENDPOINT = env_str("FATHOM_S3_PUBLIC_ENDPOINT").rstrip("/")
+S3_REGION = env_str("FATHOM_S3_REGION", "us-east-1")
+S3_ACCESS_KEY = env_secret("FATHOM_S3_ACCESS_KEY") or ""
+S3_SECRET_KEY = env_secret("FATHOM_S3_SECRET_KEY") or ""
 JOBS_ROOT = env_path("FATHOM_JOBS_ROOT", FATHOM_HOME / "jobs")
 _running = running_addresses(FATHOM_HOME)
 
@@ -84,6 +91,7 @@ INSTALLED_APPS = [
     "apps.directory.apps.DirectoryConfig",
     "apps.sharing.apps.SharingConfig",
     "apps.quotas.apps.QuotasConfig",
+    "apps.storage.apps.StorageConfig",
     "apps.budgets.apps.BudgetsConfig",
     "apps.compute.apps.ComputeConfig",
     "apps.tracking.apps.TrackingConfig",
@@ -384,6 +392,9 @@ AUDIT_ANCHOR = env_str("FATHOM_AUDIT_ANCHOR")
 LOG_LIMIT_BYTES = env_int("FATHOM_LOG_LIMIT_BYTES", 64 * 1024**2)
 CODE_LIMIT_BYTES = env_int("FATHOM_CODE_LIMIT_BYTES", 100 * 1024**2)
 ARTIFACT_LIMIT_BYTES = env_int("FATHOM_ARTIFACT_LIMIT_BYTES", 5 * 1024**3)
+UPLOAD_HOURS = env_int("FATHOM_UPLOAD_HOURS", 24, low=1, high=7 * 24)
+# Longer than anything may last between the bytes and the row that refers to them.
+GARBAGE_GRACE_HOURS = env_int("FATHOM_GARBAGE_GRACE_HOURS", 24, low=1, high=365 * 24)
 
 # What a node starts with when it comes into being, in base units; an admin changes these in `QuotaDefault`.
 QUOTA_DEFAULTS: dict[str, dict[str, int]] = {

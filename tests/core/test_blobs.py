@@ -10,6 +10,8 @@ import pytest
 from apps.core import blobs
 from apps.core.errors import Invalid, TooLarge
 
+pytestmark = pytest.mark.django_db  # the keeper of the store notes each blob
+
 DATA = b"some bytes"
 SHA = hashlib.sha256(DATA).hexdigest()
 

@@ -17,7 +17,8 @@ from apps.compute.models import Attempt, Workload
 from apps.compute.reconcile.launch import build_spec, explained
 from apps.compute.times import later
 from apps.core import failpoints
-from apps.core.errors import KeyUnavailable, SealBroken
+from apps.core.blobs import Missing
+from apps.core.errors import KeyUnavailable, SealBroken, Unready
 from apps.credentials import services as credentials
 
 logger = structlog.get_logger(__name__)
@@ -41,6 +42,12 @@ def start(workload: Workload, attempt: Attempt) -> None:
         return
     except KeyUnavailable as error:
         _wait(workload, f"waiting: its credentials cannot be opened ({error})")
+        return
+    except Unready as error:
+        _wait(workload, f"waiting: its code cannot be read ({error})")
+        return
+    except Missing as error:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CodeMissing", str(error)))
         return
     try:
         backend_of(attempt).submit(attempt.handle, spec)

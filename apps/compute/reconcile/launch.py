@@ -77,4 +77,4 @@ def _archive(code: dict[str, object] | None) -> CodeArchive | None:
     if code is None:
         return None
     sha = str(code["sha256"])
-    return CodeArchive(sha, str(blobs.path_of(sha)), str(code["format"]), int(str(code["size_bytes"])))
+    return CodeArchive(sha, str(blobs.local_path(sha)), str(code["format"]), int(str(code["size_bytes"])))

@@ -20,6 +20,7 @@ from apps.quotas.services.catalogue import (
     save_default,
     save_resource,
 )
+from apps.quotas.services.kept import keep, key_of, require_room, who_can_change
 from apps.quotas.services.limits import (
     NewLimit,
     change_limits,
@@ -39,7 +40,7 @@ from apps.quotas.services.requests import (
     withdraw_allocation,
 )
 from apps.quotas.services.share import count_running, shares_of, weigh
-from apps.quotas.services.tree import create_group, ensure_node, move_node, platform_node, set_share, set_weight
+from apps.quotas.services.tree import create_group, ensure_node, leaf_of, move_node, platform_node, set_share, set_weight
 
 __all__ = [
     "Amounts",
@@ -61,6 +62,9 @@ __all__ = [
     "ensure_node",
     "expire_allocations",
     "hold",
+    "keep",
+    "key_of",
+    "leaf_of",
     "limit_now",
     "lock",
     "look",
@@ -73,6 +77,7 @@ __all__ = [
     "request_allocation",
     "require_known",
     "require_possible",
+    "require_room",
     "reserve",
     "reserve_all",
     "save_default",
@@ -84,5 +89,6 @@ __all__ = [
     "set_weight",
     "shares_of",
     "weigh",
+    "who_can_change",
     "withdraw_allocation",
 ]

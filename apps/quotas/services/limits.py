@@ -10,7 +10,7 @@ from apps.access import policy
 from apps.audit import services as audit
 from apps.core.errors import Invalid, NeverFits
 from apps.core.locks import lock_row
-from apps.quotas.choices import BUILT_IN, NodeKind, in_units, words
+from apps.quotas.choices import BUILT_IN, KEPT, NodeKind, in_units, words
 from apps.quotas.models import QuotaLimit, QuotaNode, Resource
 
 _KEEP: Any = object()
@@ -123,10 +123,10 @@ def set_capacity(node: QuotaNode, amounts: Mapping[str, int]) -> None:
 
 def require_known(amounts: Mapping[str, int]) -> None:
     """Refuse a resource that nobody here has heard of. Raises: Invalid."""
-    built_in = {one.name for one in BUILT_IN}
+    built_in = {one.name for one in BUILT_IN} - KEPT
     if set(amounts) <= built_in:
         return
-    known = Resource.objects.names()
+    known = [name for name in Resource.objects.names() if name not in KEPT]
     if strange := sorted(set(amounts) - set(known)):
         others = ", ".join(name for name in known if name not in built_in) or "no others here"
         raise Invalid(errors={"resources": [f"There is no {strange[0]!r} to ask for: {others}."]})

@@ -14,6 +14,7 @@ from apps.quotas import statements
 from apps.quotas.choices import HOLDERS, NodeKind
 from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Reservation, Resource
 from apps.quotas.services.limits import ceiling_of, set_limit
+from apps.teams.models import Team
 
 
 def platform_node() -> QuotaNode:
@@ -50,6 +51,20 @@ def _create_node(
 def _defaults(kind: str) -> dict[str, int | None]:
     chosen = QuotaDefault.objects.filter(kind=kind).values_list("resource", "limit")
     return {**settings.QUOTA_DEFAULTS.get(kind, {}), **dict(chosen)}
+
+
+def leaf_of(user: Any, team: Team | None) -> QuotaNode:
+    """Return the leaf of the quota tree that pays for what `user` does in `team`, or for his own."""
+    key = f"user:{user.pk}" if team is None else f"team:{team.pk}/user:{user.pk}"
+    if (known := QuotaNode.objects.filter(key=key).first()) is not None:
+        return known
+    platform = platform_node()
+    if team is None:
+        return ensure_node(NodeKind.USER, key, name=user.username, parent=platform)
+    organization = team.organization
+    top = ensure_node(NodeKind.ORGANIZATION, f"org:{organization.pk}", name=organization.name, parent=platform)
+    middle = ensure_node(NodeKind.TEAM, f"team:{team.pk}", name=team.name, parent=top)
+    return ensure_node(NodeKind.USER, key, name=f"{user.username} in {team.name}", parent=middle)
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from apps.tracking.api.serializers import NUMBER
 from apps.tracking.choices import RunStatus
 
 ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The run's id.")
+UPLOAD_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The upload's id.")
 PROJECT_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The project's id.")
 PATH = OpenApiParameter("path", OpenApiTypes.STR, OpenApiParameter.PATH, description="Relative; slashes are folders.")
 
@@ -48,6 +49,9 @@ FOLDER_FILTERS = [
     OpenApiParameter("after", OpenApiTypes.STR, description="Go on after this name."),
     OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": listing.MOST_ENTRIES}),
 ]
+DIRECT = OpenApiParameter(
+    "direct", OpenApiTypes.BOOL, description="Go to the store itself where it gives links; else to the content origin."
+)
 UPLOAD_HEADERS = [
     OpenApiParameter(
         "X-Content-SHA256",

@@ -17,6 +17,7 @@ from apps.access import policy
 from apps.access.api import GuardedAPI, GuardedViewSet
 from apps.access.history import HistoryMixin
 from apps.accounts.authentication import TokenAuthentication
+from apps.core.api import StrictJSONParser
 from apps.core.errors import DomainError, Invalid, NotFound, TooLarge
 from apps.core.ids import new_id
 from apps.teams.models import Team
@@ -298,7 +299,7 @@ class FolderView(GuardedAPI):
             {
                 "next": self._next(request, folder.next_name),
                 "previous": None,
-                "results": [_shown(entry, run, request.user) for entry in folder.entries],
+                "results": [shown_artifact(entry, run, request.user) for entry in folder.entries],
             }
         )
 
@@ -314,20 +315,30 @@ class FolderView(GuardedAPI):
 class ArtifactView(GuardedAPI):
     """One file of a run. The bytes travel raw, as a stream: they are never held in memory."""
 
-    policy_actions: ClassVar = {"retrieve": "run:view", "update": "run:log", "destroy": "run:delete"}
+    policy_actions: ClassVar = {
+        "retrieve": "run:view",
+        "update": "run:log",
+        "partial_update": "run:log",
+        "destroy": "run:delete",
+    }
     parser_classes = ()
 
     @extend_schema(
         operation_id="runs_artifacts_download",
-        parameters=[documents.ID, documents.PATH],
+        parameters=[documents.ID, documents.PATH, documents.DIRECT],
         responses={302: OpenApiResponse(description="To a signed link on the content origin, good for five minutes.")},
     )
     def retrieve(self, request: Request, id: str, path: str) -> Response:  # noqa: A002 -- the name in the URL
         """Go to the file."""
         run = find_run(request, id)
         artifact = services.find_artifact(run, path)
-        link = services.artifact_link(run, artifact.path, by=request.user)
-        headers = {"Location": link, "Cache-Control": "no-store"}
+        link = services.direct_link(artifact) if request.query_params.get("direct") in {"1", "true"} else None
+        headers = {
+            "Location": link or services.artifact_link(run, artifact.path, by=request.user),
+            "Cache-Control": "no-store",
+            "X-Content-SHA256": artifact.sha256,
+            "X-Content-Size": str(artifact.size_bytes),
+        }
         return Response(status=status.HTTP_302_FOUND, headers=headers)
 
     @extend_schema(
@@ -349,8 +360,23 @@ class ArtifactView(GuardedAPI):
             sha256=_promised_hash(request),
             size_bytes=_announced(request),
         )
-        shown = _shown(listing.entry_of(artifact), run, request.user)
+        shown = shown_artifact(listing.entry_of(artifact), run, request.user)
         return Response(shown, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+
+    @extend_schema(
+        operation_id="runs_artifacts_update",
+        parameters=[documents.ID, documents.PATH],
+        request=serializers.ArtifactChangesSerializer,
+        responses=serializers.ArtifactSerializer,
+    )
+    def partial_update(self, request: Request, id: str, path: str) -> Response:  # noqa: A002 -- the name in the URL
+        """Pin a file: it is kept whatever the rule of its project says."""
+        run = find_run(request, id)
+        artifact = services.find_artifact(run, path)
+        asked = serializers.ArtifactChangesSerializer(data=StrictJSONParser().parse(request._request))  # noqa: SLF001 -- see parser_classes
+        asked.is_valid(raise_exception=True)
+        services.pin_artifact(artifact, by=request.user, pinned=asked.validated_data["is_pinned"])
+        return Response(shown_artifact(listing.entry_of(artifact), run, request.user))
 
     @extend_schema(
         operation_id="runs_artifacts_destroy", parameters=[documents.ID, documents.PATH], responses={204: None}
@@ -362,7 +388,7 @@ class ArtifactView(GuardedAPI):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _shown(entry: Entry, run: Run, by: Any) -> dict[str, Any]:
+def shown_artifact(entry: Entry, run: Run, by: Any) -> dict[str, Any]:
     url = None if entry.is_dir else services.artifact_link(run, entry.path, by=by)
     data: dict[str, Any] = serializers.ArtifactSerializer(
         {
@@ -372,6 +398,7 @@ def _shown(entry: Entry, run: Run, by: Any) -> dict[str, Any]:
             "sha256": entry.sha256,
             "content_type": entry.content_type,
             "created_at": entry.created_at,
+            "is_pinned": entry.is_pinned,
             "url": url,
         }
     ).data

@@ -13,9 +13,14 @@ from apps.core import blobs, failpoints
 from apps.core.blobs import Blob
 from apps.core.errors import Conflict, Invalid, NotFound, TooLarge
 from apps.core.locks import lock_row
+from apps.quotas.models import QuotaNode
+from apps.storage import services as storage
 from apps.tracking import media, tickets
 from apps.tracking.models import Artifact, Run
 from apps.tracking.paths import ancestors, clean_path
+from apps.tracking.services.charging import count, payer_of, require_room
+
+_DIRECT_SECONDS = 60  # to begin in: removed access must not outlive it by much
 
 
 def save_artifact(
@@ -31,7 +36,7 @@ def save_artifact(
     """Keep a file under its path, replacing what was there; the second result says whether the path is new.
 
     `sha256` and `size_bytes`, where given, are checked against what arrives.
-    Raises: NotAllowed, Invalid, TooLarge, Conflict when a folder has this path, or one of its folders is a file.
+    Raises: NotAllowed, Invalid, TooLarge, OverQuota, Conflict when a folder has this path, or one of its folders is a file.
     """
     policy.require(by, "log", run)
     name = clean_path(path)
@@ -39,18 +44,36 @@ def save_artifact(
     if size_bytes is not None and size_bytes > limit:
         msg = f"The upload is larger than {limit} bytes."
         raise TooLarge(msg)
-    _require_free(run, name)
+    require_free(run, name)
+    payer = payer_of(run, by=by)
+    require_room(payer, size_bytes or 0)
     blob = blobs.write(_whole(chunks, size_bytes), limit=limit, expected_sha256=sha256)
     failpoints.hit("artifact.after_write_before_row")
-    return _record(run, name, blob, media.content_type_of(name, content_type))
+    return record(run, name, blob, payer=payer, content_type=content_type)
 
 
 @transaction.atomic
 def delete_artifact(artifact: Artifact, *, by: Any) -> None:
-    """Take a file out of its run. Its bytes stay in the store. Audited. Raises: NotAllowed."""
+    """Take a file out of its run. Its bytes stay in the store until a collection. Audited. Raises: NotAllowed."""
     policy.require(by, "delete", artifact)
-    audit.record("delete", artifact, by=by, path=artifact.path, sha256=artifact.sha256)
-    Artifact.objects.filter(pk=artifact.pk).delete()
+    # LOCKING: whoever replaces the file meanwhile pays for the new one, and this gives back what it found.
+    lock_row(Run.objects.filter(pk=artifact.run_id))
+    found = Artifact.objects.filter(pk=artifact.pk).select_related("quota_node").first()
+    if found is None:
+        return
+    audit.record("delete", artifact, by=by, path=artifact.path, sha256=found.sha256)
+    found.delete()
+    if found.quota_node is not None:
+        count(found.quota_node, -found.size_bytes)
+
+
+@transaction.atomic
+def pin_artifact(artifact: Artifact, *, by: Any, pinned: bool = True) -> None:
+    """Keep a file whatever the rule of its project says, or let the rule decide again. Audited. Raises: NotAllowed."""
+    policy.require(by, "log", artifact)
+    if Artifact.objects.filter(pk=artifact.pk).exclude(is_pinned=pinned).update(is_pinned=pinned):
+        audit.record("pin" if pinned else "unpin", artifact, by=by, path=artifact.path)
+    artifact.is_pinned = pinned
 
 
 def find_artifact(run: Run, path: str) -> Artifact:
@@ -67,18 +90,54 @@ def artifact_link(run: Run, path: str, *, by: Any) -> str:
     return tickets.link(run.pk, path, by=by)
 
 
+def direct_link(artifact: Artifact) -> str | None:
+    """Return an address from which the store itself gives the bytes for a minute, as a download; None: it does not.
+
+    The caller has judged that the artifact may be viewed.
+    """
+    name = artifact.path.rpartition("/")[2]
+    return blobs.store().sign_get(artifact.sha256, name, seconds=_DIRECT_SECONDS)
+
+
 @transaction.atomic
-def _record(run: Run, path: str, blob: Blob, content_type: str) -> tuple[Artifact, bool]:
+def record(
+    run: Run, path: str, blob: Blob, *, payer: QuotaNode, content_type: str, is_paid: bool = False
+) -> tuple[Artifact, bool]:
+    """Make what is in the store visible under a path, counted in the quota of `payer` (unless that was done: `is_paid`).
+
+    For the services of this app: the caller has judged. Raises: Conflict, OverQuota, Unready.
+    """
+    storage.require_kept(blob.sha256)
     # LOCKING: one upload of a run is recorded at a time, so that no file and folder can have the same path.
     lock_row(Run.objects.filter(pk=run.pk))
-    _require_free(run, path)
-    content = {"sha256": blob.sha256, "size_bytes": blob.size_bytes, "content_type": content_type, "created_at": Now()}
-    artifact, is_new = Artifact.objects.update_or_create(run=run, path=path, defaults=content)
+    require_free(run, path)
+    before = Artifact.objects.filter(run=run, path=path).select_related("quota_node").first()
+    kept = {
+        "sha256": blob.sha256,
+        "size_bytes": blob.size_bytes,
+        "content_type": media.content_type_of(path, content_type),
+        "created_at": Now(),
+        "quota_node": payer,
+    }
+    artifact, is_new = Artifact.objects.update_or_create(run=run, path=path, defaults=kept)
+    _settle(before, payer, 0 if is_paid else blob.size_bytes)
     artifact.refresh_from_db()
     return artifact, is_new
 
 
-def _require_free(run: Run, path: str) -> None:
+def _settle(before: Artifact | None, payer: QuotaNode, more: int) -> None:
+    """Count the new and give the old back, in one step where one place pays for both."""
+    if before is None or before.quota_node is None:
+        count(payer, more)
+    elif before.quota_node == payer:
+        count(payer, more - before.size_bytes)
+    else:
+        count(before.quota_node, -before.size_bytes)
+        count(payer, more)
+
+
+def require_free(run: Run, path: str) -> None:
+    """Refuse a path that a folder has, or below a file. Raises: Conflict."""
     files = Artifact.objects.filter(run=run)
     if (above := files.filter(path__in=ancestors(path)).first()) is not None:
         msg = f"{above.path} is a file, not a folder."
