@@ -19,11 +19,14 @@ _PATIENCE_SECONDS = 2.0
 
 
 async def readyz(scope: Scope, receive: Receive, send: Send, **_: Any) -> None:
-    """Answer 200 when the database answers, else 503. Without Redis everything works, only later: "degraded"."""
+    """Answer 200 when the database answers, else 503.
+
+    Without Redis everything works, only later, and without the store of artifacts everything but files: "degraded".
+    """
     del scope, receive
-    database, hints = await asyncio.gather(_database(), _hints())
-    state = "unavailable" if not database else "ok" if hints else "degraded"
-    body = orjson.dumps({"status": state, "database": database, "hints": hints})
+    database, hints, artifacts = await asyncio.gather(_database(), _hints(), asyncio.to_thread(_artifacts))
+    state = "unavailable" if not database else "ok" if hints and artifacts == "ok" else "degraded"
+    body = orjson.dumps({"status": state, "database": database, "hints": hints, "artifacts": artifacts})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -57,6 +60,14 @@ async def _hints() -> bool:
     finally:
         await client.aclose()
     return True
+
+
+def _artifacts() -> str:
+    """Say "ok", or what is wrong with the store. SECURITY: anybody may ask, so no address and no name is told."""
+    from apps.storage import health  # noqa: PLC0415 -- needs the apps loaded, which config.asgi does
+
+    trouble = health.trouble()
+    return trouble.rpartition(": ")[2].rstrip(".") if trouble.startswith("The S3 server") else ("failing" if trouble else "ok")
 
 
 READYZ = Route("GET", re.compile(r"/readyz"), readyz)

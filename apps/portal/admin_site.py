@@ -18,9 +18,10 @@ from apps.access.views import error_page
 from apps.accounts.choices import PlatformRole
 from apps.core.errors import NotAllowed
 from apps.portal import operations
+from apps.storage import health
 
 _ORDER = [
-    "compute", "quotas", "budgets", "experiments", "credentials", "tracking", "accounts", "teams", "directory", "sharing", "audit",
+    "compute", "quotas", "budgets", "experiments", "credentials", "tracking", "storage", "accounts", "teams", "directory", "sharing", "audit",
 ]  # fmt: skip
 _UNWANTED = {"password_change", "password_change_done"}  # they write without a service, and so without the audit trail
 
@@ -58,7 +59,7 @@ class OperatorAdminSite(AdminSite):
     @override
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         now = operations.overview(request.user)
-        return super().index(request, {"now": now, **(extra_context or {})})
+        return super().index(request, {"now": now, "store_trouble": health.trouble(), **(extra_context or {})})
 
     @override
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:

@@ -1,17 +1,22 @@
 """Projects, runs and their files, to look at."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, LatestInline, Question, question_filter
+from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, question_filter
 from apps.access.admin.display import chip, link, list_url, related, size, time_of
 from apps.access.admin.filters import is_null
+from apps.core.errors import Invalid
 from apps.tracking.choices import RunStatus
-from apps.tracking.models import Artifact, MetricSeries, Param, Project, Run, Tag
+from apps.tracking import services
+from apps.tracking.models import Artifact, MetricSeries, Param, Project, Retention, Run, Tag, Upload
 
 _ARCHIVED = is_null("archived_at", yes="In use", no="Archived", title="archive")
 
@@ -132,6 +137,82 @@ class RunAdmin(GuardedAdmin):
     @display(description="status", ordering="status")
     def status_shown(self, run: Run) -> SafeString:
         return chip(run.status)
+
+
+_RULES = question_filter(
+    Retention, [Question("teams", "Of whole teams", lambda rows: rows.filter(team__isnull=False))], is_record=True
+)
+_UPLOADS = question_filter(
+    Upload,
+    [
+        Question("open", "Not completed", lambda rows: rows.filter(completed_at=None)),
+        Question("late", "Past their time", lambda rows: rows.run_out().filter(completed_at=None)),
+    ],
+)
+
+
+@admin.register(Upload)
+class UploadAdmin(GuardedAdmin):
+    """Files that are on their way in parts."""
+
+    list_display = ("path", "run_shown", "who", "bytes", "created", "expires", "completed")
+    list_filter = (_UPLOADS,)
+    list_select_related = ("run", "created_by")
+    search_fields = ("path", "run__name", "created_by__username")
+    search_help_text = "Path, name of the run or of who sends it, or a pasted id"
+    ordering = ("-id",)
+    fields = ("id", "path", "run_shown", "who", "bytes", "part_count", "sha256", "created", "expires", "completed")
+    run_shown = related("run")
+    who = related("created_by", "sent by")
+    created = time_of("created_at", "begun")
+    expires = time_of("expires_at", "expires")
+    completed = time_of("completed_at", "completed")
+
+    @display(description="size", ordering="size_bytes")
+    def bytes(self, upload: Upload) -> str:
+        return "" if upload.size_bytes is None else size(upload.size_bytes)
+
+
+@admin.register(Retention)
+class RetentionAdmin(GuardedAdmin):
+    """How long files are kept. What would go by it now: the preview of a collection."""
+
+    can_add = True
+    can_change = True
+    policy_change = "manage"
+    list_display = ("whose", "days_after_end", "days_after_archive")
+    list_filter = (_RULES,)
+    list_select_related = ("project", "team")
+    search_fields = ("project__name", "team__name")
+    ordering = ("-id",)
+    fields = ("project", "team", "days_after_end", "days_after_archive")
+    autocomplete_fields = ("project", "team")
+    actions = (
+        Reasoned(
+            "remove",
+            lambda rule, by, reason: services.end_retention(rule.project or rule.team, by=by, reason=reason),
+            label="Remove",
+            effect="The rule is gone: for a project its team's counts again, for a team nothing expires.",
+            done="removed",
+        ),
+    )
+
+    @override
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("project", "team") if obj else ()
+
+    @override
+    def save_model(self, request: HttpRequest, obj: Retention, form: Any, change: bool) -> None:
+        of = obj.project or obj.team
+        if of is None or (obj.project and obj.team):
+            raise Invalid(errors={"project": ["A project or a team, one of them."]})
+        days = {"days_after_end": obj.days_after_end, "days_after_archive": obj.days_after_archive}
+        made = services.set_retention(of, by=request.user, **days)
+        obj.__dict__.update(made.__dict__)
+
+    @display(description="rule of")
+    def whose(self, rule: Retention) -> str:
+        return f"project {rule.project}" if rule.project else f"team {rule.team}"
 
 
 @admin.register(Artifact)

@@ -393,7 +393,11 @@ class StubPlatform:
             known.update(request.json())
         return Answer(200, known)
 
-    def _projects(self, request: Recorded, id_: str = "") -> Answer:
+    def _projects(self, request: Recorded, id_: str = "", verb: str = "") -> Answer:
+        if verb == "retention":
+            if request.method == "DELETE":
+                return Answer(204)
+            return Answer(200, {"rule_of": "none", "days_after_end": None, "days_after_archive": None})
         project = {"id": id_ or "0199aaaa-0000-7000-8000-000000000001", "name": "default", "visibility": "private"}
         if request.method == "POST":
             return Answer(201, {**project, **request.json()})
@@ -632,6 +636,8 @@ class StubPlatform:
         if id_ not in self.runs:
             return problem(404, "not_found", "There is no such object, or you may not see it.")
         run = self.runs[id_]
+        if verb == "uploads":
+            return self._uploads(request, new_id())
         if verb == "artifacts":
             return self._run_artifacts(request, run, "/".join(rest))
         if verb == "log-batch":
@@ -684,6 +690,8 @@ class StubPlatform:
         if request.method == "DELETE":
             del self.artifacts[run["id"], name]
             return Answer(204)
+        if request.method == "PATCH":
+            return Answer(200, {"path": name, "is_dir": False, **request.json()})
         if name:
             link = f"{self.url.replace('127.0.0.1', 'localhost')}/content/{run['id']}/{name}"
             return Answer(302, None, {"location": link})
@@ -695,6 +703,16 @@ class StubPlatform:
                 head, _, tail = path[len(prefix) :].partition("/")
                 found[head] = {"path": prefix + head, "is_dir": bool(tail), "size_bytes": len(content)}
         return Answer(200, {"results": list(found.values())})
+
+    def _uploads(self, request: Recorded, id_: str, verb: str = "") -> Answer:
+        if request.method == "DELETE":
+            return Answer(204)
+        if verb == "links":
+            links = [{"part": part, "url": f"{self.url}/content/{id_}", "is_direct": True} for part in request.json()["parts"]]
+            return Answer(200, {"results": links})
+        if verb == "complete":
+            return Answer(200, {"path": "a", "is_dir": False, "size_bytes": 1})
+        return Answer(200, {"id": id_, "received": []})
 
     def _list(self, request: Recorded, things: dict[str, dict[str, Any]]) -> Answer:
         newest = sorted(things.values(), key=lambda item: item["id"], reverse=True)

@@ -149,6 +149,17 @@ OPERATIONS = [
     Operation("GET /api/v2/runs/{}/artifacts/", "artifacts list", lambda c: list(c.runs.artifacts(ID))),
     Operation("GET /api/v2/runs/{}/artifacts/{}", "artifacts get", lambda c: c.runs.get_artifact(ID, "a/b", "file")),
     Operation("PUT /api/v2/runs/{}/artifacts/{}", "artifacts put", lambda c: c.runs.put_artifact(ID, __file__, "a/b")),
+    Operation("PATCH /api/v2/runs/{}/artifacts/{}", "artifacts pin", lambda c: c.runs.pin_artifact(ID, "a/b")),
+    Operation(
+        "POST /api/v2/runs/{}/uploads/", "artifacts put", lambda c: c.uploads.begin(ID, "a", size_bytes=1, sha256="0" * 64)
+    ),
+    Operation("GET /api/v2/uploads/{}/", "artifacts put", lambda c: c.uploads.get(ID)),
+    Operation("DELETE /api/v2/uploads/{}/", "artifacts put", lambda c: c.uploads.abort(ID)),
+    Operation("POST /api/v2/uploads/{}/links/", "artifacts put", lambda c: c.uploads.links(ID, [1])),
+    Operation("POST /api/v2/uploads/{}/complete/", "artifacts put", lambda c: c.uploads.complete(ID)),
+    Operation("GET /api/v2/projects/{}/retention/", "projects retention", lambda c: c.projects.retention(ID)),
+    Operation("PUT /api/v2/projects/{}/retention/", "projects retention", lambda c: c.projects.set_retention(ID)),
+    Operation("DELETE /api/v2/projects/{}/retention/", "projects retention", lambda c: c.projects.end_retention(ID)),
     Operation("DELETE /api/v2/runs/{}/artifacts/{}", "artifacts delete", lambda c: c.runs.delete_artifact(ID, "a/b")),
     Operation("GET /api/v2/access/{}/{}/", "access list", lambda c: c.access.get("run", ID)),
     Operation("PATCH /api/v2/access/{}/{}/", "access visibility", lambda c: c.access.set_visibility("run", ID, "team")),

@@ -17,10 +17,11 @@ from apps.compute.choices import ClusterState
 from apps.compute.contract import BackendHealth
 from apps.compute.models import Attempt, Cluster
 from apps.core import failpoints
-from apps.core.errors import Invalid
+from apps.core.errors import Invalid, Unready
 from apps.quotas import services as quotas
 from apps.quotas.models import Reservation
 from apps.sharing import services as sharing
+from apps.storage import services as storage
 
 logger = structlog.get_logger(__name__)
 
@@ -100,6 +101,15 @@ def count_shares() -> str:
     quotas.count_running()
     expired = quotas.expire_allocations()
     return f"took back {expired}" if expired else ""
+
+
+def collect_garbage() -> str:
+    """Let files expire by their rules, and collect what nobody refers to any more from the store."""
+    try:
+        done = storage.collect(by=SYSTEM)
+    except Unready as error:
+        return f"not collected: {error.detail}"
+    return str(done) if done.expired or done.marked or done.swept else ""
 
 
 def purge() -> str:

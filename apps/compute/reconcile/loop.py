@@ -1,4 +1,5 @@
-"""The threads of a worker: one moves workloads, one copies logs, one seals the audit trail, one keeps house.
+"""The threads of a worker: one moves workloads, one copies logs, one seals the audit trail, one keeps house,
+one the store of artifacts.
 
 All are right without any hint.
 """
@@ -7,9 +8,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -47,6 +49,7 @@ _HOUSE = {  # loop -> (function, seconds between two runs)
     "alerts": (budgets.deliver_alerts, 10.0),
     "ledger": (charge.audit_money, 300.0),
 }
+_STORE = {"garbage": (keep.collect_garbage, 3600.0)}  # walks over all that is stored: nothing else waits for it
 
 
 class Reconciler:
@@ -65,7 +68,8 @@ class Reconciler:
                 ("due", self._due),
                 ("logs", self._logs),
                 ("seal", self._seal),
-                ("house", self._house),
+                ("house", partial(self._keep, _HOUSE)),
+                ("store", partial(self._keep, _STORE)),
             )
         ]
         if settings.HINTS_ENABLED:
@@ -156,8 +160,8 @@ class Reconciler:
     def _seal(self) -> None:
         self._stop.wait(self._sealer.turn())
 
-    def _house(self) -> None:
-        for name, (work, every) in _HOUSE.items():
+    def _keep(self, loops: Mapping[str, tuple[Callable[[], str], float]]) -> None:
+        for name, (work, every) in loops.items():
             if time.monotonic() - self._ran.get(name, float("-inf")) < every or self._stop.is_set():
                 continue
             if hold_loop(name, self.owner, seconds=max(30.0, every)):

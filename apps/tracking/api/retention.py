@@ -25,9 +25,9 @@ class RetentionChangesSerializer(serializers.Serializer[Any]):
 
 
 class RetentionSerializer(serializers.Serializer[Any]):
-    """The rule that counts. `source`: the project's own, its team's, or none."""
+    """The rule that counts. `rule_of`: the project's own, its team's, or none."""
 
-    source = serializers.ChoiceField(choices=["project", "team", "none"])
+    rule_of = serializers.ChoiceField(choices=["project", "team", "none"])
     days_after_end = serializers.IntegerField(allow_null=True)
     days_after_archive = serializers.IntegerField(allow_null=True)
 
@@ -77,10 +77,10 @@ def _find(request: Request, text: str) -> Project:
 
 def _shown(rule: Retention | None) -> dict[str, Any]:
     if rule is None:
-        return {"source": "none", "days_after_end": None, "days_after_archive": None}
+        return {"rule_of": "none", "days_after_end": None, "days_after_archive": None}
     source = "project" if rule.project_id else "team"
     return {
-        "source": source,
+        "rule_of": source,
         "days_after_end": rule.days_after_end,
         "days_after_archive": rule.days_after_archive,
     }

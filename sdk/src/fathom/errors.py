@@ -62,6 +62,10 @@ class Unavailable(ApiError):
     """429, 502, 503, 504, or no connection: the same request may succeed later. It was retried already."""
 
 
+class Corrupted(ApiError):
+    """What was downloaded has not the hash that the platform says. Nothing was written."""
+
+
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: Invalid,
     401: Unauthorized,

@@ -4,6 +4,7 @@ Every unsafe request carries an Idempotency-Key that stays the same over its ret
 cannot do the work twice.
 """
 
+import hashlib
 import json
 import random
 import time
@@ -13,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 
 from fathom.config import Connection
-from fathom.errors import ApiError, Conflict, Unauthorized, Unavailable, error_from
+from fathom.errors import ApiError, Conflict, Corrupted, Unauthorized, Unavailable, error_from
 from fathom.version import VERSION
 
 FIRST_DELAY = 0.2
@@ -73,8 +74,9 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         anonymous: bool = False,
+        read_seconds: float | None = None,
     ) -> Reply:
-        """Send and read the answer. `body` may be a file, which is streamed.
+        """Send and read the answer. `body` may be a file, which is streamed; `read_seconds` another patience than usual.
 
         Raises: an `ApiError` child for every answer from 400 on, and `Unavailable` when none came.
         """
@@ -85,26 +87,55 @@ class Transport:
             sent["Content-Type"] = "application/json"
         if method not in {"GET", "HEAD"}:
             sent["Idempotency-Key"] = idempotency_key or str(uuid.uuid4())
-        for failure in self._tries(method, target, body, sent, anonymous=anonymous):
+        for failure in self._tries(method, target, body, sent, anonymous=anonymous, read_seconds=read_seconds):
             if isinstance(failure, Reply):
                 return failure
         raise AssertionError  # _tries ends with a Reply or raises
 
-    def download(self, path: str, target: Path) -> None:
-        """Fetch `path` into the file `target`, following one redirect to the content origin without our token.
+    def put_elsewhere(self, url: str, data: bytes, headers: Mapping[str, str]) -> None:
+        """Put bytes to a signed link, without our token. Raises: the ApiError children."""
+        sent = {"User-Agent": f"fathom-sdk/{VERSION}", "Content-Length": str(len(data)), **headers}
+        for _ in self._tries("PUT", url, data, sent, anonymous=True):
+            pass
 
-        The file appears only when it is complete.
+    def download(self, path: str, target: Path) -> None:
+        """Fetch `path` into the file `target`, following one redirect to where the bytes are without our token.
+
+        A connection that is cut is taken up again where it ended. The file appears only when it is complete and has the
+        hash that the platform says. Raises: the ApiError children, Corrupted.
         """
         draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
         try:
-            with self._stream(path) as response, draft.open("wb") as file:
-                for chunk in response.stream(CHUNK):
-                    file.write(chunk)
+            with draft.open("wb") as file:
+                expected = self._fetch(path, file)
+            if expected and hash_of(draft) != expected:
+                message = f"What arrived of {path} has another hash than the platform says."
+                raise Corrupted(message, code="corrupted")
             draft.replace(target)
-        except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(error) from error
         finally:
             draft.unlink(missing_ok=True)
+
+    def _fetch(self, path: str, file: BinaryIO) -> str:
+        """Write all bytes to `file` and return the hash they should have, "" when nobody says."""
+        deadline, delays = time.monotonic() + self.retry_seconds, backoff()
+        while True:
+            before = file.tell()
+            try:
+                with self._stream(path, before) as (response, expected):
+                    if response.status == 200:  # noqa: PLR2004 -- the whole, not the rest
+                        file.seek(0)
+                        file.truncate()
+                    for chunk in response.stream(CHUNK):
+                        file.write(chunk)
+                return expected
+            except (urllib3.exceptions.HTTPError, Unavailable) as error:
+                failure = error if isinstance(error, Unavailable) else self._unreachable(error)
+                if file.tell() > before:  # it goes on: the time begins anew
+                    deadline, delays = time.monotonic() + self.retry_seconds, backoff()
+                delay = max(next(delays), min(failure.retry_after or 0.0, MAX_RETRY_AFTER))
+                if time.monotonic() + delay > deadline:
+                    raise failure from error
+                time.sleep(delay)
 
     def bearer(self) -> dict[str, str]:
         """The header that authenticates; empty without a token."""
@@ -112,7 +143,14 @@ class Transport:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _tries(
-        self, method: str, target: str, body: bytes | Path | None, headers: dict[str, str], *, anonymous: bool
+        self,
+        method: str,
+        target: str,
+        body: bytes | Path | None,
+        headers: dict[str, str],
+        *,
+        anonymous: bool,
+        read_seconds: float | None = None,
     ) -> Iterator[Reply | ApiError]:
         """Yield each failure that is worth another try, then the answer; wait between them."""
         deadline = time.monotonic() + self.retry_seconds
@@ -121,7 +159,7 @@ class Transport:
         while True:
             bearer = {} if anonymous else self.bearer()
             try:
-                reply = self._once(method, target, body, {**headers, **bearer})
+                reply = self._once(method, target, body, {**headers, **bearer}, read_seconds)
             except Unauthorized as failure:
                 # The token file of a job may have been replaced since it was read.
                 if refreshed or anonymous or self.bearer() == bearer:
@@ -140,17 +178,25 @@ class Transport:
                 yield reply
                 return
 
-    def _once(self, method: str, target: str, body: bytes | Path | None, headers: dict[str, str]) -> Reply:
+    def _once(
+        self,
+        method: str,
+        target: str,
+        body: bytes | Path | None,
+        headers: dict[str, str],
+        read_seconds: float | None = None,
+    ) -> Reply:
+        patience = self._timeout if read_seconds is None else urllib3.Timeout(connect=5.0, read=read_seconds)
         try:
             if isinstance(body, Path):
                 with body.open("rb") as file:
                     sized = {**headers, "Content-Length": str(body.stat().st_size)}
                     response = self._pool.request(
-                        method, target, body=file, headers=sized, redirect=False, timeout=self._timeout
+                        method, target, body=file, headers=sized, redirect=False, timeout=patience
                     )
             else:
                 response = self._pool.request(
-                    method, target, body=body, headers=headers, redirect=False, timeout=self._timeout
+                    method, target, body=body, headers=headers, redirect=False, timeout=patience
                 )
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from error
@@ -159,12 +205,15 @@ class Transport:
         return Reply(response.status, dict(response.headers.items()), response.data)
 
     @contextmanager
-    def _stream(self, path: str) -> Iterator[urllib3.BaseHTTPResponse]:
-        target, headers = self.url + path, self.bearer()
+    def _stream(self, path: str, start: int) -> Iterator[tuple[urllib3.BaseHTTPResponse, str]]:
+        """Open `path` from byte `start` on; yield the answer and the hash that the whole should have."""
+        target, headers, expected = self.url + path, self.bearer(), ""
         for _hop in range(3):
+            part = {"Range": f"bytes={start}-"} if start else {}
             response = self._pool.request(
-                "GET", target, headers=headers, redirect=False, preload_content=False, timeout=self._timeout
+                "GET", target, headers={**headers, **part}, redirect=False, preload_content=False, timeout=self._timeout
             )
+            expected = response.headers.get("X-Content-SHA256") or expected
             location = response.headers.get("Location")
             if response.status in {301, 302, 303, 307, 308} and location:
                 response.drain_conn()
@@ -174,15 +223,24 @@ class Transport:
                 continue
             break
         try:
-            if response.status != 200:  # noqa: PLR2004 -- only a whole body is a download
+            if response.status not in {200, 206}:  # only bytes are a download
                 raise failure_of(response)
-            yield response
+            yield response, expected
         finally:
             response.release_conn()
 
     def _unreachable(self, error: urllib3.exceptions.HTTPError) -> Unavailable:
         reason = str(error.args[-1] if error.args else error).rsplit(">: ", 1)[-1].rsplit("): ", 1)[-1]
         return Unavailable(f"{self.url} does not answer: {reason}", code="unreachable")
+
+
+def hash_of(file: Path) -> str:
+    """The SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with file.open("rb") as source:
+        for chunk in iter(lambda: source.read(CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def backoff() -> Iterator[float]:

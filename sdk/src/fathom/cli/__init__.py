@@ -12,6 +12,7 @@ from fathom.errors import FathomError
 
 COMMANDS = {
     "access": "access",
+    "artifact": "tracked",
     "artifacts": "tracked",
     "audit": "audit",
     "budget": "money",

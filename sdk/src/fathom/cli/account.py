@@ -1,7 +1,7 @@
 """Around the work: projects, tokens, teams, clusters, usage."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -105,6 +105,39 @@ def delete_project(state: State, project_id: str) -> None:
     """Delete a project."""
     state.client.projects.delete(state.project_id(project_id))
     click.echo(f"Deleted {project_id}.")
+
+
+@projects.command("retention")
+@click.argument("project_id", metavar="PROJECT")
+@click.option("--after-end", type=click.IntRange(0), help="Days after a run has ended for which its files are kept.")
+@click.option("--after-delete", type=click.IntRange(0), help="Days after a run was deleted.")
+@click.option("--forever", is_flag=True, help="Keep all for ever, whatever the team's rule says.")
+@click.option("--as-team", is_flag=True, help="Take the project's own rule away.")
+@output_option
+@pass_state
+def project_retention(
+    state: State,
+    project_id: str,
+    after_end: int | None,
+    after_delete: int | None,
+    forever: bool,  # noqa: FBT001 -- a flag
+    as_team: bool,  # noqa: FBT001 -- a flag
+    output: str,
+) -> None:
+    """Show or change how long the files of a project's runs are kept. Pinned files stay, and those of model versions."""
+    full, api = state.project_id(project_id), state.client.projects
+    if as_team:
+        api.end_retention(full)
+    if forever or after_end is not None or after_delete is not None:
+        api.set_retention(full, days_after_end=after_end, days_after_archive=after_delete)
+    rule = api.retention(full)
+    emit(output, rule, lambda: facts(_rule_facts(rule)))
+
+
+def _rule_facts(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
+    ends = (("after the end of a run", "days_after_end"), ("after its deletion", "days_after_archive"))
+    told = [(words, "for ever" if rule[key] is None else f"{rule[key]} days") for words, key in ends]
+    return [("rule of", rule["rule_of"]), *told]
 
 
 @click.group()

@@ -186,6 +186,24 @@ def delete_artifacts(state: State, id_: str, paths: Sequence[str]) -> None:
         click.echo(f"Deleted {path}.")
 
 
+@artifacts.command("pin")
+@id_argument
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--undo", is_flag=True, help="Let the rule of the project decide again.")
+@pass_state
+def pin_artifacts(state: State, id_: str, paths: Sequence[str], undo: bool) -> None:  # noqa: FBT001 -- a flag
+    """Keep files whatever the rule of their project says."""
+    full = state.run_id(id_)
+    for path in paths:
+        state.client.runs.pin_artifact(full, path, pinned=not undo)
+        click.echo(f"{'Unpinned' if undo else 'Pinned'} {path}.")
+
+
+# The short names that people's fingers know.
+artifacts.add_command(list_artifacts, "ls")
+artifacts.add_command(delete_artifacts, "rm")
+
+
 def _run_row(item: Run) -> list[str]:
     values = ", ".join(f"{clean(key, 20)} {number(metric.value)}" for key, metric in list(item.metrics.items())[:3])
     return [
@@ -232,4 +250,4 @@ def _points_table(series: Sequence[MetricSeries]) -> str:
     return table(["METRIC", "STEP", "TIME", "VALUE"], rows, right=(1, 3))
 
 
-COMMANDS = {"artifacts": artifacts, "metrics": metrics, "runs": runs}
+COMMANDS = {"artifact": artifacts, "artifacts": artifacts, "metrics": metrics, "runs": runs}

@@ -289,11 +289,13 @@ class Artifact:
     content_type: str
     created_at: datetime | None
     url: str = field(repr=False, default="")
+    is_pinned: bool = False
     raw: Mapping[str, Any] = raw_json()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(
+            is_pinned=bool(data.get("is_pinned")),
             path=str(data["path"]),
             is_dir=bool(data.get("is_dir")),
             size_bytes=int(data.get("size_bytes") or 0),

@@ -1,6 +1,6 @@
 """Projects, tokens, teams, clusters: small lists with a few verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fathom.models import Cluster, Member, Project, ServiceAccount, Session, Team, Token
@@ -36,6 +36,24 @@ class ProjectsApi:
 
     def delete(self, project_id: str) -> None:
         self._transport.request("DELETE", path("projects", project_id))
+
+    def retention(self, project_id: str) -> Mapping[str, Any]:
+        """How long the files of its runs are kept: the rule that counts, and whose it is."""
+        rule: Mapping[str, Any] = self._transport.request("GET", path("projects", project_id, "retention")).json()
+        return rule
+
+    def set_retention(
+        self, project_id: str, *, days_after_end: int | None = None, days_after_archive: int | None = None
+    ) -> Mapping[str, Any]:
+        """Give it a rule of its own: days after the end, or the deletion, of a run; None is for ever."""
+        body = {"days_after_end": days_after_end, "days_after_archive": days_after_archive}
+        reply = self._transport.request("PUT", path("projects", project_id, "retention"), json_body=body)
+        rule: Mapping[str, Any] = reply.json()
+        return rule
+
+    def end_retention(self, project_id: str) -> None:
+        """Take its own rule away: its team's counts again."""
+        self._transport.request("DELETE", path("projects", project_id, "retention"))
 
 
 class TokensApi:

@@ -10,7 +10,8 @@ from fathom.errors import FathomError
 from fathom.models import Artifact, MetricSeries, Run
 from fathom.paging import Listing
 from fathom.resources.paths import artifact_path, path
-from fathom.transport import Transport
+from fathom.resources.uploads import LARGE, UploadsApi
+from fathom.transport import Transport, hash_of
 
 
 class RunsApi:
@@ -87,12 +88,18 @@ class RunsApi:
         content_type: str | None = None,
         sha256: str | None = None,
     ) -> Artifact | None:
-        """Upload a file as `name` (by default its own name). With `sha256` the platform checks what arrived."""
+        """Upload a file as `name` (by default its own name). The platform checks the hash of what arrived.
+
+        Large files travel in parts: what was sent before a connection was lost, or this process ended, is not sent again.
+        Nothing is sent of a file whose bytes one may see on the platform already.
+        """
         file = Path(source)
         name = name or file.name
-        headers = {"Content-Type": content_type or guess_type(name)}
-        if sha256:
-            headers["X-Content-SHA256"] = sha256
+        kind = content_type or guess_type(name)
+        digest = sha256 or hash_of(file)
+        if file.stat().st_size >= LARGE:
+            return UploadsApi(self._transport).send(run_id, file, name, content_type=kind, sha256=digest)
+        headers = {"Content-Type": kind, "X-Content-SHA256": digest}
         reply = self._transport.request("PUT", artifact_path(run_id, name), body=file, headers=headers)
         return Artifact.from_json(reply.json()) if reply.data else None
 
@@ -102,7 +109,7 @@ class RunsApi:
         if goal.is_dir():
             goal = goal / PurePosixPath(name).name
         goal.parent.mkdir(parents=True, exist_ok=True)
-        self._transport.download(artifact_path(run_id, name), goal)
+        self._transport.download(f"{artifact_path(run_id, name)}?direct=1", goal)
         return goal
 
     def get_artifacts(self, run_id: str, target: str | os.PathLike[str], *, folder: str = "") -> Iterator[Path]:
@@ -110,6 +117,11 @@ class RunsApi:
         root = Path(target)
         for item in self.walk_artifacts(run_id, folder=folder):
             yield self.get_artifact(run_id, item.path, root.joinpath(*safe_parts(item.path)))
+
+    def pin_artifact(self, run_id: str, name: str, *, pinned: bool = True) -> Artifact:
+        """Keep a file whatever the rule of its project says, or let the rule decide again."""
+        body = {"is_pinned": pinned}
+        return Artifact.from_json(self._transport.request("PATCH", artifact_path(run_id, name), json_body=body).json())
 
     def delete_artifact(self, run_id: str, name: str) -> None:
         self._transport.request("DELETE", artifact_path(run_id, name))
