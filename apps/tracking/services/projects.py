@@ -12,7 +12,7 @@ from apps.access import policy
 from apps.access.choices import Visibility
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, Taken
 from apps.teams.models import Team
 from apps.teams.services import require_open
 from apps.tracking.models import Project
@@ -124,4 +124,4 @@ def _save(project: Project) -> None:
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
     except IntegrityError as error:
-        raise Invalid(errors={"name": ["A project of this name exists."]}) from error
+        raise Taken(errors={"name": ["A project of this name exists."]}) from error
