@@ -5,6 +5,7 @@ JSON does, so a whole number may also come as text.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from apps.core.errors import Invalid, NotFound, TooLarge
 LARGEST_BODY = 4 << 20
 LONGEST_TEXT = 1_000_000
 _WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -51,6 +53,11 @@ class Call:
         if not low <= number <= high:
             raise wrong(name, f"Must be between {low} and {high}.")
         return number
+
+    def time(self, name: str) -> datetime | None:
+        """Return a time given in milliseconds since 1970, None where it is missing. Raises: Invalid."""
+        value = self.whole(name)
+        return None if value is None else moment(name, value)
 
     def texts(self, name: str) -> list[str]:
         """Return a list of texts; a single text is a list of one. Raises: Invalid."""
@@ -134,6 +141,14 @@ def whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value not in _INT64:
         raise wrong(name, "Expected a whole number.")
     return value
+
+
+def moment(name: str, value: int) -> datetime:
+    """Return a time given in milliseconds since 1970. Raises: Invalid out of the years that there are."""
+    try:
+        return _EPOCH + timedelta(milliseconds=value)
+    except OverflowError:
+        raise wrong(name, "Out of range.") from None
 
 
 def missing(name: str) -> Invalid:

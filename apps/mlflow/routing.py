@@ -30,7 +30,7 @@ class Route:
     @property
     def name(self) -> str:
         """Return the name of the URL: "mlflow-runs-create"."""
-        words = [part for part in self.path.split("/") if part not in {"api", "ajax-api", "2.0", "3.0", "mlflow"}]
+        words = [part for part in self.path.split("/") if part not in {"api", "2.0", "3.0", "mlflow"}]
         return "-".join(["mlflow", *(word.partition(":")[2].rstrip(">") or word for word in words)])
 
 

@@ -10,7 +10,17 @@ from apps.mlflow.views import NoEndpointView, PlainView, WireView
 
 SPOKEN = "3.17.2"  # the newest MLflow whose client is tested against us
 
-SUBJECTS = ("server",)
+SUBJECTS = (
+    "server",
+    "experiments",
+    "runs",
+    "logging",
+    "search",
+    "metrics",
+    "inputs",
+    "logged_models",
+    "files",
+)
 """The modules with translators; one more is one more word here."""
 
 for _subject in SUBJECTS:
@@ -33,7 +43,7 @@ def _patterns() -> list[Any]:
     return [path(where, _view(routes), name=routes[0].name) for where, routes in by_path.items()]
 
 
-_REFUSED = dict.fromkeys(("get", "post", "put", "patch", "delete"), "refuse")
+_REFUSED: dict[str, Any] = dict.fromkeys(("get", "post", "put", "patch", "delete"), "refuse")
 
 urlpatterns = [
     *_patterns(),

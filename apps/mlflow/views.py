@@ -25,7 +25,7 @@ _JSON = "application/json"
 class WireView(GuardedAPI):
     """One path of the wire; the subclasses are made from the table, one per path, with a translator per method."""
 
-    schema: ClassVar[Any] = None  # described by MLflow, not by our OpenAPI document
+    schema: Any = None  # described by MLflow, not by our OpenAPI document
     authentication_classes = (WireAuthentication,)
     parser_classes = ()
     translators: ClassVar[dict[str, Translator]] = {}
@@ -66,7 +66,7 @@ class WireView(GuardedAPI):
 class NoEndpointView(GuardedAPI):
     """Whatever else MLflow's client may call: told so in its own words."""
 
-    schema: ClassVar[Any] = None
+    schema: Any = None
     authentication_classes = (WireAuthentication,)
     parser_classes = ()
     policy_actions: ClassVar = {"refuse": ""}
