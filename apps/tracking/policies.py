@@ -4,7 +4,7 @@ from django.db.models import Q
 
 from apps.access.decision import Role
 from apps.access.policy import Policy, register
-from apps.tracking.models import Artifact, Project, Retention, Run, Upload
+from apps.tracking.models import Artifact, LoggedModel, Project, Retention, Run, Upload
 
 
 def _operators_only(_principal: Any, _role: Role) -> Q:
@@ -45,3 +45,6 @@ def declare() -> None:
     # Doors show an upload to who began it alone: `UploadQuerySet.of`.
     register(Policy(Upload, {"view": Role.VIEWER, "log": Role.EDITOR}, via="run", scope="run"))
     register(Policy(Retention, {"view": Role.VIEWER, "manage": Role.MANAGER}, rule=_operators_only))
+    register(
+        Policy(LoggedModel, {"view": Role.VIEWER, "log": Role.EDITOR, "delete": Role.MANAGER}, via="run", scope="run")
+    )

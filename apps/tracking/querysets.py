@@ -1,7 +1,8 @@
 from typing import Any, Self, TypeVar
 
 from django.db.models import Exists, F, Model, OuterRef, Prefetch, QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Left, Now
+from django.db.models.lookups import Exact
 
 from apps.access.querysets import GuardedQuerySet
 from apps.storage import handlers
@@ -11,6 +12,9 @@ M_co = TypeVar("M_co", bound=Model, covariant=True)
 HOLDER = "artifacts"  # under this name the store knows the rows of artifacts
 SHOWN_PER_RUN = 1000
 """So many params, tags and metrics of one run are shown with it; what a hostile run has beyond that is not read."""
+
+INDEXED_OF_TAG = 250
+"""So many characters of a tag's value are in the index: the whole would not fit an entry."""
 
 
 class ProjectQuerySet(GuardedQuerySet[M_co]):
@@ -38,6 +42,13 @@ class RunQuerySet(GuardedQuerySet[M_co]):
             for name in ("params", "tags", "series")
         )
         return self.prefetch_related(*shown)
+
+
+class TagQuerySet(QuerySet[M_co]):
+    def saying(self, key: str, value: str) -> Self:
+        """Keep the tags of exactly that value."""
+        begins = Exact(Left("value", INDEXED_OF_TAG), value[:INDEXED_OF_TAG])
+        return self.filter(begins, key=key, value=value)
 
 
 def _first_of(model: type[Model], relation: str) -> QuerySet[Any]:
@@ -70,3 +81,9 @@ class UploadQuerySet(GuardedQuerySet[M_co]):
 
     def run_out(self) -> Self:
         return self.filter(expires_at__lte=Now())
+
+
+class LoggedModelQuerySet(GuardedQuerySet[M_co]):
+    def live(self) -> Self:
+        """Keep what has not been deleted, nor its run."""
+        return self.filter(archived_at=None, run__archived_at=None)

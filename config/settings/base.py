@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "apps.compute.apps.ComputeConfig",
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
+    "apps.mlflow.apps.MlflowConfig",
     "apps.portal.apps.PortalConfig",
 ]
 

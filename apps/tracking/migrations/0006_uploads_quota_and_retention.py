@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('quotas', '0004_allocation_requests'),
         ('teams', '0008_row_events_of_invitations'),
-        ('tracking', '0004_row_events'),
+        ('tracking', '0005_numbered_projects_datasets_and_logged_models'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
