@@ -31,6 +31,6 @@ def page(run: Run, folder: str, call: Call, shown: Callable[[str], str]) -> dict
 
 def _form(entry: Entry, shown: Callable[[str], str]) -> dict[str, Any]:
     form: dict[str, Any] = {"path": shown(entry.path), "is_dir": entry.is_dir}
-    if not entry.is_dir:
+    if not entry.is_dir and entry.size_bytes:  # MLflow's server leaves out a zero
         form["file_size"] = entry.size_bytes
     return form

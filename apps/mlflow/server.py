@@ -8,5 +8,6 @@ from apps.mlflow.routing import answers
 
 @answers("GET", "server-info", judged="", prefix="api/3.0/mlflow")
 def server_info(_call: Call) -> dict[str, Any]:
-    """Say that there are no workspaces here: teams are Fathom's."""
-    return {"store_type": "SqlStore", "workspaces_enabled": False}
+    """Say that there are no workspaces here: teams are Fathom's. Large files may travel in parts, both ways."""
+    parts = {"multipart_uploads_enabled": True, "multipart_downloads_enabled": True}
+    return {"store_type": "SqlStore", "workspaces_enabled": False, **parts}

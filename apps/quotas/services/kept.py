@@ -23,7 +23,8 @@ _MANAGES = 20  # how many of those who can change a limit are named
 _COUNT = """
     WITH counted AS (
         UPDATE quotas_quotalimit SET used = used + %(more)s,
-               ceiling = CASE WHEN "limit" IS NOT NULL THEN greatest("limit" + borrow, used + %(more)s) END
+               ceiling = CASE WHEN %(more)s < 0 AND "limit" IS NOT NULL THEN greatest("limit" + borrow, used + %(more)s)
+                              ELSE ceiling END
          WHERE node_id = ANY(%(nodes)s) AND resource = %(resource)s)
     INSERT INTO quotas_reservation AS r (id, key, node_id, node_ids, amounts, counted_until)
     VALUES (%(id)s, %(key)s, %(node)s, %(nodes)s, jsonb_build_object(%(resource)s::text, %(more)s::bigint), '9999-01-01')

@@ -8,6 +8,7 @@ from apps.tracking.previews import Preview, read_preview
 from apps.tracking.services.artifacts import (
     artifact_link,
     delete_artifact,
+    delete_files,
     direct_link,
     find_artifact,
     pin_artifact,
@@ -84,6 +85,7 @@ __all__ = [
     "create_project",
     "create_run",
     "delete_artifact",
+    "delete_files",
     "delete_model_tag",
     "delete_project_tag",
     "delete_tag",

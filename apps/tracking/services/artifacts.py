@@ -1,5 +1,6 @@
 """Writes on artifacts."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -65,6 +66,29 @@ def delete_artifact(artifact: Artifact, *, by: Any) -> None:
     found.delete()
     if found.quota_node is not None:
         count(found.quota_node, -found.size_bytes)
+
+
+@transaction.atomic
+def delete_files(run: Run, path: str, *, by: Any) -> int:
+    """Take a file, or all files below a folder ("" is the run's top), out of a run; return how many. Audited, as one.
+
+    Raises: NotAllowed.
+    """
+    policy.require(by, "delete", run)
+    lock_row(Run.objects.filter(pk=run.pk))
+    files = Artifact.objects.filter(run=run)
+    found = list((files.below(path) | files.filter(path=path)).select_related("quota_node"))
+    if not found:
+        return 0
+    sizes: dict[QuotaNode, int] = defaultdict(int)
+    for artifact in found:
+        if artifact.quota_node is not None:
+            sizes[artifact.quota_node] += artifact.size_bytes
+    files.filter(pk__in=[artifact.pk for artifact in found]).delete()
+    audit.record("delete_files", run, by=by, path=path, files=len(found))
+    for node in sorted(sizes, key=lambda node: node.pk):
+        count(node, -sizes[node])
+    return len(found)
 
 
 @transaction.atomic
