@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+import fathom
 from apps.compute.backends.local import rundir
 from apps.core import failpoints
 from tests.kill.witness import Witness, check_log
@@ -373,6 +374,50 @@ def test_die_while_something_is_sent(name: str, platform: Platform, tmp_path: Pa
     assert (artifact["size_bytes"], artifact["sha256"]) == (len(content), ref.removeprefix("sha256:"))
     counted = platform.manage("from apps.tracking.models import MetricPoint; print(MetricPoint.objects.count())")
     assert counted.strip() == "1000"
+
+
+@pytest.mark.parametrize("name", ["upload.after_part", "upload.after_join_before_row"])
+def test_die_while_a_large_file_is_sent(name: str, platform: Platform, tmp_path: Path) -> None:
+    """The sender sees nothing of it but a pause: what had arrived is not sent again, and the file is whole or not there."""
+    fired = arm(platform, name, tmp_path)
+    content, source = random.randbytes(20 << 20), tmp_path / "large.bin"
+    source.write_bytes(content)
+    with fathom.Client(platform.url, platform.make_user("alice"), retry_seconds=90) as client:
+        run = client.runs.create(name="large").id
+        artifact = client.runs.put_artifact(run, source, "large.bin")
+        assert fired.exists()
+        assert artifact is not None
+        assert artifact.sha256 == hashlib.sha256(content).hexdigest()
+        assert client.runs.get_artifact(run, "large.bin", tmp_path / "back").read_bytes() == content
+        assert [item.path for item in client.runs.walk_artifacts(run)] == ["large.bin"]
+    counted = "from apps.quotas.models import Reservation; print(Reservation.objects.get(key__startswith='kept:').amounts['artifacts'])"
+    assert platform.manage(counted).strip() == str(len(content))
+    check_books(platform)
+
+
+@pytest.mark.parametrize("name", ["garbage.before_delete", "garbage.after_delete"])
+def test_die_while_collecting(name: str, platform: Platform, tmp_path: Path) -> None:
+    """What was being swept is swept by the next collection, and the same bytes can be kept again."""
+    platform.start()
+    client = Client(platform, platform.make_user("alice"))
+    run = client.send("POST", "/runs/", b'{"name": "tracked"}')["id"]
+    client.send("PUT", f"/runs/{run}/artifacts/a", b"garbage", "text/plain")
+    platform.api(client.token, "DELETE", f"/runs/{run}/artifacts/a")
+    platform.manage(
+        "from datetime import timedelta; from django.utils import timezone; from apps.storage.models import Blob\n"
+        "old = timezone.now() - timedelta(days=100)\n"
+        "Blob.objects.update(touched_at=old - timedelta(days=1), doomed_at=old)\n"
+    )
+    collect = "from apps.access.principal import SYSTEM; from apps.storage import services; print(services.collect(by=SYSTEM))"
+    platform.extra |= {"FATHOM_FAILPOINTS": f"{name}=kill"}
+    with pytest.raises(AssertionError):
+        platform.manage(collect)
+    del platform.extra["FATHOM_FAILPOINTS"]
+    assert "1 swept" in platform.manage(collect)
+    client.send("PUT", f"/runs/{run}/artifacts/a", b"garbage", "text/plain")
+    (artifact,) = client.get(f"/runs/{run}/artifacts/")["results"]
+    blob = platform.home / "blobs" / "sha256" / artifact["sha256"][:2] / artifact["sha256"][2:]
+    assert blob.read_bytes() == b"garbage"
 
 
 @pytest.mark.skipif(not LONG, reason="make kill")
