@@ -30,14 +30,7 @@ def transfers(platform: Platform, token: str) -> list[Result]:
         folder = Path(name)
         before = proportional_memory([platform.pid_of("web")]) / 1e6
         for number in range(_ROUNDS):
-            source = folder / "large.bin"
-            source.write_bytes(os.urandom(1 << 20) * (_SIZE >> 20))
-            for what, seconds in (
-                ("parts", _timed(lambda: client.runs.put_artifact(run, source, f"large-{number}.bin"))),
-                ("cp", _timed(lambda: _copy(source, folder / "copy"))),
-                ("down", _timed(lambda: client.runs.get_artifact(run, f"large-{number}.bin", folder / "back"))),
-                ("socket", _timed(lambda: _through_a_socket(source, folder / "copy"))),
-            ):
+            for what, seconds in _round(client, run, folder, number).items():
                 taken.setdefault(what, []).append(_SIZE / 1e6 / seconds)
         grown = proportional_memory([platform.pid_of("web")]) / 1e6 - before
         small = _small_files(client, run, folder)
@@ -56,6 +49,17 @@ def transfers(platform: Platform, token: str) -> list[Result]:
         Result("memory that the web process gained by it (PSS)", grown, "MB", "≤ 64 MB", grown <= 64),
         Result(f"small files, {_THREADS} clients", small, "files/s", "≥ 100/s", small >= 100, note=f"{_SMALL} of 1 kB"),
     ]  # fmt: skip
+
+
+def _round(client: fathom.Client, run: str, folder: Path, number: int) -> dict[str, float]:
+    source, name = folder / "large.bin", f"large-{number}.bin"
+    source.write_bytes(os.urandom(1 << 20) * (_SIZE >> 20))
+    return {
+        "parts": _timed(lambda: client.runs.put_artifact(run, source, name)),
+        "cp": _timed(lambda: _copy(source, folder / "copy")),
+        "down": _timed(lambda: client.runs.get_artifact(run, name, folder / "back")),
+        "socket": _timed(lambda: _through_a_socket(source, folder / "copy")),
+    }
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -67,7 +67,11 @@ def _artifacts() -> str:
     from apps.storage import health  # noqa: PLC0415 -- needs the apps loaded, which config.asgi does
 
     trouble = health.trouble()
-    return trouble.rpartition(": ")[2].rstrip(".") if trouble.startswith("The S3 server") else ("failing" if trouble else "ok")
+    return (
+        trouble.rpartition(": ")[2].rstrip(".")
+        if trouble.startswith("The S3 server")
+        else ("failing" if trouble else "ok")
+    )
 
 
 READYZ = Route("GET", re.compile(r"/readyz"), readyz)

@@ -28,8 +28,8 @@ class Server:
 
     def client(self, **changes: Any) -> Any:
         """Return a client with the right keys, or with those in `changes`."""
-        import boto3  # noqa: PLC0415 -- slow to load, and few tests need it
-        from botocore.config import Config  # noqa: PLC0415 -- as above
+        import boto3
+        from botocore.config import Config
 
         facts = {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key, **changes}
         style = Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
@@ -93,11 +93,22 @@ def start(folder: Path, access_key: str, secret_key: str, bucket: str = "artifac
     program = binary()
     assert program is not None
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 -- our own program
+        process = subprocess.Popen(
             [
-                program, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={config}",
-                "-master.telemetry=false", "-volume.max=20", "-master.volumeSizeLimitMB=256", "-s3.port.iceberg=0", "-s3.autoCreateBucket=false", *named,
-            ],  # fmt: skip
+                program,
+                "server",
+                f"-dir={folder / 'data'}",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                "-s3",
+                f"-s3.config={config}",
+                "-master.telemetry=false",
+                "-volume.max=20",
+                "-master.volumeSizeLimitMB=256",
+                "-s3.port.iceberg=0",
+                "-s3.autoCreateBucket=false",
+                *named,
+            ],
             stdout=log,
             stderr=log,
             cwd=folder,
@@ -112,7 +123,7 @@ def start(folder: Path, access_key: str, secret_key: str, bucket: str = "artifac
 
 
 def _wait(server: Server, process: Any, log: Path) -> None:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- slow to load
+    from botocore.exceptions import BotoCoreError, ClientError
 
     until = time.monotonic() + _PATIENCE_SECONDS
     client = server.client()

@@ -20,7 +20,6 @@ from apps.quotas.choices import in_units, words
 from apps.quotas.models import QuotaNode, Resource
 
 
-
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """A limit that the workload exceeds now. Amounts in base units; None where it is not for the reader."""

@@ -7,6 +7,7 @@ impossible. Locks are never held across a network call.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
@@ -36,7 +37,7 @@ def lock_row(queryset: QuerySet[M], *, no_key: bool = True) -> M:
     return queryset.select_for_update(no_key=no_key, of=("self",)).get()
 
 
-def pin_row(model: type[Model], pk: object) -> bool:
+def pin_row(model: type[Model], pk: str | int | UUID) -> bool:
     """Keep a row from being deleted until the transaction ends, as a foreign key to it would; false when it is not there.
 
     Those who pin the same row do not wait for each other.

@@ -10,7 +10,6 @@ class ExperimentsConfig(AppConfig):
     def ready(self) -> None:
         from apps.compute import handlers  # noqa: PLC0415 -- models must be loaded first
         from apps.experiments import policies, services  # noqa: PLC0415 -- as above
-
         from apps.experiments.models import CodeUpload  # noqa: PLC0415 -- as above
         from apps.storage.handlers import register_holder  # noqa: PLC0415 -- as above
 

@@ -100,7 +100,7 @@ class FileView(BytesView):
     def destroy(self, request: Request, path: str) -> HttpResponse:
         run, name = place_of(path, request.user)
         if not tracking.delete_files(run, clean_folder(name), by=request.user):
-            raise absent("artifact", name)
+            raise absent("artifact", name)  # noqa: EM101 -- its kind, not a sentence
         return _answer({})
 
 
@@ -182,11 +182,13 @@ def _upload_of(call: Call, run: Run, name: str) -> Upload:
     text = call.needed("upload_id", longest=100)
     rows: Any = Upload.objects.visible_to(call.user, "view").of(call.user).filter(run=run, path=name)
     try:
-        found: Upload | None = rows.filter(pk=UUID(text)).select_related("run__team", "run__owner", "quota_node").first()
+        found: Upload | None = (
+            rows.filter(pk=UUID(text)).select_related("run__team", "run__owner", "quota_node").first()
+        )
     except ValueError:
         found = None
     if found is None:
-        raise absent("upload", text)
+        raise absent("upload", text)  # noqa: EM101 -- its kind, not a sentence
     return found
 
 
@@ -199,7 +201,7 @@ def _answer(document: Any) -> HttpResponse:
     return HttpResponse(encoded(document), content_type=_JSON, headers={"Cache-Control": "no-store"})
 
 
-_FILE = {"get": "retrieve", "put": "update", "delete": "destroy"}
+_FILE: dict[str, Any] = {"get": "retrieve", "put": "update", "delete": "destroy"}
 
 
 def patterns() -> list[Any]:

@@ -14,8 +14,8 @@ from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, qu
 from apps.access.admin.display import chip, link, list_url, related, size, time_of
 from apps.access.admin.filters import is_null
 from apps.core.errors import Invalid
-from apps.tracking.choices import RunStatus
 from apps.tracking import services
+from apps.tracking.choices import RunStatus
 from apps.tracking.models import Artifact, MetricSeries, Param, Project, Retention, Run, Tag, Upload
 
 _ARCHIVED = is_null("archived_at", yes="In use", no="Archived", title="archive")
@@ -206,7 +206,7 @@ class RetentionAdmin(GuardedAdmin):
         of = obj.project or obj.team
         if of is None or (obj.project and obj.team):
             raise Invalid(errors={"project": ["A project or a team, one of them."]})
-        days = {"days_after_end": obj.days_after_end, "days_after_archive": obj.days_after_archive}
+        days: dict[str, Any] = {"days_after_end": obj.days_after_end, "days_after_archive": obj.days_after_archive}
         made = services.set_retention(of, by=request.user, **days)
         obj.__dict__.update(made.__dict__)
 

@@ -23,7 +23,9 @@ from apps.tracking.services import uploads
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-ROUTE = re.compile(r"/uploads/(?P<upload>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/parts/(?P<number>[1-9]\d{0,4})", re.ASCII)
+ROUTE = re.compile(
+    r"/uploads/(?P<upload>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/parts/(?P<number>[1-9]\d{0,4})", re.ASCII
+)
 _BUFFER = 1 << 20
 _STALL_SECONDS = 30.0
 _SHA256_DIGITS = 64
@@ -132,4 +134,4 @@ class _Part:
 def _new_file() -> Any:
     root = Path(settings.BLOB_ROOT) / "incoming"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return tempfile.NamedTemporaryFile(dir=root, delete=False)  # noqa: SIM115 -- closed and removed by `discard`
+    return tempfile.NamedTemporaryFile(dir=root, delete=False)

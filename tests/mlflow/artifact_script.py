@@ -68,11 +68,17 @@ with tempfile.TemporaryDirectory() as folder:
     target = root / "out"
     target.mkdir()
     told["whole"] = sorted(
-        [str(path.relative_to(target)), digest(path)] for path in Path(client.download_artifacts(run.run_id, "", str(target))).rglob("*") if path.is_file()
+        [str(path.relative_to(target)), digest(path)]
+        for path in Path(client.download_artifacts(run.run_id, "", str(target))).rglob("*")
+        if path.is_file()
     )
     told["one"] = Path(client.download_artifacts(run.run_id, "one.txt", str(root))).read_text()
-    told["big"] = digest(client.download_artifacts(run.run_id, "large/big.bin", str(root))) == hashlib.sha256(BIG).hexdigest()
-    told["folder"] = sorted(path.name for path in Path(client.download_artifacts(run.run_id, "tree", str(root / "out"))).iterdir())
+    told["big"] = (
+        digest(client.download_artifacts(run.run_id, "large/big.bin", str(root))) == hashlib.sha256(BIG).hexdigest()
+    )
+    told["folder"] = sorted(
+        path.name for path in Path(client.download_artifacts(run.run_id, "tree", str(root / "out"))).iterdir()
+    )
     told["absent"] = outcome(client.download_artifacts, run.run_id, "nothing.txt", str(root)) is not None
     told["text"] = mlflow.artifacts.load_text(run.artifact_uri + "/notes/text.txt")
     told["dict"] = mlflow.artifacts.load_dict(run.artifact_uri + "/notes/dict.json")
@@ -87,12 +93,12 @@ with tempfile.TemporaryDirectory() as folder:
     except MlflowException as error:
         told["after"] = str(error)
     try:
-        import matplotlib
+        import matplotlib as mpl
 
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
+        mpl.use("Agg")
+        from matplotlib import pyplot as plt
 
-        figure, _ = pyplot.subplots()
+        figure, _ = plt.subplots()
         client.log_figure(run.run_id, figure, "figure.png")
         told["figure"] = any(path == "figure.png" and size > 1000 for path, _, size in listed())
     except ImportError:

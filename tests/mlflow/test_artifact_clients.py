@@ -18,7 +18,9 @@ ENVIRONMENTS = REPOSITORY / "build" / "mlflow"
 SCRIPT = Path(__file__).with_name("artifact_script.py")
 CLIENTS = ("newest", "2.22", "2.9")
 
-pytestmark = pytest.mark.skipif(not (ENVIRONMENTS / "server").exists(), reason="MLflow is not installed in build/mlflow")
+pytestmark = pytest.mark.skipif(
+    not (ENVIRONMENTS / "server").exists(), reason="MLflow is not installed in build/mlflow"
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,8 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _answers(port: int) -> bool:
-    import urllib.error  # noqa: PLC0415 -- only here
-    import urllib.request  # noqa: PLC0415 -- only here
+    import urllib.error
+    import urllib.request
 
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
@@ -70,7 +72,9 @@ def run_client(version: str, uri: str, **extra: str) -> dict[str, Any]:
     if not python.exists():
         pytest.skip(f"MLflow {version} is not installed")
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", **extra}
-    done = subprocess.run([str(python), str(SCRIPT), uri], env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [str(python), str(SCRIPT), uri], env=env, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
@@ -78,7 +82,9 @@ def run_client(version: str, uri: str, **extra: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", CLIENTS)
 @pytest.mark.parametrize("parts", ["", "true"])
-def test_a_client_sees_what_it_sees_of_mlflow(platform: Platform, token: str, theirs: str, version: str, parts: str) -> None:
+def test_a_client_sees_what_it_sees_of_mlflow(
+    platform: Platform, token: str, theirs: str, version: str, parts: str
+) -> None:
     ours = run_client(
         version, platform.url, MLFLOW_TRACKING_TOKEN=token, MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD=parts or "false"
     )

@@ -80,7 +80,9 @@ def test_a_file_travels_in_parts(alice: Wire, run: Run) -> None:
     assert [row["part_number"] for row in made["credentials"]] == [1, 2]
     for number, row in enumerate(made["credentials"]):
         parts = urlsplit(row["url"])
-        answer = call(content.application, "PUT", f"{parts.path}?{parts.query}", body=data[number * part : (number + 1) * part])
+        answer = call(
+            content.application, "PUT", f"{parts.path}?{parts.query}", body=data[number * part : (number + 1) * part]
+        )
         assert answer.status == 200
         assert answer.headers["etag"]
     assert not Artifact.objects.exists()
@@ -137,7 +139,13 @@ def test_no_other_place_has_a_path(alice: Wire, run: Run, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("person", "read", "write", "delete"),
-    [("bob", 200, 403, 403), ("charlie", 404, 404, 404), ("dana", 200, 200, 403), ("mia", 200, 200, 200), ("olaf", 404, 404, 404)],
+    [
+        ("bob", 200, 403, 403),
+        ("charlie", 404, 404, 404),
+        ("dana", 200, 200, 403),
+        ("mia", 200, 200, 200),
+        ("olaf", 404, 404, 404),
+    ],
 )
 def test_who_may_do_what(cast: Cast, run: Run, person: str, read: int, write: int, delete: int) -> None:
     grants.grant(cast.dana, run, Role.EDITOR)

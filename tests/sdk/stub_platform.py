@@ -625,7 +625,7 @@ class StubPlatform:
         chunk = {"offset": offset, "next_offset": end, "data": piece.decode(), "attempt": attempt}
         return Answer(200, {**chunk, "eof": final and end == len(data), "total_bytes": len(data), "truncated": False})
 
-    def _runs(self, request: Recorded, id_: str = "", verb: str = "", *rest: str) -> Answer:  # noqa: PLR0911 -- a routing table
+    def _runs(self, request: Recorded, id_: str = "", verb: str = "", *rest: str) -> Answer:  # noqa: C901, PLR0911 -- a routing table
         if not id_:
             if request.method == "POST":
                 body = request.json()
@@ -708,7 +708,10 @@ class StubPlatform:
         if request.method == "DELETE":
             return Answer(204)
         if verb == "links":
-            links = [{"part": part, "url": f"{self.url}/content/{id_}", "is_direct": True} for part in request.json()["parts"]]
+            links = [
+                {"part": part, "url": f"{self.url}/content/{id_}", "is_direct": True}
+                for part in request.json()["parts"]
+            ]
             return Answer(200, {"results": links})
         if verb == "complete":
             return Answer(200, {"path": "a", "is_dir": False, "size_bytes": 1})

@@ -107,7 +107,7 @@ def test_bytes_without_a_row_are_found(run: Run, monkeypatch: Any) -> None:
 
 @pytest.mark.django_db
 def test_code_keeps_its_bytes(cast: Cast, store: Store) -> None:
-    from apps.experiments import services as experiments  # noqa: PLC0415 -- only here
+    from apps.experiments import services as experiments
 
     experiments.upload_code([DATA], by=cast.alice, sha256=SHA, content_type="application/zip")
     for _ in range(3):
@@ -181,7 +181,7 @@ def test_what_runs_or_ended_lately_does_not_expire(cast: Cast, run: Run) -> None
 
 @pytest.mark.django_db
 def test_what_something_else_refers_to_does_not_expire(cast: Cast, run: Run) -> None:
-    from apps.experiments import services as experiments  # noqa: PLC0415 -- only here
+    from apps.experiments import services as experiments
 
     save(run, cast.alice)
     experiments.upload_code([DATA], by=cast.alice, sha256=SHA, content_type="application/zip")

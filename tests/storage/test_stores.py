@@ -151,7 +151,8 @@ def test_wrong_keys_are_refused_and_said(in_s3: s3.Server, settings: Any, change
 
 
 @pytest.mark.parametrize(
-    "name", ["file:///etc", "s3://", "s3://A", "s3://bucket/../x y", "http://169.254.169.254/", "s3://a@b", "s3://bu/..%2f"]
+    "name",
+    ["file:///etc", "s3://", "s3://A", "s3://bucket/../x y", "http://169.254.169.254/", "s3://a@b", "s3://bu/..%2f"],
 )
 def test_a_store_is_a_folder_or_a_bucket(settings: Any, name: str) -> None:
     settings.ARTIFACT_STORE = name

@@ -70,9 +70,17 @@ def test_what_does_not_fit_is_refused_with_the_numbers(cast: Cast, run: Run) -> 
     limit(cast, QuotaNode.objects.filter(pk=node_of(cast, cast.alice).pk).get(), 2 * GIB)
     with pytest.raises(OverQuota) as caught:
         services.begin_upload(run, "big", by=cast.alice, size_bytes=3 * GIB, sha256="0" * 64)
-    sentence = "user alice in Vision uses 0 of its 2 GiB of artifact storage, and this needs 3 more. Mia or an admin can"
+    sentence = (
+        "user alice in Vision uses 0 of its 2 GiB of artifact storage, and this needs 3 more. Mia or an admin can"
+    )
     assert caught.value.detail.lower().startswith(sentence.lower())
-    assert caught.value.extra == {"resource": ARTIFACTS, "limit": 2 * GIB, "used": 0, "need": 3 * GIB, "who": ["mia", "an admin"]}
+    assert caught.value.extra == {
+        "resource": ARTIFACTS,
+        "limit": 2 * GIB,
+        "used": 0,
+        "need": 3 * GIB,
+        "who": ["mia", "an admin"],
+    }
     assert used("platform") == 0
 
 
@@ -158,7 +166,7 @@ def test_as_many_as_fit_and_not_one_more(committed: None, cast: Cast, run: Run, 
 
 def test_without_the_lock_more_are_tried(committed: None, cast: Cast, run: Run, monkeypatch: Any) -> None:
     """The control: the database refuses what the code has let through."""
-    from django.db import IntegrityError  # noqa: PLC0415 -- only here
+    from django.db import IntegrityError
 
     meet_at_the_check(monkeypatch)
     monkeypatch.setattr(statements, "LOCK", statements.LOOK)

@@ -1,7 +1,6 @@
 """Files in parts: whatever breaks off, nothing is visible before it is whole, and nothing is lost after."""
 
 import hashlib
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,13 @@ PARTS = [DATA[start : start + PART] for start in range(0, len(DATA), PART)]
 
 
 def begin(client: Client, run: Run, path: str = "big.bin", data: bytes = DATA, **changes: Any) -> Any:
-    body = {"path": path, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "part_bytes": PART, **changes}
+    body = {
+        "path": path,
+        "size_bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "part_bytes": PART,
+        **changes,
+    }
     return client.post(url(run, "uploads/"), body, content_type="application/json")
 
 
@@ -74,7 +79,9 @@ def visible(run: Run) -> list[str]:
 
 def used() -> int:
     """What the platform's node holds of artifact storage."""
-    return QuotaLimit.objects.filter(node__key="platform", resource=ARTIFACTS).values_list("used", flat=True).first() or 0
+    return (
+        QuotaLimit.objects.filter(node__key="platform", resource=ARTIFACTS).values_list("used", flat=True).first() or 0
+    )
 
 
 def content_of(run: Run, path: str) -> bytes:
@@ -330,7 +337,10 @@ def test_an_empty_file_has_one_empty_part(cast: Cast, run: Run) -> None:
 def test_a_file_of_unknown_size_is_counted_when_it_is_whole(cast: Cast, run: Run, settings: Any) -> None:
     settings.ARTIFACT_LIMIT_BYTES = len(DATA)
     upload = services.begin_unmeasured_upload(run, "model.bin", by=cast.alice, parts=3)
-    answers = [put(link.url, part) for link, part in zip(services.part_links(upload, [1, 2, 3], by=cast.alice), PARTS, strict=True)]
+    answers = [
+        put(link.url, part)
+        for link, part in zip(services.part_links(upload, [1, 2, 3], by=cast.alice), PARTS, strict=True)
+    ]
     assert ([answer.status for answer in answers], used()) == ([200, 200, 200], 0)
     artifact = services.complete_upload(upload, by=cast.alice)
     assert (artifact.sha256, used()) == (SHA, len(DATA))
@@ -364,5 +374,3 @@ def test_a_crash_leaves_what_can_be_gone_on_with(cast: Cast, run: Run, monkeypat
     assert received(client, upload) == [1, 2, 3]
     assert complete(client, upload).status_code == 200
     assert content_of(run, "big.bin") == DATA
-
-

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, Self, cast
 
 from typing_extensions import override
 
@@ -153,7 +153,7 @@ class _Window:
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> "_Window":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -40,7 +40,15 @@ from apps.quotas.services.requests import (
     withdraw_allocation,
 )
 from apps.quotas.services.share import count_running, shares_of, weigh
-from apps.quotas.services.tree import create_group, ensure_node, leaf_of, move_node, platform_node, set_share, set_weight
+from apps.quotas.services.tree import (
+    create_group,
+    ensure_node,
+    leaf_of,
+    move_node,
+    platform_node,
+    set_share,
+    set_weight,
+)
 
 __all__ = [
     "Amounts",

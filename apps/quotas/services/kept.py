@@ -48,7 +48,7 @@ def keep(node: QuotaNode, resource: str, more: int) -> None:
         raise Conflict(msg)
     if more > 0 and (full := books.full(node.path, {resource: more})) is not None:
         raise _over(full)
-    facts = {"id": new_id(), "key": key_of(node), "node": node.pk, "nodes": list(node.path)}
+    facts: dict[str, Any] = {"id": new_id(), "key": key_of(node), "node": node.pk, "nodes": list(node.path)}
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, {**facts, "resource": resource, "more": more})
 

@@ -55,9 +55,7 @@ class RetentionView(GuardedAPI):
         asked.is_valid(raise_exception=True)
         return Response(_shown(services.set_retention(project, by=request.user, **asked.validated_data)))
 
-    @extend_schema(
-        operation_id="projects_retention_destroy", parameters=[documents.PROJECT_ID], responses={204: None}
-    )
+    @extend_schema(operation_id="projects_retention_destroy", parameters=[documents.PROJECT_ID], responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002 -- the name in the URL
         """Take the project's own rule away: its team's counts again."""
         project = _find(request, id)
@@ -72,7 +70,8 @@ def _find(request: Request, text: str) -> Project:
         raise NotFound from None
     if found is None:
         raise NotFound
-    return cast("Project", found)
+    result: Project = found
+    return result
 
 
 def _shown(rule: Retention | None) -> dict[str, Any]:

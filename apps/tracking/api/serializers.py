@@ -152,7 +152,9 @@ class ArtifactSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField(allow_null=True)
     content_type = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
-    is_pinned = serializers.BooleanField(help_text="Kept whatever the rule of its project says; of a folder: all of it.")
+    is_pinned = serializers.BooleanField(
+        help_text="Kept whatever the rule of its project says; of a folder: all of it."
+    )
     url = serializers.CharField(allow_null=True, help_text="A signed link, for me alone, good for five minutes.")
 
 

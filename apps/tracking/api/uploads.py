@@ -25,7 +25,9 @@ class NewUploadSerializer(serializers.Serializer[Any]):
     size_bytes = serializers.IntegerField(min_value=0, max_value=(1 << 63) - 1)
     sha256 = serializers.RegexField(r"\A[0-9a-f]{64}\Z")
     content_type = serializers.CharField(max_length=120, required=False, allow_blank=True, default="")
-    part_bytes = serializers.IntegerField(required=False, default=uploads.PART_BYTES, min_value=1, max_value=(1 << 63) - 1)
+    part_bytes = serializers.IntegerField(
+        required=False, default=uploads.PART_BYTES, min_value=1, max_value=(1 << 63) - 1
+    )
 
 
 class ReceivedSerializer(serializers.Serializer[Any]):

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
@@ -5,7 +7,7 @@ from apps.tracking.api import views
 from apps.tracking.api.retention import RetentionView
 from apps.tracking.api.uploads import UploadsView, UploadView
 
-_RETENTION = {"get": "retrieve", "put": "update", "delete": "destroy"}
+_RETENTION: dict[str, Any] = {"get": "retrieve", "put": "update", "delete": "destroy"}
 
 router = SimpleRouter()
 router.register("projects", views.ProjectViewSet, basename="api-project")
@@ -21,7 +23,9 @@ urlpatterns = [
     path("runs/<str:id>/artifacts/", views.FolderView.as_view({"get": "list"}), name="api-artifacts"),
     re_path(
         r"^runs/(?P<id>[^/]+)/artifacts/(?P<path>.+)$",
-        views.ArtifactView.as_view({"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}),
+        views.ArtifactView.as_view(
+            {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+        ),
         name="api-artifact",
     ),
 ]

@@ -36,7 +36,10 @@ _USED = """
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("tracking", "0006_uploads_quota_and_retention"), ("storage", "0001_blobs_and_collections")]
+    dependencies: ClassVar = [
+        ("tracking", "0006_uploads_quota_and_retention"),
+        ("storage", "0001_blobs_and_collections"),
+    ]
 
     operations: ClassVar = [
         migrations.RunSQL(statement, migrations.RunSQL.noop) for statement in (_BLOBS, _PLACES, _LINES, _KEPT, _USED)

@@ -117,7 +117,14 @@ def _groups(rule: Retention) -> list[Group]:
     by_owner = due(rule).values("run__owner__username", "run__project__name").order_by("run__owner__username")
     found = by_owner.annotate(files=Count("pk"), size=Sum("size_bytes"), first=Min("created_at"))
     return [
-        Group(row["run__owner__username"], row["run__project__name"], row["files"], int(row["size"]), row["first"], str(rule))
+        Group(
+            row["run__owner__username"],
+            row["run__project__name"],
+            row["files"],
+            int(row["size"]),
+            row["first"],
+            str(rule),
+        )
         for row in found
     ]
 

@@ -143,9 +143,7 @@ def part_links(upload: Upload, numbers: Sequence[int], *, by: Any) -> list[Link]
 def _link(upload: Upload, number: int, by: Any) -> Link:
     size = upload.size_of(number)
     # What is not measured before would not be before it lies in the store: it comes through us.
-    direct = size and blobs.store().sign_part(
-        str(upload.pk), upload.ref, number, size, seconds=tickets.PART_SECONDS
-    )
+    direct = size and blobs.store().sign_part(str(upload.pk), upload.ref, number, size, seconds=tickets.PART_SECONDS)
     return Link(number, direct or tickets.part_link(upload.pk, number, by=by), is_direct=bool(direct))
 
 
@@ -208,9 +206,15 @@ def _show(upload: Upload, blob: Blob) -> Artifact:
     if not Upload.objects.filter(pk=upload.pk, completed_at=None).update(completed_at=Now(), sha256=blob.sha256):
         fresh = Upload.objects.filter(pk=upload.pk).first()
         return _finished(fresh)
-    is_paid = upload.size_bytes is not None
-    chosen = {"payer": upload.quota_node, "content_type": upload.content_type, "is_paid": is_paid}
-    return record(upload.run, upload.path, blob, **chosen)[0]
+    shown, _ = record(
+        upload.run,
+        upload.path,
+        blob,
+        payer=upload.quota_node,
+        content_type=upload.content_type,
+        is_paid=upload.size_bytes is not None,
+    )
+    return shown
 
 
 def _faster(upload: Upload) -> Artifact:
@@ -273,9 +277,18 @@ class Expiry:
     def preview(self) -> Sequence[Group]:
         """Say what would be given up now."""
         rows = Upload.objects.run_out().filter(completed_at=None).values("created_by__username", "run__project__name")
-        found = rows.order_by("created_by__username").annotate(files=Count("pk"), size=Sum("size_bytes"), first=Min("created_at"))
+        found = rows.order_by("created_by__username").annotate(
+            files=Count("pk"), size=Sum("size_bytes"), first=Min("created_at")
+        )
         return [
-            Group(row["created_by__username"], row["run__project__name"], row["files"], row["size"] or 0, row["first"], _WHY)
+            Group(
+                row["created_by__username"],
+                row["run__project__name"],
+                row["files"],
+                row["size"] or 0,
+                row["first"],
+                _WHY,
+            )
             for row in found
         ]
 

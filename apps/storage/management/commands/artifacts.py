@@ -19,10 +19,14 @@ class Command(BaseCommand):
     @override
     def add_arguments(self, parser: ArgumentParser) -> None:
         does = parser.add_subparsers(dest="action", required=True)
-        collect = does.add_parser("gc", help="let files expire by their rules, mark blobs that nobody refers to, sweep those marked")
+        collect = does.add_parser(
+            "gc", help="let files expire by their rules, mark blobs that nobody refers to, sweep those marked"
+        )
         collect.add_argument("--dry-run", action="store_true", help="say what would go; change nothing")
         collect.add_argument("--reason", default="", help="goes into the audit trail")
-        does.add_parser("check", help="write, read and delete something small; exit code 1 when the store cannot be used")
+        does.add_parser(
+            "check", help="write, read and delete something small; exit code 1 when the store cannot be used"
+        )
 
     @override
     def handle(self, *_: Any, **given: Any) -> None:
@@ -42,7 +46,9 @@ class Command(BaseCommand):
     def _tell(self, found: Preview) -> None:
         for group in found.expiring:
             whose = f"{group.owner} in {group.project}"
-            self.stdout.write(f"expires: {group.count} files, {group.bytes} bytes, of {whose}, oldest {group.oldest}: {group.why}")
+            self.stdout.write(
+                f"expires: {group.count} files, {group.bytes} bytes, of {whose}, oldest {group.oldest}: {group.why}"
+            )
         hours = int(found.grace.total_seconds() // 3600)
         self.stdout.write(f"would be marked: {_words(found.markable)}, that nobody refers to for {hours} hours")
         self.stdout.write(f"marked: {_words(found.waiting)}; swept {hours} hours after that")

@@ -55,9 +55,9 @@ class UploadsApi:
 
         Raises: the ApiError children; Invalid when the file has changed while it was sent.
         """
-        facts = {"size_bytes": file.stat().st_size, "sha256": sha256, "content_type": content_type}
+        size = file.stat().st_size
         for attempt in range(1, _ROUNDS + 1):
-            begun = self.begin(run_id, name, **facts)
+            begun = self.begin(run_id, name, size_bytes=size, sha256=sha256, content_type=content_type)
             if begun["artifact"]:
                 return Artifact.from_json(begun["artifact"])
             try:
