@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from apps.core.errors import Invalid
 from apps.core.ids import new_id
 from apps.mlflow import forms, records
 from apps.mlflow.calls import Call, wrong
@@ -51,17 +50,13 @@ def update(call: Call) -> dict[str, Any]:
 
 @answers("POST", "runs/delete", judged="run:delete")
 def delete(call: Call) -> dict[str, Any]:
-    tracking.archive_run(run_of(call, is_live=True), by=call.user)
+    tracking.archive_run(run_of(call), by=call.user)
     return {}
 
 
 @answers("POST", "runs/restore", judged="run:delete")
 def restore(call: Call) -> dict[str, Any]:
-    run = run_of(call)
-    if run.archived_at is None:
-        msg = f"The run {run.pk.hex} must be in the 'deleted' state. Current state is active."
-        raise Invalid(msg)
-    tracking.restore_run(run, by=call.user)
+    tracking.restore_run(run_of(call), by=call.user)
     return {}
 
 

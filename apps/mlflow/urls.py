@@ -40,7 +40,8 @@ def _patterns() -> list[Any]:
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
-    return [path(where, _view(routes), name=routes[0].name) for where, routes in by_path.items()]
+    in_order = sorted(by_path.items(), key=lambda entry: "<" in entry[0])  # a word before what could be any word
+    return [path(where, _view(routes), name=routes[0].name) for where, routes in in_order]
 
 
 _REFUSED: dict[str, Any] = dict.fromkeys(("get", "post", "put", "patch", "delete"), "refuse")

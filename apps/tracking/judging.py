@@ -48,6 +48,11 @@ async def may_log(token: str, run_id: UUID) -> int:
 
 async def in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run something that uses the ORM, with this request's context, and with a connection that is alive."""
+    return await in_pool(_threads, call, *args, **kwargs)
+
+
+async def in_pool(threads: ThreadPoolExecutor, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do the same in other threads: those of a door that does more than to judge."""
 
     def work() -> R:
         close_old_connections()
@@ -57,7 +62,7 @@ async def in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
             close_old_connections()
 
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads, context.run, work)
+    return await asyncio.get_running_loop().run_in_executor(threads, context.run, work)
 
 
 def artifact_of(ticket: Ticket) -> Artifact:
