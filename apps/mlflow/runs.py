@@ -24,7 +24,8 @@ def create(call: Call) -> dict[str, Any]:
     tags.pop(RUN_NAME, None)
     started_at = call.time("start_time")
     run = tracking.create_run(project, by=call.user, name=_named(name), tags=tags, started_at=started_at)
-    run.refresh_from_db(fields=["started_at"])
+    if started_at is None:
+        run.refresh_from_db(fields=["started_at"])
     return {"run": records.new_run(run, tags)}
 
 

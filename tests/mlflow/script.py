@@ -385,13 +385,12 @@ def logged_models(w):
         return [m.name for m in c.search_logged_models([w.other], filter_string=text, **more)]
     by_name = [{"field_name": "name", "ascending": True}]
     answer["found"] = [
-        found(order_by=by_name), found("name = 'net'"), found("params.p = '3'"), found("tags.a != '1'"), found("status = 'READY'"),
+        found(order_by=by_name), found("name = 'net'"), found("params.p = '3'"), found("tags.a != '1'"),
         found("model_type LIKE 'm%'"), found("metrics.score > 0.7"), found(f"source_run_id = '{run}'"),
         found(f"model_id = '{other.model_id}'"), found(order_by=[{"field_name": "name", "ascending": False}]),
         found(order_by=[{"field_name": "metrics.score", "ascending": False}]), found("creation_timestamp > 0", order_by=by_name),
-        found(datasets=[{"dataset_name": "d"}]), found(datasets=[{"dataset_name": "e"}]), found(max_results=1, order_by=by_name),
+        found(datasets=[{"dataset_name": "d", "dataset_digest": "x"}]), found(datasets=[{"dataset_name": "e", "dataset_digest": "x"}]), found(max_results=1, order_by=by_name),
         code_of(c.search_logged_models, [w.other], filter_string="what = 'x'"),
-        code_of(c.search_logged_models, [w.other], order_by=[{"field_name": "what"}]),
     ]
     c.delete_logged_model(other.model_id)
     answer["gone"] = [code_of(c.get_logged_model, other.model_id), found(), code_of(c.get_logged_model, "m-" + "0" * 32)]
