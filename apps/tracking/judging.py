@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
 
 from apps.access import policy
 from apps.accounts import acting, tokens
@@ -44,6 +44,21 @@ async def may_log(token: str, run_id: UUID) -> int:
     if key not in _pending:  # one question at a time: who comes meanwhile waits for the same answer
         _pending[key] = asyncio.create_task(_ask(key, token))
     return await asyncio.shield(_pending[key])
+
+
+def forget(run_id: UUID) -> None:
+    """Believe no verdict about a run any more, once the present transaction is committed: it was deleted."""
+
+    def drop() -> None:
+        for key in [key for key in list(_verdicts) if key[1] == run_id]:
+            _verdicts.pop(key, None)
+
+    transaction.on_commit(drop)
+
+
+def forget_all() -> None:
+    """Believe no verdict about any run any more, once the present transaction is committed."""
+    transaction.on_commit(_verdicts.clear)
 
 
 async def in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
