@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.core.errors import Invalid, NotFound, Taken
+from apps.core.errors import NotFound, Taken
 from apps.mlflow import forms, pages
 from apps.mlflow.calls import Call, wrong
 from apps.mlflow.filters.experiments import apply_filter, apply_order
@@ -19,7 +19,11 @@ from apps.tracking.models import Project, ProjectTag
 _MOST = 50_000
 _USUAL = 1_000
 _LONGEST_NAME = 120
-VIEWS: dict[str, dict[str, Any]] = {"ACTIVE_ONLY": {"archived_at": None}, "DELETED_ONLY": {"archived_at__isnull": False}, "ALL": {}}
+VIEWS: dict[str, dict[str, Any]] = {
+    "ACTIVE_ONLY": {"archived_at": None},
+    "DELETED_ONLY": {"archived_at__isnull": False},
+    "ALL": {},
+}
 _NUMBERED = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}
 
 
@@ -88,7 +92,11 @@ def update(call: Call) -> dict[str, Any]:
 @answers("POST", "experiments/delete", judged="project:delete")
 def delete(call: Call) -> dict[str, Any]:
     """Take a project out of sight, and its runs with it."""
-    tracking.archive_project_with_runs(project_of(call, is_live=True), by=call.user)
+    project = project_of(call)
+    if project.archived_at is not None:
+        msg = f"There is no experiment {project.number} in the 'active' state."
+        raise NotFound(msg)
+    tracking.archive_project_with_runs(project, by=call.user)
     return {}
 
 
@@ -96,8 +104,8 @@ def delete(call: Call) -> dict[str, Any]:
 def restore(call: Call) -> dict[str, Any]:
     project = project_of(call)
     if project.archived_at is None:
-        msg = f"The experiment {project.number} must be in the 'deleted' state. Current state is active."
-        raise Invalid(msg)
+        msg = f"There is no experiment {project.number} in the 'deleted' state."
+        raise NotFound(msg)
     tracking.restore_project(project, by=call.user)
     return {}
 

@@ -19,6 +19,11 @@ from apps.tracking.models import LoggedModel, Project, Run
 DEFAULT_ID = "0"
 DEFAULT_NAME = "Default"  # what MLflow calls the experiment that is always there
 _MOST_DIGITS = 18
+# What the judge and the form of a run need; the rest is loaded where it is asked for.
+_OF_A_RUN = (
+    "name", "status", "visibility", "started_at", "finished_at", "archived_at", "team_id",
+    "owner__username", "project__number", "project__archived_at",
+)  # fmt: skip
 _MODEL_PREFIX = "m-"
 
 
@@ -31,7 +36,7 @@ def project_of(call: Call, *, is_live: bool = False, field: str = "experiment_id
     if text == DEFAULT_ID:
         policy.require_active(call.user)
         return tracking.find_project(tracking.DEFAULT_PROJECT, by=call.user, team=None)
-    found: Project = _find(Project.objects.select_related("owner", "team"), call.user, number=_number(text))
+    found: Project = _find(Project.objects.select_related("team"), call.user, number=_number(text))
     if is_live and found.archived_at is not None:
         msg = f"The experiment {text} must be in the 'active' state. Current state is deleted."
         raise Invalid(msg)
@@ -62,7 +67,7 @@ def find_run(text: str, user: Any) -> Run:
     """Return the run of an id of the wire. Raises: NotFound."""
     if not is_hex(text):
         raise refused(user, "view", "tracking.run", absent("run", text), object_id=text)
-    found: Run = _find(Run.objects.select_related("project", "owner", "team"), user, pk=UUID(text))
+    found: Run = _find(Run.objects.select_related("project", "owner").only(*_OF_A_RUN), user, pk=UUID(text))
     return found
 
 

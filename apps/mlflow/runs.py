@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from apps.core.errors import Invalid
 from apps.core.ids import new_id
 from apps.mlflow import forms, records
 from apps.mlflow.calls import Call, wrong
@@ -25,7 +24,8 @@ def create(call: Call) -> dict[str, Any]:
     tags.pop(RUN_NAME, None)
     started_at = call.time("start_time")
     run = tracking.create_run(project, by=call.user, name=_named(name), tags=tags, started_at=started_at)
-    run.refresh_from_db(fields=["started_at"])
+    if started_at is None:
+        run.refresh_from_db(fields=["started_at"])
     return {"run": records.new_run(run, tags)}
 
 
@@ -51,17 +51,13 @@ def update(call: Call) -> dict[str, Any]:
 
 @answers("POST", "runs/delete", judged="run:delete")
 def delete(call: Call) -> dict[str, Any]:
-    tracking.archive_run(run_of(call, is_live=True), by=call.user)
+    tracking.archive_run(run_of(call), by=call.user)
     return {}
 
 
 @answers("POST", "runs/restore", judged="run:delete")
 def restore(call: Call) -> dict[str, Any]:
-    run = run_of(call)
-    if run.archived_at is None:
-        msg = f"The run {run.pk.hex} must be in the 'deleted' state. Current state is active."
-        raise Invalid(msg)
-    tracking.restore_run(run, by=call.user)
+    tracking.restore_run(run_of(call), by=call.user)
     return {}
 
 

@@ -167,8 +167,8 @@ def key_by_content(run_id: UUID, batch: Batch) -> Key | None:
 
 
 def write(run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
-    """Write a batch in one transaction. Raises: Invalid, IdempotencyMismatch."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    """Write a batch in one transaction, the caller's if there is one. Raises: Invalid, IdempotencyMismatch."""
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         statements = writing(run_id, batch, key)
         try:
             sql, values = next(statements)

@@ -19,7 +19,7 @@ from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound, Taken
 from apps.core.locks import lock_row
 from apps.teams.models import Team
 from apps.teams.services import require_open
-from apps.tracking import batches
+from apps.tracking import batches, judging
 from apps.tracking.models import Project, ProjectTag, Run
 
 DEFAULT_PROJECT = "default"
@@ -93,6 +93,7 @@ def archive_project_with_runs(project: Project, *, by: Any) -> None:
     Project.objects.filter(pk=project.pk).update(archived_at=Now(), updated_at=Now())
     fresh.refresh_from_db(fields=["archived_at"])
     runs.update(archived_at=fresh.archived_at)  # by the moment they are found again
+    judging.forget_all()
     audit.record("archive", project, by=by, runs=held)
 
 

@@ -14,7 +14,7 @@ from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.locks import lock_row
 from apps.teams.models import Team
 from apps.teams.services import require_open
-from apps.tracking import batches, ingest
+from apps.tracking import batches, ingest, judging
 from apps.tracking.choices import RunStatus
 from apps.tracking.ingest import Outcome
 from apps.tracking.models import Project, Run, Tag
@@ -153,6 +153,7 @@ def archive_run(run: Run, *, by: Any) -> None:
     policy.require(by, "delete", run)
     _require_no_job(run, "It belongs to an experiment. Delete that.")
     if Run.objects.filter(pk=run.pk, archived_at=None).update(archived_at=Now()):
+        judging.forget(run.pk)
         audit.record("archive", run, by=by)
 
 
