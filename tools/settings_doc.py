@@ -94,6 +94,16 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_DIRECTORY_MOST_LEAVERS_PERCENT": "The share, in percent of the active accounts of the directory.",
         "FATHOM_DIRECTORY_PLATFORM_ROLES": "Rules may also make admins and auditors of the platform. Whoever administers the directory can then become one.",
     },
+    "Artifacts": {
+        "FATHOM_ARTIFACT_STORE": "Where code and artifacts are kept: empty is `FATHOM_BLOB_ROOT`, `s3://bucket/prefix` a bucket. Everything about it: artifacts.md.",
+        "FATHOM_S3_ENDPOINT": "The address of the S3 server, as the platform reaches it; empty: Amazon's.",
+        "FATHOM_S3_PUBLIC_ENDPOINT": "The same server as clients reach it: they are given links that go past the platform. Empty: none.",
+        "FATHOM_S3_REGION": "The region that requests are signed for.",
+        "FATHOM_S3_ACCESS_KEY": "The access key; empty: what boto3 finds on the machine.",
+        "FATHOM_S3_SECRET_KEY": "Its secret.",
+        "FATHOM_UPLOAD_HOURS": "Hours within which an upload in parts must be completed.",
+        "FATHOM_GARBAGE_GRACE_HOURS": "How long bytes that nobody refers to are left alone before they are marked, and again before they are deleted. Longer than any upload lasts.",
+    },
     "Limits": {
         "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",
         "FATHOM_CODE_LIMIT_BYTES": "Largest archive of code.",
