@@ -18,7 +18,7 @@ from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas.models import AllocationRequest, QuotaNode
 from apps.sharing.models import AccessRequest
 from apps.teams.models import Invitation, Membership, Organization, Team
-from apps.tracking.models import Artifact, Project, Run
+from apps.tracking.models import Artifact, Project, Run, Upload
 from tests.matrix.world import World
 
 Names = Callable[[World], dict[str, Any]]
@@ -380,6 +380,19 @@ def _file(world: World) -> dict[str, Any]:
     return {"id": world.ended.pk, "path": world.artifact.path}
 
 
+def _sending(world: World) -> dict[str, Any]:
+    return {"pk": world.sending.pk}
+
+
+def _promised(world: World) -> dict[str, Any]:
+    """What everybody who may view the run may keep again without sending it."""
+    return {"path": "again.txt", "size_bytes": world.artifact.size_bytes, "sha256": world.artifact.sha256}
+
+
+# An upload is there for who began it, alice, and for nobody else.
+_NOT_HIS = dict.fromkeys(("bob", "charlie", "dana", "mia", "olaf", "tom", "vera", "gus", "sre", "aud"), 404)
+
+
 def _on_credential(method: str, name: str, ok: int, action: str, data: Any = None) -> Row:
     on = _by_id(_credential)
     return Row(method, f"api-credential-{name}", ok, Credential, action, "credential", on, lambda _world: data or {})
@@ -570,6 +583,9 @@ API = [
         lambda _world: {"description": "x"},
     ),
     Row("DELETE", "api-project-detail", 409, Project, "delete", "project", lambda world: {"id": world.project.pk}),
+    Row("GET", "api-retention", 200, Project, "view", "project", lambda world: {"id": world.project.pk}),
+    Row("PUT", "api-retention", 200, Project, "delete", "project", lambda world: {"id": world.project.pk}),
+    Row("DELETE", "api-retention", 204, Project, "delete", "project", lambda world: {"id": world.project.pk}),
     Row("GET", "api-credential-list"),
     Row("POST", "api-credential-list", 201, scope="credential:create", data=lambda _world: _NEW_CREDENTIAL),
     _on_credential("GET", "detail", 200, "view"),
@@ -589,4 +605,13 @@ API = [
     Row("GET", "api-artifact", 302, Artifact, "view", "ended", _file),
     Row("PUT", "api-artifact", 200, Artifact, "log", "ended", _file),
     Row("DELETE", "api-artifact", 204, Artifact, "delete", "ended", _file),
+    Row("PATCH", "api-artifact", 200, Artifact, "log", "ended", _file, lambda _world: {"is_pinned": True}),
+    Row("POST", "api-uploads", 201, Run, "log", "ended", _by_id(_ended), _promised),
+    Row("GET", "api-upload", 200, Upload, "view", "ended", _by_id(_sending), but=_NOT_HIS),
+    Row("DELETE", "api-upload", 204, Upload, "log", "ended", _by_id(_sending), but=_NOT_HIS),
+    Row(
+        "POST", "api-upload-links", 409, Upload, "log", "ended", _by_id(_sending), lambda _world: {"parts": [1]},
+        but=_NOT_HIS,
+    ),  # it is complete
+    Row("POST", "api-upload-complete", 200, Upload, "log", "ended", _by_id(_sending), but=_NOT_HIS),
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import F
+from django.utils import timezone
 
 from apps.access import grants
 from apps.access.decision import Role
@@ -33,7 +34,7 @@ from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.teams.models import Invitation, Membership
-from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag
+from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag, Upload
 from tests import people
 
 SECRET = "sesame-74b1"  # in names, logs, params and files of alice's objects: nobody else may read it
@@ -98,6 +99,7 @@ class World:
     asked: AccessRequest
     allocation: AllocationRequest
     artifact: Artifact
+    sending: Upload
     credential: Credential
     rule: DirectoryRule
     sync: DirectorySync
@@ -138,6 +140,7 @@ def make_world() -> World:
         grants.grant(cast.gus.groups.get(name="team:far"), experiment.run, MANAGER)
     _end(ended)
     artifact = _record(ended)
+    sending = _sent(artifact)
     token, _ = accounts.issue_token(alice, by=alice, name=f"token {SECRET}")
     sha = hashlib.sha256(SECRET.encode()).hexdigest()
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
@@ -158,7 +161,7 @@ def make_world() -> World:
     bearers = _bearers(cast, ended, other["private"])
     return World(
         cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
-        request=request, asked=asked, artifact=artifact, credential=credential, rule=rule, sync=sync, robot=robot,
+        request=request, asked=asked, artifact=artifact, sending=sending, credential=credential, rule=rule, sync=sync, robot=robot,
         invitation=invitation, registration=registration, budget=budget, charge=charge, place=place, allocation=allocation,
         priority_class=priority_class, bearers=bearers, sessions=_sessions(cast),
     )  # fmt: skip
@@ -195,6 +198,15 @@ def _record(experiment: Experiment) -> Artifact:
     return Artifact.objects.create(
         run=run, path="out/report.txt", sha256=blob.sha256, size_bytes=blob.size_bytes, content_type="text/plain"
     )
+
+
+def _sent(artifact: Artifact) -> Upload:
+    """alice's upload, from which the file came."""
+    return Upload.objects.create(
+        run=artifact.run, created_by=artifact.run.owner, path=artifact.path, sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes, part_bytes=5 << 20, part_count=1, quota_node=quotas.leaf_of(artifact.run.owner, None),
+        expires_at=timezone.now() + timedelta(hours=1), completed_at=timezone.now(),
+    )  # fmt: skip
 
 
 def _money(experiment: Experiment, cast: people.Cast) -> tuple[Budget, LedgerTx]:

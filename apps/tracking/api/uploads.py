@@ -150,10 +150,8 @@ def _find(request: Request, text: str) -> Upload:
 
 
 def _shown(upload: Upload, request: Request) -> dict[str, Any]:
-    artifact = None
-    if upload.completed_at is not None:
-        done = services.complete_upload(upload, by=request.user)
-        artifact = shown_artifact(listing.entry_of(done), upload.run, request.user)
+    done = uploads.outcome_of(upload)
+    artifact = None if done is None else shown_artifact(listing.entry_of(done), upload.run, request.user)
     received = sorted(services.received_parts(upload).items())
     return {
         "id": str(upload.pk),

@@ -228,13 +228,20 @@ def _faster(upload: Upload) -> Artifact:
 
 def _finished(upload: Upload | None) -> Artifact:
     """Return what came of an upload that is complete. Raises: NotFound when it is not, or was replaced since."""
-    found = None
-    if upload is not None and upload.completed_at is not None:
-        found = Artifact.objects.filter(run=upload.run_id, path=upload.path, sha256=upload.sha256).first()
+    found = None if upload is None else outcome_of(upload)
     if found is None:
         raise NotFound
-    result: Artifact = found
-    return result
+    return found
+
+
+def outcome_of(upload: Upload) -> Artifact | None:
+    """Return the file that an upload became; None before, and when it was replaced since. The caller has judged."""
+    if upload.completed_at is None:
+        return None
+    found: Artifact | None = Artifact.objects.filter(
+        run=upload.run_id, path=upload.path, sha256=upload.sha256
+    ).first()
+    return found
 
 
 def _require_open(upload: Upload) -> None:
