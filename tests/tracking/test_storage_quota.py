@@ -85,9 +85,10 @@ def test_what_does_not_fit_is_refused_with_the_numbers(cast: Cast, run: Run) -> 
 
 
 @pytest.mark.django_db
-def test_it_is_refused_before_it_is_sent_and_again_when_it_is_there(cast: Cast, run: Run) -> None:
+def test_it_is_refused_before_it_is_sent_and_again_when_it_is_there(cast: Cast, run: Run, monkeypatch: Any) -> None:
     limit(cast, node_of(cast, cast.alice), 1500)
     save(run, cast.alice)
+    monkeypatch.setattr("apps.tracking.services.artifacts._WORTH_ASKING", 500)
     read: list[int] = []
     with pytest.raises(OverQuota):
         services.save_artifact(run, "b", (read.append(1) or b"x" for _ in range(600)), by=cast.alice, size_bytes=600)

@@ -21,15 +21,18 @@ _MANAGES = 20  # how many of those who can change a limit are named
 
 # A reservation that nothing ends, and that fair share does not count.
 _COUNT = """
-    WITH counted AS (
+    WITH here AS MATERIALIZED (SELECT 1 FROM quotas_quotanode WHERE id = %(node)s AND path = %(nodes)s::bigint[]),
+    counted AS (
         UPDATE quotas_quotalimit SET used = used + %(more)s,
                ceiling = CASE WHEN %(more)s < 0 AND "limit" IS NOT NULL THEN greatest("limit" + borrow, used + %(more)s)
                               ELSE ceiling END
-         WHERE node_id = ANY(%(nodes)s) AND resource = %(resource)s)
+         WHERE node_id = ANY(%(nodes)s) AND resource = %(resource)s AND EXISTS (SELECT 1 FROM here))
     INSERT INTO quotas_reservation AS r (id, key, node_id, node_ids, amounts, counted_until)
-    VALUES (%(id)s, %(key)s, %(node)s, %(nodes)s, jsonb_build_object(%(resource)s::text, %(more)s::bigint), '9999-01-01')
+    SELECT %(id)s::uuid, %(key)s, %(node)s, %(nodes)s::bigint[], jsonb_build_object(%(resource)s::text, %(more)s::bigint),
+           '9999-01-01'::timestamptz FROM here
         ON CONFLICT (key) DO UPDATE SET released_at = NULL, node_ids = excluded.node_ids,
            amounts = r.amounts || jsonb_build_object(%(resource)s::text, coalesce((r.amounts ->> %(resource)s)::bigint, 0) + %(more)s::bigint)
+     RETURNING 1
 """
 
 
@@ -42,15 +45,14 @@ def keep(node: QuotaNode, resource: str, more: int) -> None:
     if more == 0:
         return
     books = lock(node.path, [resource])
-    path = QuotaNode.objects.values_list("path", flat=True).get(pk=node.pk)
-    if path != node.path:
-        msg = f"{node} was moved in the quota tree meanwhile. Try again."
-        raise Conflict(msg)
     if more > 0 and (full := books.full(node.path, {resource: more})) is not None:
         raise _over(full)
     facts: dict[str, Any] = {"id": new_id(), "key": key_of(node), "node": node.pk, "nodes": list(node.path)}
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, {**facts, "resource": resource, "more": more})
+        if cursor.fetchone() is None:
+            msg = f"{node} was moved in the quota tree meanwhile. Try again."
+            raise Conflict(msg)
 
 
 def require_room(node: QuotaNode, resource: str, more: int) -> None:

@@ -21,6 +21,7 @@ from apps.tracking.models import Artifact, Run
 from apps.tracking.paths import ancestors, clean_path
 from apps.tracking.services.charging import count, payer_of, require_room
 
+_WORTH_ASKING = 1 << 20  # smaller ones are written sooner than it is asked whether they fit; it is judged when they are
 _DIRECT_SECONDS = 60  # to begin in: removed access must not outlive it by much
 
 
@@ -47,7 +48,8 @@ def save_artifact(
         raise TooLarge(msg)
     require_free(run, name)
     payer = payer_of(run, by=by)
-    require_room(payer, size_bytes or 0)
+    if (size_bytes or 0) > _WORTH_ASKING:
+        require_room(payer, size_bytes or 0)
     blob = blobs.write(_whole(chunks, size_bytes), limit=limit, expected_sha256=sha256)
     failpoints.hit("artifact.after_write_before_row")
     return record(run, name, blob, payer=payer, content_type=content_type)
@@ -140,13 +142,15 @@ def record(
         "sha256": blob.sha256,
         "size_bytes": blob.size_bytes,
         "content_type": media.content_type_of(path, content_type),
-        "created_at": Now(),
         "quota_node": payer,
     }
-    artifact, is_new = Artifact.objects.update_or_create(run=run, path=path, defaults=kept)
+    if before is None:
+        artifact: Artifact = Artifact.objects.create(run=run, path=path, **kept)
+    else:
+        Artifact.objects.filter(pk=before.pk).update(created_at=Now(), **kept)
+        artifact = Artifact.objects.get(pk=before.pk)
     _settle(before, payer, 0 if is_paid else blob.size_bytes)
-    artifact.refresh_from_db()
-    return artifact, is_new
+    return artifact, before is None
 
 
 def _settle(before: Artifact | None, payer: QuotaNode, more: int) -> None:
@@ -163,11 +167,9 @@ def _settle(before: Artifact | None, payer: QuotaNode, more: int) -> None:
 def require_free(run: Run, path: str) -> None:
     """Refuse a path that a folder has, or below a file. Raises: Conflict."""
     files = Artifact.objects.filter(run=run)
-    if (above := files.filter(path__in=ancestors(path)).first()) is not None:
-        msg = f"{above.path} is a file, not a folder."
-        raise Conflict(msg)
-    if files.below(path).exists():
-        msg = f"{path} is a folder."
+    found = (files.filter(path__in=ancestors(path)) | files.below(path)).values_list("path", flat=True).first()
+    if found is not None:
+        msg = f"{path} is a folder." if found.startswith(f"{path}/") else f"{found} is a file, not a folder."
         raise Conflict(msg)
 
 
