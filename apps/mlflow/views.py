@@ -5,7 +5,6 @@ same: both call the same translator.
 from typing import Any, ClassVar
 
 import orjson
-from django.db import transaction
 from django.http import HttpResponse
 from rest_framework.request import Request
 from typing_extensions import override
@@ -90,9 +89,7 @@ def encoded(answer: Answer) -> bytes:
 
 
 def refusal(error: DomainError) -> HttpResponse:
-    """Return an error as MLflow's client reads it. A transaction that surrounds the request is rolled back."""
-    if transaction.get_connection().in_atomic_block:
-        transaction.set_rollback(True)
+    """Return an error as MLflow's client reads it."""
     return HttpResponse(
         orjson.dumps(errors.body_of(error)), status=error.status, content_type=_JSON, headers=headers_of(error)
     )
