@@ -31,10 +31,8 @@ from apps.storage.querysets import grace
 logger = structlog.get_logger(__name__)
 
 _AT_ONCE = 100
-# The commit need not wait for the disk: what a crash takes back of it, the age of the bytes themselves says.
 _TOUCH = """
-    WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-    INSERT INTO storage_blob AS b (sha256, size_bytes, touched_at) SELECT %s, %s, clock_timestamp() FROM quick
+    INSERT INTO storage_blob AS b (sha256, size_bytes, touched_at) SELECT %s, %s, clock_timestamp() {quick}
         ON CONFLICT (sha256) DO UPDATE SET touched_at = clock_timestamp(), doomed_at = NULL
 """
 
@@ -65,8 +63,11 @@ class Preview:
 
 def note_blob(blob: Stored) -> None:
     """Write down that somebody begins to keep these bytes; called before they can be found in the store."""
+    # This commit need not wait for the disk: what a crash takes back of it, the age of the bytes themselves says. Within
+    # somebody's transaction it would be his that does not wait.
+    quick = "" if connection.in_atomic_block else "FROM set_config('synchronous_commit', 'off', true)"
     with connection.cursor() as cursor:
-        cursor.execute(_TOUCH, [blob.sha256, blob.size_bytes])
+        cursor.execute(_TOUCH.format(quick=quick), [blob.sha256, blob.size_bytes])
 
 
 def require_kept(sha256: str) -> None:

@@ -24,10 +24,22 @@ from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas import services as quotas
 from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Resource, ShareUse
 from apps.sharing.models import AccessRequest
+from apps.storage.models import Blob, Collection
 from apps.teams import services as teams
 from apps.teams.models import Team
-from apps.tracking.models import Artifact, MetricSeries, Param, Tag
+from apps.tracking.models import Artifact, MetricSeries, Param, Retention, Run, Tag, Upload
 from tests import people
+
+
+def _files(run: Run, team: Team, no: int) -> None:
+    """What is stored: bytes, an upload on its way, a rule, a collection."""
+    Blob.objects.create(sha256=f"{no:064x}", size_bytes=10)
+    Collection.objects.create(asked_by="system", swept=no)
+    node = quotas.leaf_of(run.owner, team)
+    ends = timezone.now() + timedelta(hours=1)
+    facts = {"sha256": f"{no:064x}", "size_bytes": 10, "part_bytes": 10, "part_count": 1, "expires_at": ends}
+    Upload.objects.create(run=run, created_by=run.owner, path=f"part-{no}", quota_node=node, **facts)
+    Retention.objects.create(team=team, days_after_end=no)
 
 
 def make_row(no: int) -> Experiment:
@@ -46,6 +58,7 @@ def make_row(no: int) -> Experiment:
     start(experiment.workload)
     run = experiment.run
     Artifact.objects.create(run=run, path=f"model-{no}.bin", sha256="ab" * 32, size_bytes=2048)
+    _files(run, team, no)
     Param.objects.create(run=run, key="lr", value="0.1")
     Tag.objects.create(run=run, key="purpose", value="test")
     MetricSeries.objects.create(run=run, key="loss", count=3)

@@ -30,12 +30,13 @@ EXPECTED = [
 ]  # fmt: skip
 CAN_ADD = {
     "accounts.user", "budgets.budget", "budgets.price", "compute.cluster", "compute.priorityclass", "credentials.credential", "directory.directoryrule",
-    "directory.directorysync", "quotas.quotadefault", "quotas.resource", "teams.invitation", "teams.organization", "teams.team",
+    "directory.directorysync", "quotas.quotadefault", "quotas.resource", "storage.collection", "teams.invitation", "teams.organization", "teams.team",
+    "tracking.retention",
 }  # fmt: skip
 CAN_CHANGE = {
     "accounts.apitoken", "accounts.user", "budgets.budget", "compute.cluster", "compute.priorityclass", "credentials.credential",
     "directory.directoryrule", "quotas.quotadefault", "quotas.quotanode", "quotas.resource",
-    "teams.organization", "teams.team",
+    "teams.organization", "teams.team", "tracking.retention",
 }  # fmt: skip
 MODELS = {page.opts.label_lower: page.model for page in PAGES}
 

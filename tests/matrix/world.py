@@ -32,9 +32,10 @@ from apps.quotas import services as quotas
 from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Reservation, Resource, ShareUse
 from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest
+from apps.storage.models import Collection
 from apps.teams import services as teams
 from apps.teams.models import Invitation, Membership
-from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag, Upload
+from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Retention, Tag, Upload
 from tests import people
 
 SECRET = "sesame-74b1"  # in names, logs, params and files of alice's objects: nobody else may read it
@@ -201,7 +202,9 @@ def _record(experiment: Experiment) -> Artifact:
 
 
 def _sent(artifact: Artifact) -> Upload:
-    """alice's upload, from which the file came."""
+    """alice's upload, from which the file came; a rule for the team's files, and a collection."""
+    Retention.objects.create(team=artifact.run.team, days_after_end=1000)
+    Collection.objects.create(asked_by="system")
     return Upload.objects.create(
         run=artifact.run, created_by=artifact.run.owner, path=artifact.path, sha256=artifact.sha256,
         size_bytes=artifact.size_bytes, part_bytes=5 << 20, part_count=1, quota_node=quotas.leaf_of(artifact.run.owner, None),

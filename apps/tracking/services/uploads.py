@@ -238,9 +238,7 @@ def outcome_of(upload: Upload) -> Artifact | None:
     """Return the file that an upload became; None before, and when it was replaced since. The caller has judged."""
     if upload.completed_at is None:
         return None
-    found: Artifact | None = Artifact.objects.filter(
-        run=upload.run_id, path=upload.path, sha256=upload.sha256
-    ).first()
+    found: Artifact | None = Artifact.objects.filter(run=upload.run_id, path=upload.path, sha256=upload.sha256).first()
     return found
 
 
