@@ -1,8 +1,9 @@
 """Projects, runs and their files, to look at."""
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models.functions import Now
@@ -13,10 +14,16 @@ from typing_extensions import override
 from apps.access.admin import GuardedAdmin, LatestInline, Question, Reasoned, question_filter
 from apps.access.admin.display import chip, link, list_url, related, size, time_of
 from apps.access.admin.filters import is_null
+from apps.access.forms import reason_field
 from apps.core.errors import Invalid
 from apps.tracking import services
 from apps.tracking.choices import RunStatus
 from apps.tracking.models import Artifact, MetricSeries, Param, Project, Retention, Run, Tag, Upload
+
+if TYPE_CHECKING:
+    RetentionModelForm = forms.ModelForm[Retention]
+else:
+    RetentionModelForm = forms.ModelForm
 
 _ARCHIVED = is_null("archived_at", yes="In use", no="Archived", title="archive")
 
@@ -173,6 +180,16 @@ class UploadAdmin(GuardedAdmin):
         return "" if upload.size_bytes is None else size(upload.size_bytes)
 
 
+class RetentionForm(RetentionModelForm):
+    """A rule, and why."""
+
+    reason = reason_field()
+
+    class Meta:
+        model = Retention
+        fields = ("project", "team", "days_after_end", "days_after_archive")
+
+
 @admin.register(Retention)
 class RetentionAdmin(GuardedAdmin):
     """How long files are kept. What would go by it now: the preview of a collection."""
@@ -180,12 +197,13 @@ class RetentionAdmin(GuardedAdmin):
     can_add = True
     can_change = True
     policy_change = "manage"
+    form = RetentionForm
     list_display = ("whose", "days_after_end", "days_after_archive")
     list_filter = (_RULES,)
     list_select_related = ("project", "team")
     search_fields = ("project__name", "team__name")
     ordering = ("-id",)
-    fields = ("project", "team", "days_after_end", "days_after_archive")
+    fields = ("project", "team", "days_after_end", "days_after_archive", "reason")
     autocomplete_fields = ("project", "team")
     actions = (
         Reasoned(
@@ -207,7 +225,7 @@ class RetentionAdmin(GuardedAdmin):
         if of is None or (obj.project and obj.team):
             raise Invalid(errors={"project": ["A project or a team, one of them."]})
         days: dict[str, Any] = {"days_after_end": obj.days_after_end, "days_after_archive": obj.days_after_archive}
-        made = services.set_retention(of, by=request.user, **days)
+        made = services.set_retention(of, by=request.user, reason=form.cleaned_data["reason"], **days)
         obj.__dict__.update(made.__dict__)
 
     @display(description="rule of")
