@@ -204,6 +204,8 @@ PAGES = [
     Row("POST", "sessions-end-others", 302),
     Row("POST", "session-end", 302, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
     Row("POST", "seeing-stop", 302),
+    Row("GET", "mlflow-health", public=True),
+    Row("GET", "mlflow-version", public=True),
     Row("GET", "home"),
     *PAGES_USAGE,
     Row("GET", "usage-statement"),
@@ -390,7 +392,7 @@ def _promised(world: World) -> dict[str, Any]:
 
 
 # An upload is there for who began it, alice, and for nobody else.
-_NOT_HIS = dict.fromkeys(("bob", "charlie", "dana", "mia", "olaf", "tom", "vera", "gus", "sre", "aud"), 404)
+NOT_HIS = dict.fromkeys(("bob", "charlie", "dana", "mia", "olaf", "tom", "vera", "gus", "sre", "aud"), 404)
 
 
 def _on_credential(method: str, name: str, ok: int, action: str, data: Any = None) -> Row:
@@ -607,11 +609,11 @@ API = [
     Row("DELETE", "api-artifact", 204, Artifact, "delete", "ended", _file),
     Row("PATCH", "api-artifact", 200, Artifact, "log", "ended", _file, lambda _world: {"is_pinned": True}),
     Row("POST", "api-uploads", 201, Run, "log", "ended", _by_id(_ended), _promised),
-    Row("GET", "api-upload", 200, Upload, "view", "ended", _by_id(_sending), but=_NOT_HIS),
-    Row("DELETE", "api-upload", 204, Upload, "log", "ended", _by_id(_sending), but=_NOT_HIS),
+    Row("GET", "api-upload", 200, Upload, "view", "ended", _by_id(_sending), but=NOT_HIS),
+    Row("DELETE", "api-upload", 204, Upload, "log", "ended", _by_id(_sending), but=NOT_HIS),
     Row(
         "POST", "api-upload-links", 409, Upload, "log", "ended", _by_id(_sending), lambda _world: {"parts": [1]},
-        but=_NOT_HIS,
+        but=NOT_HIS,
     ),  # it is complete
-    Row("POST", "api-upload-complete", 200, Upload, "log", "ended", _by_id(_sending), but=_NOT_HIS),
+    Row("POST", "api-upload-complete", 200, Upload, "log", "ended", _by_id(_sending), but=NOT_HIS),
 ]  # fmt: skip

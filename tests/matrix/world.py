@@ -35,6 +35,7 @@ from apps.sharing.models import AccessRequest
 from apps.storage.models import Collection
 from apps.teams import services as teams
 from apps.teams.models import Invitation, Membership
+from apps.tracking import services as tracking
 from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Retention, Tag, Upload
 from tests import people
 
@@ -147,6 +148,7 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
+    tracking.create_logged_model(project, by=alice, name=f"net {SECRET}", run=ended.run)
     credential = _credential(alice, cast)
     rule, sync = _directory(cast)
     request, asked = _requests(cast, waiting)
