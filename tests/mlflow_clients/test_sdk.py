@@ -15,7 +15,7 @@ TRAIN = """
 import json, fathom
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
-run = fathom.start_run("auto")
+run = fathom.start_run(project="auto")
 fathom.autolog()
 LogisticRegression(C=0.125, max_iter=77).fit(*load_iris(return_X_y=True))
 fathom.log_metric("mine", 2.5)
