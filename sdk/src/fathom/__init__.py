@@ -19,6 +19,8 @@ __version__ = VERSION
 TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would cost more than all the rest here
 
 if TYPE_CHECKING:
+    from fathom import runs
+    from fathom.autologging import autolog
     from fathom.client import Client
     from fathom.errors import (
         ApiError,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "autolog": "autologging",
     "Client": "client",
     "Listing": "paging",
     "Page": "paging",
@@ -146,6 +149,7 @@ __all__ = [
     "Usage",
     "__version__",
     "active_run",
+    "autolog",
     "flush",
     "log_artifact",
     "log_artifacts",
@@ -153,6 +157,7 @@ __all__ = [
     "log_metrics",
     "log_param",
     "log_params",
+    "runs",
     "set_tag",
     "set_tags",
     "start_run",
@@ -160,6 +165,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "runs":
+        return import_module("fathom.runs")
     try:
         home = _HOME[name]
     except KeyError:
