@@ -203,8 +203,9 @@ def check_books(platform: Platform) -> None:
         "from apps.quotas import services\n"
         "deadline = time.monotonic() + 60\n"
         "while True:\n"
-        "    left = (Reservation.objects.filter(released_at=None).count(), services.drift(),"
-        " QuotaLimit.objects.exclude(used=0).count())\n"
+        "    held = Reservation.objects.filter(released_at=None).exclude(key__startswith='kept:')\n"  # files stay
+        "    left = (held.count(), services.drift(),"
+        " QuotaLimit.objects.exclude(used=0).exclude(resource='artifacts').count())\n"
         "    if left == (0, [], 0) or time.monotonic() > deadline:\n"
         "        break\n"
         "    time.sleep(0.1)\n"
