@@ -80,6 +80,7 @@ class Workload(models.Model):
                 fields=["quota_node", "-rank", "-priority", "queued_at", "id"],
                 name="workload_queue",
                 condition=models.Q(state=State.QUEUED),
+                include=["desired_state"],  # so that places are counted in the index alone
             ),
             models.Index(fields=["queued_at"], name="workload_waiting", condition=models.Q(state=State.QUEUED)),
             models.Index(
