@@ -18,5 +18,5 @@ def rows_of(statement: str, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     Raises: the errors of `django.db`.
     """
     with connection.cursor() as opened, connection.wrap_database_errors, psycopg.Cursor(opened.connection) as cursor:
-        cursor.execute(statement, given, prepare=True)  # type: ignore[arg-type]
+        cursor.execute(statement, given, prepare=True)
         return cursor.fetchall() if cursor.description else []
