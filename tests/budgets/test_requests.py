@@ -51,7 +51,7 @@ def test_what_is_given_counts_at_once_and_ends(cast: Cast, alices: QuotaNode) ->
     made.refresh_from_db()
     assert made.amount_micros == 100 * MICROS
     reasons = AuditEvent.objects.filter(action="change", object_type="budgets.budget").values_list("reason", flat=True)
-    assert sorted(reasons)[0].startswith("asked for by alice")
+    assert min(reasons).startswith("asked for by alice")
 
 
 def test_a_maintainer_gives_to_members_and_not_to_the_team(cast: Cast, alices: QuotaNode) -> None:
