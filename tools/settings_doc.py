@@ -105,6 +105,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Money": {
         "FATHOM_CURRENCY": "The name that stands behind amounts of money. It converts nothing.",
+        "FATHOM_MEASURE_SECONDS": "Between two looks at what runs uses: CPU and memory, shown as charts of its run.",
         "FATHOM_CHARGE_SECONDS": "Between two charges of what runs. What has no time limit needs a lease of several times this.",
         "FATHOM_BUDGET_LEASE_SECONDS": "How long the money lasts that is held in advance for work without a time limit.",
         "FATHOM_ALERTS_MAY_GO_INSIDE": "Let webhooks of budgets go to private addresses, too. Off: a webhook cannot reach what is behind the firewall.",

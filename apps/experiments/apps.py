@@ -9,7 +9,8 @@ class ExperimentsConfig(AppConfig):
     @override
     def ready(self) -> None:
         from apps.compute import handlers  # noqa: PLC0415 -- models must be loaded first
-        from apps.experiments import policies, services  # noqa: PLC0415 -- as above
+        from apps.experiments import policies, samples, services  # noqa: PLC0415 -- as above
 
         policies.declare()
         handlers.on_workload_change(services.follow_workload)
+        handlers.on_samples(samples.keep_samples)

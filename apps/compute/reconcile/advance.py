@@ -105,6 +105,7 @@ def _end(workload: Workload, attempt: Attempt, verdict: str, seen: Observation) 
         exit_code=seen.exit_code,
         started_at=seen.started_at,
         finished_at=seen.finished_at,
+        use=seen.use,
     )
     failpoints.hit("finish.after_commit")
 
