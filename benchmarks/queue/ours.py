@@ -106,9 +106,7 @@ class FairTree:
             return
         nodes = {node for leaf in self.waiting for node in self.known[self.waiting[leaf][0][-1]].path}
         shares = {node: Share(self.used.get(node, 0.0), self.weights.get(node, 1)) for node in nodes}
-        ends = [
-            (job, max(world.now, (job.started or 0.0) + (job.limit or ASSUMED))) for job in world.running.values()
-        ]
+        ends = [(job, max(world.now, (job.started or 0.0) + (job.limit or ASSUMED))) for job in world.running.values()]
 
         def ends_of(node: int, _resource: str) -> list[tuple[int, float]]:
             return [(job.gpus, end) for job, end in ends if node in (_CLUSTER, self._user(job.user))]

@@ -33,7 +33,9 @@ def one(
     **need: int,
 ) -> Candidate:
     at = float(number) if queued_at is None else queued_at
-    return Candidate(UUID(int=number), leaf, PATHS[leaf], CLUSTER, need or {"gpu": 1}, seconds, priority, at, entry, size)
+    return Candidate(
+        UUID(int=number), leaf, PATHS[leaf], CLUSTER, need or {"gpu": 1}, seconds, priority, at, entry, size
+    )
 
 
 class Waiting:

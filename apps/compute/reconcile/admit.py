@@ -298,7 +298,8 @@ _ENDS = """
      WHERE released_at IS NULL AND node_ids @> ARRAY[%(node)s]::bigint[] AND amounts ? %(resource)s
 """
 _EXPECTED = _ENDS.replace(
-    "ends_by", "coalesce(ends_by, greatest(held_at + %(assumed)s::interval, statement_timestamp() + interval '1 minute'))"
+    "ends_by",
+    "coalesce(ends_by, greatest(held_at + %(assumed)s::interval, statement_timestamp() + interval '1 minute'))",
 )
 
 
@@ -371,8 +372,9 @@ def ends_of(node_id: int, resource: str) -> list[tuple[int, float | None]]:
 
 def expected_ends(node_id: int, resource: str) -> list[tuple[int, float | None]]:
     """As `ends_of`, where what has no limit is taken to run as long as is assumed of such work, and a moment more if it already did."""
+    given: dict[str, Any] = {"node": node_id, "resource": resource, "assumed": settings.QUEUE_ASSUMED_RUN}
     with connection.cursor() as cursor:
-        cursor.execute(_EXPECTED, {"node": node_id, "resource": resource, "assumed": settings.QUEUE_ASSUMED_RUN})
+        cursor.execute(_EXPECTED, given)
         return [(amount, end) for amount, end in cursor.fetchall()]
 
 
