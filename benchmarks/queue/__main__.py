@@ -27,7 +27,7 @@ _POLICIES = (FairTree, Fifo, Cohort, Multifactor, ShortMemory)
 _WORLDS = {
     "Busy: 0.95 of the capacity asked for": Shape(),
     "Balanced: 0.8 asked for": Shape(load=0.8),
-    "Overload: 1.2 asked for": Shape(load=1.2),
+    "Overload: 1.2 asked for, seven days": Shape(load=1.2, days=7.0),
     "One person: a quarter of the work comes from one, in five bursts": Shape(hog=0.25),
     "Gangs: more than a third of the work needs 8 to 64 GPUs": Shape(sizes=(40, 14, 12, 12, 10, 8, 4)),
     "Everything with a time limit": Shape(unlimited=0.0),
