@@ -1,7 +1,7 @@
 """The places in the queue, for people: in which order what waits would have its turn, if nothing changed meanwhile.
 
-The same order as of `apps.compute.queue`, in SQL: what is overdue, the priority class, fair share, and then as
-the first of each owner's work are merged, by time.
+The same order as of `apps.compute.queue`, in SQL: the oldest that is overdue, the priority class, fair share, and then as
+the first of each owner's work are merged, by what it would make of his use, then by time.
 
 SECURITY: `seen` names what the reader may see. Places are counted among that; neither the number nor the use of others
 changes them.
@@ -22,22 +22,28 @@ _LEAVES = f"""
     SELECT n.id, n.path FROM quotas_quotanode n
      WHERE n.id IN (SELECT w.quota_node_id FROM compute_workload w WHERE {_WAITING} {{seen}})
 """  # noqa: S608 -- our own pieces; every value is a parameter
-# `turn`: an owner's work keeps its order, and the owners take turns by the time of the one that is next.
+# Of each cluster the one that has waited longest, if that is too long: the others of them have their ordinary turn.
+_OLDEST = f"""
+    SELECT DISTINCT ON (w.cluster_id) w.id, w.queued_at FROM compute_workload w
+     WHERE {_WAITING} {{seen}} AND w.queued_at < statement_timestamp() - %(patience)s::interval
+     ORDER BY w.cluster_id, w.queued_at, w.id
+"""  # noqa: S608 -- as above
+# `turn`: an owner's work keeps its order, and the owners take turns by what the next one would make of their use, then by its time.
+_NEXT = "ARRAY[p.used + w.size, extract(epoch FROM w.queued_at)::double precision]"
 _ORDER = f"""
-    WITH waiting AS (
-        SELECT w.id, w.quota_node_id, w.rank, w.priority, w.queued_at,
-               w.queued_at < statement_timestamp() - %(patience)s::interval AS overdue
-          FROM compute_workload w WHERE {_WAITING} {{seen}}),
+    WITH oldest AS ({_OLDEST}),
+    waiting AS (
+        SELECT w.id, w.quota_node_id, w.rank, w.priority, w.size, w.queued_at, oldest.id IS NOT NULL AS overdue
+          FROM compute_workload w LEFT JOIN oldest USING (id) WHERE {_WAITING} {{seen}}),
     placed AS (
-        SELECT w.*, coalesce(p.place, 0) AS place,
-               max(w.queued_at) OVER (PARTITION BY w.quota_node_id, w.overdue, w.rank
-                                      ORDER BY w.priority DESC, w.queued_at, w.id) AS turn
-          FROM waiting w LEFT JOIN unnest(%(leaves)s::bigint[], %(places)s::int[]) AS p(leaf, place)
+        SELECT w.*, p.place, max({_NEXT}) OVER (PARTITION BY w.quota_node_id, w.overdue, w.rank
+                                                ORDER BY w.priority DESC, w.size, w.queued_at, w.id) AS turn
+          FROM waiting w JOIN unnest(%(leaves)s::bigint[], %(places)s::int[], %(used)s::double precision[]) AS p(leaf, place, used)
                          ON p.leaf = w.quota_node_id),
     numbered AS (
         SELECT id, row_number() OVER (
                    ORDER BY overdue DESC, CASE WHEN overdue THEN queued_at END, CASE WHEN overdue THEN id END,
-                            rank DESC, place, turn, quota_node_id, priority DESC, queued_at, id) AS place
+                            rank DESC, place, turn, quota_node_id, priority DESC, size, queued_at, id) AS place
           FROM placed)
     SELECT id, place FROM numbered ORDER BY place OFFSET %(offset)s LIMIT %(limit)s
 """  # noqa: S608 -- as above
@@ -51,31 +57,25 @@ def in_order(
 
 
 # One place is counted, not looked up in the whole order, which takes five times as long with fifty thousand waiting.
-_OWN = f"""
-    SELECT w.quota_node_id, w.rank, w.queued_at < statement_timestamp() - %(patience)s::interval
-      FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.id = %(id)s
-"""  # noqa: S608 -- as above
-_LATE = f"""
-    SELECT count(*), count(*) FILTER (WHERE (w.queued_at, w.id) < (SELECT queued_at, id FROM compute_workload WHERE id = %(id)s))
-      FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.queued_at < statement_timestamp() - %(patience)s::interval
-"""  # noqa: S608 -- as above
+_OWN = f"SELECT w.quota_node_id, w.rank FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.id = %(id)s"  # noqa: S608 -- as above
+_LATE = f"SELECT id FROM ({_OLDEST}) AS oldest ORDER BY queued_at, id"  # noqa: S608 -- as above
 _COUNTS = f"""
     SELECT w.quota_node_id, count(*) FILTER (WHERE w.rank > %(rank)s), count(*) FILTER (WHERE w.rank = %(rank)s),
            bool_or(w.priority <> 0)
       FROM compute_workload w
-     WHERE {_WAITING} {{seen}} AND w.queued_at >= statement_timestamp() - %(patience)s::interval GROUP BY 1
+     WHERE {_WAITING} {{seen}} AND NOT w.id = ANY(%(late)s::uuid[]) GROUP BY 1
 """  # noqa: S608 -- as above
 _PATHS = "SELECT id, path FROM quotas_quotanode WHERE id = ANY(%(leaves)s)"
 _LEVEL = f"""
     WITH level AS (
-        SELECT w.id, ({{turn}}, w.quota_node_id, -w.priority, w.queued_at, w.id) AS turn FROM compute_workload w
-         WHERE {_WAITING} {{seen}} AND w.quota_node_id = ANY(%(level)s::bigint[]) AND w.rank = %(rank)s
-           AND w.queued_at >= statement_timestamp() - %(patience)s::interval)
+        SELECT w.id, ({{turn}}, w.quota_node_id, -w.priority, w.size, w.queued_at, w.id) AS turn
+          FROM compute_workload w JOIN unnest(%(level)s::bigint[], %(used)s::double precision[]) AS p(leaf, used)
+               ON p.leaf = w.quota_node_id
+         WHERE {_WAITING} {{seen}} AND w.rank = %(rank)s AND NOT w.id = ANY(%(late)s::uuid[]))
     SELECT count(*) FROM level WHERE turn < (SELECT turn FROM level WHERE id = %(id)s)
 """  # noqa: S608 -- as above
-# Whose work has no priorities of its own takes its turns by time alone, which needs no window.
-_TURN_BY_TIME = "w.queued_at"
-_TURN = "max(w.queued_at) OVER (PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.queued_at, w.id)"
+# Whose work has no priorities of its own keeps its turns in their order anyway, which needs no window.
+_TURN = f"max({_NEXT}) OVER (PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.size, w.queued_at, w.id)"
 
 
 def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
@@ -92,19 +92,20 @@ def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
     own = rows(_OWN)
     if not own:
         return None
-    leaf, rank, is_late = own[0]
-    ((late, before),) = rows(_LATE)
-    if is_late:  # it has waited too long itself: the oldest of those goes first
-        return int(before) + 1
-    counts = {node: rest for node, *rest in rows(_COUNTS, rank=rank)}
+    leaf, rank = own[0]
+    late = [found for (found,) in rows(_LATE)]
+    if pk in late:
+        return late.index(pk) + 1
+    counts = {node: rest for node, *rest in rows(_COUNTS, rank=rank, late=late)}
     given = _places(dict(rows(_PATHS, leaves=list(counts))))
     place = dict(zip(given["leaves"], given["places"], strict=True))
-    ahead = late + sum(
+    used = dict(zip(given["leaves"], given["used"], strict=True))
+    ahead = len(late) + sum(
         higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal, _) in counts.items()
     )
     level = [node for node in counts if place[node] == place[leaf]]
-    turn = _TURN if any(counts[node][2] for node in level) else _TURN_BY_TIME
-    ((beside,),) = rows(_LEVEL, level=level, rank=rank, turn=turn)
+    turn = _TURN if any(counts[node][2] for node in level) else _NEXT
+    ((beside,),) = rows(_LEVEL, level=level, used=[used[node] for node in level], rank=rank, late=late, turn=turn)
     return int(ahead) + int(beside) + 1
 
 
@@ -118,9 +119,10 @@ def _read(seen: Collection[UUID] | None, **given: Any) -> list[tuple[UUID, int]]
         return [(pk, int(place)) for pk, place in cursor.fetchall()]
 
 
-def _places(paths: dict[int, list[int]]) -> dict[str, list[int]]:
-    """Rank the leaves by what was used lately on their paths; the same use is the same place."""
+def _places(paths: dict[int, list[int]]) -> dict[str, list[Any]]:
+    """Rank the leaves by what was used lately above them, and say what was used at each; the same step is the same place."""
     shares = quotas.shares_of({node for path in paths.values() for node in path})
     scores = {leaf: standing(path, shares) for leaf, path in paths.items()}
     ranks = {score: place for place, score in enumerate(sorted(set(scores.values())))}
-    return {"leaves": list(scores), "places": [ranks[score] for score in scores.values()]}
+    used = [shares[leaf].score if leaf in shares else 0.0 for leaf in scores]
+    return {"leaves": list(scores), "places": [ranks[score] for score in scores.values()], "used": used}

@@ -30,6 +30,7 @@ class Workload(models.Model):
     priority_class = models.CharField(max_length=40, blank=True)
     rank = models.SmallIntegerField(default=0, help_text="Among everybody's work: of its priority class.")
     priority = models.SmallIntegerField(default=0, help_text="Among its owner's work.")
+    size = models.FloatField(db_default=0.0, help_text="What it may use at most, as fair share counts it.")
     timeout_seconds = models.PositiveIntegerField(null=True)
     grace_seconds = models.PositiveIntegerField(default=10)
     retries = models.PositiveSmallIntegerField(default=0)
@@ -77,7 +78,7 @@ class Workload(models.Model):
             ),
             models.Index(fields=["state", "-id"], name="workload_by_state"),
             models.Index(
-                fields=["quota_node", "-rank", "-priority", "queued_at", "id"],
+                fields=["quota_node", "-rank", "-priority", "size", "queued_at", "id"],
                 name="workload_queue",
                 condition=models.Q(state=State.QUEUED),
                 include=["desired_state"],  # so that places are counted in the index alone
