@@ -60,22 +60,33 @@ def in_order(
 _OWN = f"SELECT w.quota_node_id, w.rank FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.id = %(id)s"  # noqa: S608 -- as above
 _LATE = f"SELECT id FROM ({_OLDEST}) AS oldest ORDER BY queued_at, id"  # noqa: S608 -- as above
 _COUNTS = f"""
-    SELECT w.quota_node_id, count(*) FILTER (WHERE w.rank > %(rank)s), count(*) FILTER (WHERE w.rank = %(rank)s),
-           bool_or(w.priority <> 0)
+    SELECT w.quota_node_id, count(*) FILTER (WHERE w.rank > %(rank)s), count(*) FILTER (WHERE w.rank = %(rank)s)
       FROM compute_workload w
      WHERE {_WAITING} {{seen}} AND NOT w.id = ANY(%(late)s::uuid[]) GROUP BY 1
 """  # noqa: S608 -- as above
 _PATHS = "SELECT id, path FROM quotas_quotanode WHERE id = ANY(%(leaves)s)"
-_LEVEL = f"""
-    WITH level AS (
-        SELECT w.id, ({{turn}}, w.quota_node_id, -w.priority, w.size, w.queued_at, w.id) AS turn
-          FROM compute_workload w JOIN unnest(%(level)s::bigint[], %(used)s::double precision[]) AS p(leaf, used)
-               ON p.leaf = w.quota_node_id
-         WHERE {_WAITING} {{seen}} AND w.rank = %(rank)s AND NOT w.id = ANY(%(late)s::uuid[]))
-    SELECT count(*) FROM level WHERE turn < (SELECT turn FROM level WHERE id = %(id)s)
+_ORDER_IN_LEAF = "PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.size, w.queued_at, w.id"
+_AMONG_OWN = f"""
+    SELECT turn, number FROM (
+        SELECT w.id, max(ARRAY[w.size, extract(epoch FROM w.queued_at)::double precision]) OVER ({_ORDER_IN_LEAF}) AS turn,
+               row_number() OVER ({_ORDER_IN_LEAF}) AS number
+          FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.quota_node_id = %(leaf)s AND w.rank = %(rank)s
+           AND NOT w.id = ANY(%(late)s::uuid[])) AS own
+     WHERE id = %(id)s
 """  # noqa: S608 -- as above
-# Whose work has no priorities of its own keeps its turns in their order anyway, which needs no window.
-_TURN = f"max({_NEXT}) OVER (PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.size, w.queued_at, w.id)"
+# An owner's work keeps its order, so of another's goes first what stands before the first that has its turn later.
+_BESIDE = f"""
+    WITH numbered AS (
+        SELECT w.quota_node_id, w.size, extract(epoch FROM w.queued_at)::double precision AS at,
+               row_number() OVER ({_ORDER_IN_LEAF}) AS number
+          FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.rank = %(rank)s
+           AND w.quota_node_id = ANY(%(level)s::bigint[]) AND NOT w.id = ANY(%(late)s::uuid[])),
+    leaves AS (
+        SELECT count(*) AS all, min(number) FILTER (WHERE (p.used + n.size, n.at, n.quota_node_id) > (%(size)s, %(at)s, %(leaf)s)) AS later
+          FROM numbered n JOIN unnest(%(level)s::bigint[], %(used)s::double precision[]) AS p(leaf, used)
+               ON p.leaf = n.quota_node_id GROUP BY n.quota_node_id)
+    SELECT coalesce(sum(coalesce(later - 1, "all")), 0) FROM leaves
+"""  # noqa: S608 -- as above
 
 
 def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
@@ -85,8 +96,7 @@ def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
 
     def rows(statement: str, **more: Any) -> list[Any]:
         with connection.cursor() as cursor:
-            turn = more.pop("turn", "")
-            cursor.execute(statement.format(seen=narrowed, turn=turn), {**facts, **more})
+            cursor.execute(statement.format(seen=narrowed), {**facts, **more})
             return list(cursor.fetchall())
 
     own = rows(_OWN)
@@ -101,12 +111,13 @@ def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
     place = dict(zip(given["leaves"], given["places"], strict=True))
     used = dict(zip(given["leaves"], given["used"], strict=True))
     ahead = len(late) + sum(
-        higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal, _) in counts.items()
+        higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal) in counts.items()
     )
-    level = [node for node in counts if place[node] == place[leaf]]
-    turn = _TURN if any(counts[node][2] for node in level) else _NEXT
-    ((beside,),) = rows(_LEVEL, level=level, used=[used[node] for node in level], rank=rank, late=late, turn=turn)
-    return int(ahead) + int(beside) + 1
+    ((turn, number),) = rows(_AMONG_OWN, leaf=leaf, rank=rank, late=late)
+    level = [node for node in counts if place[node] == place[leaf] and node != leaf]
+    after: dict[str, Any] = {"size": used[leaf] + turn[0], "at": turn[1], "leaf": leaf}
+    ((beside,),) = rows(_BESIDE, level=level, used=[used[node] for node in level], rank=rank, late=late, **after)
+    return int(ahead) + int(beside) + int(number)
 
 
 def _read(seen: Collection[UUID] | None, **given: Any) -> list[tuple[UUID, int]]:

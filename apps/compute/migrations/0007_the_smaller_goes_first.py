@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                 fields=["quota_node", "-rank", "-priority", "size", "queued_at", "id"],
                 name="workload_queue",
                 condition=models.Q(state="queued"),
+                include=["desired_state"],
             ),
         ),
     ]

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("compute", "0006_preemption_and_the_order_of_the_queue"),
+        ("compute", "0007_the_smaller_goes_first"),
     ]
 
     operations = [
