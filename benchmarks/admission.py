@@ -59,10 +59,10 @@ _TREE = """
 _QUEUE = """
     INSERT INTO compute_workload (id, user_id, team_id, label, subject, template, quota_node_id, amounts, cluster_id, priority_class, rank,
             priority, timeout_seconds, grace_seconds, retries, retries_left, desired_state, stop_cause, resumes, state, state_version, reason,
-            message, attempt_no, lease_owner, lease_epoch, queued_at)
+            message, attempt_no, lease_owner, lease_epoch, size, queued_at)
     SELECT gen_random_uuid(), m.user_id, m.team_id, 'bench', '', '{}', n.id,
            jsonb_build_object('cpu', 1000 * (1 + s %% 4), 'memory', 1073741824, 'experiments', 1), %(cluster)s, '', 0,
-           s %% 3, CASE WHEN s %% 4 > 0 THEN 600 * (1 + s %% 50) END, 10, 0, 0, 'run', '', false, 'queued', 1, '', '', 0, '', 0,
+           s %% 3, CASE WHEN s %% 4 > 0 THEN 600 * (1 + s %% 50) END, 10, 0, 0, 'run', '', false, 'queued', 1, '', '', 0, '', 0, 100.0 * (1 + s %% 4) * CASE WHEN s %% 4 > 0 THEN 600 * (1 + s %% 50) ELSE 172800 END,
            now() - make_interval(secs => 1 + s * 37 %% 50000)
       FROM generate_series(1, %(count)s) AS s JOIN accounts_user u ON u.username = 'person' || s %% 1000
       JOIN teams_membership m ON m.user_id = u.id JOIN quotas_quotanode n ON n.key = 'team:' || m.team_id || '/user:' || m.user_id

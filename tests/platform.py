@@ -62,7 +62,14 @@ class Platform:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _CLEAN}
-        return {**kept, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "FATHOM_HOME": str(self.home), **self.extra}
+        # Nobody measures what jobs use, unless the test asks for it: it would add metrics to their runs.
+        own = {
+            "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+            "FATHOM_MEASURE_SECONDS": "3600",
+            "FATHOM_HOME": str(self.home),
+        }
+        return {**kept, **own, **self.extra}
 
     @property
     def output(self) -> str:

@@ -9,5 +9,7 @@ class BudgetsConfig(AppConfig):
     @override
     def ready(self) -> None:
         from apps.budgets import policies  # noqa: PLC0415 -- models must be loaded first
+        from apps.budgets.services import raising  # noqa: PLC0415 -- as above
 
         policies.declare()
+        raising.register()

@@ -39,7 +39,9 @@ _COSTS = """
 # before that nobody knows.
 _HELD = """
     SELECT {columns}, sum(extract(epoch FROM h.closed_at - h.made_at) * 1000)::bigint,
-           sum(least(h.billable_ms, extract(epoch FROM h.closed_at - h.made_at) * 1000))::bigint
+           sum(least(h.billable_ms, extract(epoch FROM h.closed_at - h.made_at) * 1000))::bigint,
+           (sum(h.billable_ms::numeric * (h.amounts ->> 'cpu')::bigint / 1000) FILTER (WHERE h.cpu_ms IS NOT NULL))::bigint,
+           (sum(h.cpu_ms) FILTER (WHERE h.amounts ? 'cpu'))::bigint
       FROM budgets_hold h
      WHERE h.node_id = ANY(%(nodes)s) AND h.made_at >= %(since)s AND h.made_at < %(until)s AND h.closed_at IS NOT NULL
      GROUP BY {columns}
@@ -58,11 +60,20 @@ class Line:
     gpu_ms: int = 0
     reserved_ms: int = 0
     used_ms: int = 0  # of the reserved time
+    measured_cpu_ms: int = 0  # one CPU for a millisecond, of what ran and was measured
+    used_cpu_ms: int = 0  # what was used of it
 
     @property
     def idle_percent(self) -> int | None:
         """Say how much of the reserved time nothing ran; None when nothing was reserved."""
         return (self.reserved_ms - self.used_ms) * 100 // self.reserved_ms if self.reserved_ms else None
+
+    @property
+    def idle_cpu_percent(self) -> int | None:
+        """Say how much of the CPUs it held lay idle while it ran; None when nobody measured."""
+        if not self.measured_cpu_ms:
+            return None
+        return max(0, (self.measured_cpu_ms - self.used_cpu_ms) * 100 // self.measured_cpu_ms)
 
     @property
     def cpu_hours(self) -> float:
@@ -73,7 +84,9 @@ class Line:
         return round(self.gpu_ms / HOUR_MS, 3)
 
     def plus(self, other: "Line") -> "Line":
-        names = ("cost_micros", "run_ms", "cpu_ms", "gpu_ms", "reserved_ms", "used_ms")
+        names = (
+            "cost_micros", "run_ms", "cpu_ms", "gpu_ms", "reserved_ms", "used_ms", "measured_cpu_ms", "used_cpu_ms",
+        )  # fmt: skip
         return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
@@ -148,9 +161,10 @@ def _lines(of: Scope, group_by: str) -> Iterable[tuple[str, Line]]:
     for value, cost, ran, cpu, gpu in spent:
         key, label = names[value]
         yield key, Line(key, label, cost, ran, int(cpu) // 1000, int(gpu) // 1000)
-    for value, reserved, used in held:
+    for value, reserved, used, measured_cpu, used_cpu in held:
         key, label = names[value]
-        yield key, Line(key, label, reserved_ms=max(0, reserved), used_ms=max(0, used))
+        times = {"reserved_ms": max(0, reserved), "used_ms": max(0, used)}
+        yield key, Line(key, label, **times, measured_cpu_ms=measured_cpu or 0, used_cpu_ms=used_cpu or 0)
 
 
 def day_sql(column: str) -> str:

@@ -154,6 +154,7 @@ class Hold(models.Model):
     billable_ms = models.BigIntegerField(default=0, db_default=0)
     posted_micros = models.BigIntegerField(default=0, db_default=0)
     absorbed_micros = models.BigIntegerField(default=0, db_default=0)
+    cpu_ms = models.BigIntegerField(null=True, help_text="One CPU's milliseconds that it used; none: nobody knows.")
     closed_at = models.DateTimeField(null=True)
 
     objects = HoldQuerySet["Hold"].as_manager()

@@ -14,14 +14,25 @@ def visible_nodes(principal: Any, prefix: str = "") -> Q:
     """
     member = memberships_of(principal)
     teams = [f"team:{pk}" for pk in member.teams_with(Role.VIEWER)]
-    condition = Q(**{f"{prefix}key__in": [*teams, *_own(principal, teams)]})
-    for pk in member.teams_with(Role.MANAGER):
+    return Q(**{f"{prefix}key__in": [*teams, *_own(principal, teams)]}) | _members(principal, prefix)
+
+
+def _members(principal: Any, prefix: str) -> Q:
+    condition = Q(pk__in=[])
+    for pk in memberships_of(principal).teams_with(Role.MANAGER):
         condition |= Q(**{f"{prefix}key__startswith": f"team:{pk}/user:"})
     return condition
 
 
 def _own(principal: Any, teams: list[str]) -> list[str]:
     return [f"user:{principal.pk}", *(f"{team}/user:{principal.pk}" for team in teams)]
+
+
+def _budgets(principal: Any, role: Role) -> Q:
+    """Maintainers give their members more, of what is charged to the team as well; all else of a budget is for admins."""
+    if role is Role.VIEWER:
+        return visible_nodes(principal, "node__")
+    return _members(principal, "node__") if role is Role.EDITOR else Q(pk__in=[])
 
 
 def _reach(prefix: str) -> Any:
@@ -57,7 +68,7 @@ def declare() -> None:
     """Prices are there for everybody; they are set, like budgets, by admins."""
     read = {"view": Role.VIEWER}
     register(Policy(Price, {**read, "manage": Role.MANAGER}, rule=_all_may_view))
-    register(Policy(Budget, {**read, "manage": Role.MANAGER}, rule=_reach("node__")))
+    register(Policy(Budget, {**read, "allot": Role.EDITOR, "manage": Role.MANAGER}, rule=_budgets))
     register(Policy(Period, read, rule=_reach("budget__node__"), scope="budget"))
     register(Policy(Alert, read, rule=_reach("period__budget__node__"), scope="budget"))
     register(Policy(Hold, read, rule=_reach("node__"), scope="ledger"))

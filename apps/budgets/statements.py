@@ -46,9 +46,10 @@ WRITE = """
                subject text, amounts jsonb, prices jsonb, rate_micros_per_hour bigint, worst_ms bigint, seq int)),
     moved AS (
         UPDATE budgets_hold h SET seq = x.seq, billable_ms = x.billable_ms, posted_micros = x.posted_micros,
-               absorbed_micros = x.absorbed_micros, closed_at = CASE WHEN x.is_closed THEN now() END
+               absorbed_micros = x.absorbed_micros, closed_at = CASE WHEN x.is_closed THEN now() END,
+               cpu_ms = greatest(h.cpu_ms, x.cpu_ms)
           FROM jsonb_to_recordset(%(moved)s::jsonb) AS x (id uuid, seq int, billable_ms bigint, posted_micros bigint,
-               absorbed_micros bigint, is_closed boolean) WHERE h.id = x.id),
+               absorbed_micros bigint, is_closed boolean, cpu_ms bigint) WHERE h.id = x.id),
     parts AS (
         INSERT INTO budgets_holdpart (hold_id, period_id, held_micros, spent_micros)
         SELECT * FROM jsonb_to_recordset(%(parts)s::jsonb)

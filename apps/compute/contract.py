@@ -76,6 +76,15 @@ class WorkloadSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """What a workload has used: CPU time since its start, memory now and at most. None: the cluster cannot tell."""
+
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What the backend saw. Times come from the backend's own evidence, not from the observer's clock."""
 
@@ -87,6 +96,7 @@ class Observation:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    use: Use = field(default_factory=Use)  # in all, of what has ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from django.db.models.functions import Greatest, Now
 
 from apps.accounts import services as accounts
 from apps.budgets import services as budgets
-from apps.compute import handlers
+from apps.compute import handlers, uses
 from apps.compute.choices import POLL_SECONDS, TERMINAL, TRANSITIONS, DesiredState, State
+from apps.compute.contract import Use
 from apps.compute.models import Attempt, Workload
 from apps.compute.times import later, milliseconds
 from apps.core import failpoints
@@ -74,16 +75,19 @@ def _note(workload: Workload, from_state: str, **said: str) -> None:
 def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, actor: Any, **facts: Any) -> None:
     """Record the end of an attempt, give back what it held, charge it, and end the workload or queue the next attempt.
 
-    `facts`: reason, message, exit_code, started_at, finished_at (None: now). Raises: Stale.
+    `facts`: reason, message, exit_code, started_at, finished_at (None: now), use. Raises: Stale.
     """
     started = facts.get("started_at") or attempt.started_at
     evidence = facts.get("finished_at")
     quotas.release(attempt.handle)  # LOCKING: limit rows, then those of budgets, before the workload row
-    budgets.close(attempt.handle, milliseconds(started, evidence or workload.missing_since or workload.last_seen_at))
+    used = uses.columns(attempt, facts.get("use") or Use())
+    seconds = used.get("cpu_seconds", attempt.cpu_seconds)
+    ran = milliseconds(started, evidence or workload.missing_since or workload.last_seen_at)
+    budgets.close(attempt.handle, ran, cpu_ms=None if seconds is None else round(seconds * 1000))
     end = max(evidence, started or evidence) if evidence else Greatest(Value(started), Now()) if started else Now()
     ended: dict[str, Any] = {"exit_code": facts.get("exit_code"), "started_at": started, "finished_at": end}
     told = {"reason": facts["reason"], "message": facts["message"]}
-    Attempt.objects.filter(pk=attempt.pk, verdict="").update(verdict=verdict, **told, **ended)
+    Attempt.objects.filter(pk=attempt.pk, verdict="").update(verdict=verdict, **told, **ended, **used)
     accounts.revoke_bound_tokens(workload.subject)
     failpoints.hit("finish.before_commit")
     said: dict[str, Any] = {**told, "actor": actor, "epoch": epoch}

@@ -1,7 +1,7 @@
 """The places in the queue, for people: in which order what waits would have its turn, if nothing changed meanwhile.
 
-The same order as of `apps.compute.queue`, in SQL: what is overdue, the priority class, fair share, and then as
-the first of each owner's work are merged, by time.
+The same order as of `apps.compute.queue`, in SQL: the oldest that is overdue, the priority class, fair share, and then as
+the first of each owner's work are merged, by what it would make of his use, then by time.
 
 SECURITY: `seen` names what the reader may see. Places are counted among that; neither the number nor the use of others
 changes them.
@@ -22,22 +22,28 @@ _LEAVES = f"""
     SELECT n.id, n.path FROM quotas_quotanode n
      WHERE n.id IN (SELECT w.quota_node_id FROM compute_workload w WHERE {_WAITING} {{seen}})
 """  # noqa: S608 -- our own pieces; every value is a parameter
-# `turn`: an owner's work keeps its order, and the owners take turns by the time of the one that is next.
+# Of each cluster the one that has waited longest, if that is too long: the others of them have their ordinary turn.
+_OLDEST = f"""
+    SELECT DISTINCT ON (w.cluster_id) w.id, w.queued_at FROM compute_workload w
+     WHERE {_WAITING} {{seen}} AND w.queued_at < statement_timestamp() - %(patience)s::interval
+     ORDER BY w.cluster_id, w.queued_at, w.id
+"""  # noqa: S608 -- as above
+# `turn`: an owner's work keeps its order, and the owners take turns by what the next one would make of their use, then by its time.
+_NEXT = "ARRAY[p.used + w.size, extract(epoch FROM w.queued_at)::double precision]"
 _ORDER = f"""
-    WITH waiting AS (
-        SELECT w.id, w.quota_node_id, w.rank, w.priority, w.queued_at,
-               w.queued_at < statement_timestamp() - %(patience)s::interval AS overdue
-          FROM compute_workload w WHERE {_WAITING} {{seen}}),
+    WITH oldest AS ({_OLDEST}),
+    waiting AS (
+        SELECT w.id, w.quota_node_id, w.rank, w.priority, w.size, w.queued_at, oldest.id IS NOT NULL AS overdue
+          FROM compute_workload w LEFT JOIN oldest USING (id) WHERE {_WAITING} {{seen}}),
     placed AS (
-        SELECT w.*, coalesce(p.place, 0) AS place,
-               max(w.queued_at) OVER (PARTITION BY w.quota_node_id, w.overdue, w.rank
-                                      ORDER BY w.priority DESC, w.queued_at, w.id) AS turn
-          FROM waiting w LEFT JOIN unnest(%(leaves)s::bigint[], %(places)s::int[]) AS p(leaf, place)
+        SELECT w.*, p.place, max({_NEXT}) OVER (PARTITION BY w.quota_node_id, w.overdue, w.rank
+                                                ORDER BY w.priority DESC, w.size, w.queued_at, w.id) AS turn
+          FROM waiting w JOIN unnest(%(leaves)s::bigint[], %(places)s::int[], %(used)s::double precision[]) AS p(leaf, place, used)
                          ON p.leaf = w.quota_node_id),
     numbered AS (
         SELECT id, row_number() OVER (
                    ORDER BY overdue DESC, CASE WHEN overdue THEN queued_at END, CASE WHEN overdue THEN id END,
-                            rank DESC, place, turn, quota_node_id, priority DESC, queued_at, id) AS place
+                            rank DESC, place, turn, quota_node_id, priority DESC, size, queued_at, id) AS place
           FROM placed)
     SELECT id, place FROM numbered ORDER BY place OFFSET %(offset)s LIMIT %(limit)s
 """  # noqa: S608 -- as above
@@ -51,31 +57,36 @@ def in_order(
 
 
 # One place is counted, not looked up in the whole order, which takes five times as long with fifty thousand waiting.
-_OWN = f"""
-    SELECT w.quota_node_id, w.rank, w.queued_at < statement_timestamp() - %(patience)s::interval
-      FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.id = %(id)s
-"""  # noqa: S608 -- as above
-_LATE = f"""
-    SELECT count(*), count(*) FILTER (WHERE (w.queued_at, w.id) < (SELECT queued_at, id FROM compute_workload WHERE id = %(id)s))
-      FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.queued_at < statement_timestamp() - %(patience)s::interval
-"""  # noqa: S608 -- as above
+_OWN = f"SELECT w.quota_node_id, w.rank FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.id = %(id)s"  # noqa: S608 -- as above
+_LATE = f"SELECT id FROM ({_OLDEST}) AS oldest ORDER BY queued_at, id"  # noqa: S608 -- as above
 _COUNTS = f"""
-    SELECT w.quota_node_id, count(*) FILTER (WHERE w.rank > %(rank)s), count(*) FILTER (WHERE w.rank = %(rank)s),
-           bool_or(w.priority <> 0)
+    SELECT w.quota_node_id, count(*) FILTER (WHERE w.rank > %(rank)s), count(*) FILTER (WHERE w.rank = %(rank)s)
       FROM compute_workload w
-     WHERE {_WAITING} {{seen}} AND w.queued_at >= statement_timestamp() - %(patience)s::interval GROUP BY 1
+     WHERE {_WAITING} {{seen}} AND NOT w.id = ANY(%(late)s::uuid[]) GROUP BY 1
 """  # noqa: S608 -- as above
 _PATHS = "SELECT id, path FROM quotas_quotanode WHERE id = ANY(%(leaves)s)"
-_LEVEL = f"""
-    WITH level AS (
-        SELECT w.id, ({{turn}}, w.quota_node_id, -w.priority, w.queued_at, w.id) AS turn FROM compute_workload w
-         WHERE {_WAITING} {{seen}} AND w.quota_node_id = ANY(%(level)s::bigint[]) AND w.rank = %(rank)s
-           AND w.queued_at >= statement_timestamp() - %(patience)s::interval)
-    SELECT count(*) FROM level WHERE turn < (SELECT turn FROM level WHERE id = %(id)s)
+_ORDER_IN_LEAF = "PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.size, w.queued_at, w.id"
+_AMONG_OWN = f"""
+    SELECT turn, number FROM (
+        SELECT w.id, max(ARRAY[w.size, extract(epoch FROM w.queued_at)::double precision]) OVER ({_ORDER_IN_LEAF}) AS turn,
+               row_number() OVER ({_ORDER_IN_LEAF}) AS number
+          FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.quota_node_id = %(leaf)s AND w.rank = %(rank)s
+           AND NOT w.id = ANY(%(late)s::uuid[])) AS own
+     WHERE id = %(id)s
 """  # noqa: S608 -- as above
-# Whose work has no priorities of its own takes its turns by time alone, which needs no window.
-_TURN_BY_TIME = "w.queued_at"
-_TURN = "max(w.queued_at) OVER (PARTITION BY w.quota_node_id ORDER BY w.priority DESC, w.queued_at, w.id)"
+# An owner's work keeps its order, so of another's goes first what stands before the first that has its turn later.
+_BESIDE = f"""
+    WITH numbered AS (
+        SELECT w.quota_node_id, w.size, extract(epoch FROM w.queued_at)::double precision AS at,
+               row_number() OVER ({_ORDER_IN_LEAF}) AS number
+          FROM compute_workload w WHERE {_WAITING} {{seen}} AND w.rank = %(rank)s
+           AND w.quota_node_id = ANY(%(level)s::bigint[]) AND NOT w.id = ANY(%(late)s::uuid[])),
+    leaves AS (
+        SELECT count(*) AS all, min(number) FILTER (WHERE (p.used + n.size, n.at, n.quota_node_id) > (%(size)s, %(at)s, %(leaf)s)) AS later
+          FROM numbered n JOIN unnest(%(level)s::bigint[], %(used)s::double precision[]) AS p(leaf, used)
+               ON p.leaf = n.quota_node_id GROUP BY n.quota_node_id)
+    SELECT coalesce(sum(coalesce(later - 1, "all")), 0) FROM leaves
+"""  # noqa: S608 -- as above
 
 
 def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
@@ -85,27 +96,28 @@ def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
 
     def rows(statement: str, **more: Any) -> list[Any]:
         with connection.cursor() as cursor:
-            turn = more.pop("turn", "")
-            cursor.execute(statement.format(seen=narrowed, turn=turn), {**facts, **more})
+            cursor.execute(statement.format(seen=narrowed), {**facts, **more})
             return list(cursor.fetchall())
 
     own = rows(_OWN)
     if not own:
         return None
-    leaf, rank, is_late = own[0]
-    ((late, before),) = rows(_LATE)
-    if is_late:  # it has waited too long itself: the oldest of those goes first
-        return int(before) + 1
-    counts = {node: rest for node, *rest in rows(_COUNTS, rank=rank)}
+    leaf, rank = own[0]
+    late = [found for (found,) in rows(_LATE)]
+    if pk in late:
+        return late.index(pk) + 1
+    counts = {node: rest for node, *rest in rows(_COUNTS, rank=rank, late=late)}
     given = _places(dict(rows(_PATHS, leaves=list(counts))))
     place = dict(zip(given["leaves"], given["places"], strict=True))
-    ahead = late + sum(
-        higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal, _) in counts.items()
+    used = dict(zip(given["leaves"], given["used"], strict=True))
+    ahead = len(late) + sum(
+        higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal) in counts.items()
     )
-    level = [node for node in counts if place[node] == place[leaf]]
-    turn = _TURN if any(counts[node][2] for node in level) else _TURN_BY_TIME
-    ((beside,),) = rows(_LEVEL, level=level, rank=rank, turn=turn)
-    return int(ahead) + int(beside) + 1
+    ((turn, number),) = rows(_AMONG_OWN, leaf=leaf, rank=rank, late=late)
+    level = [node for node in counts if place[node] == place[leaf] and node != leaf]
+    after: dict[str, Any] = {"size": used[leaf] + turn[0], "at": turn[1], "leaf": leaf}
+    ((beside,),) = rows(_BESIDE, level=level, used=[used[node] for node in level], rank=rank, late=late, **after)
+    return int(ahead) + int(beside) + int(number)
 
 
 def _read(seen: Collection[UUID] | None, **given: Any) -> list[tuple[UUID, int]]:
@@ -118,9 +130,10 @@ def _read(seen: Collection[UUID] | None, **given: Any) -> list[tuple[UUID, int]]
         return [(pk, int(place)) for pk, place in cursor.fetchall()]
 
 
-def _places(paths: dict[int, list[int]]) -> dict[str, list[int]]:
-    """Rank the leaves by what was used lately on their paths; the same use is the same place."""
+def _places(paths: dict[int, list[int]]) -> dict[str, list[Any]]:
+    """Rank the leaves by what was used lately above them, and say what was used at each; the same step is the same place."""
     shares = quotas.shares_of({node for path in paths.values() for node in path})
     scores = {leaf: standing(path, shares) for leaf, path in paths.items()}
     ranks = {score: place for place, score in enumerate(sorted(set(scores.values())))}
-    return {"leaves": list(scores), "places": [ranks[score] for score in scores.values()]}
+    used = [shares[leaf].score if leaf in shares else 0.0 for leaf in scores]
+    return {"leaves": list(scores), "places": [ranks[score] for score in scores.values()], "used": used}

@@ -1,15 +1,18 @@
 """The order of the queue, and what of it may start: decided on numbers in memory, by the same code for admission, for a
 forecast, for a what-if and for a simulation.
 
-Order: what has waited longer than anybody has to, oldest first; then the priority class; then fair share, as in Slurm's Fair Tree:
-organizations are compared first, then teams, then people, each by what it used lately over its weight; then time.
+Order: the oldest of what has waited longer than anybody has to; then the priority class; then fair share, as in Slurm's Fair Tree:
+organizations are compared first, then teams, each by what it used lately over its weight, in steps of twice as much, so that
+those who are about level are level; then people, each by what he used lately and this work may use; then time.
 
 What comes first and does not fit has a claim on everything it needs, where others compete with it: later work passes it
 only if that cannot delay it, because it will have ended by the time the first can start, or because there is enough for
-both even then (EASY backfill: Lifka, The ANL/IBM SP Scheduling System, 1995).
+both even then (EASY backfill: Lifka, The ANL/IBM SP Scheduling System, 1995). The smallest and shortest passes first: it keeps the
+others waiting least (Tsafrir, Etsion, Feitelson: Backfilling Using System-Generated Predictions, 2007).
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,6 +22,7 @@ from apps.quotas.services import Books, Full, Line, Share
 
 _LOOKS_PER_LEAF = 20  # how far behind its first one a person's work is looked through, for what may pass
 _LOOKS_PER_WALK = 200
+_STEP_FROM = 360_000  # a CPU hour: who used less lately has used nothing to speak of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Candidate:
     rank: int  # of its priority class; what it ranks among its owner's own work is the queue's business
     queued_at: float
     entry: float = 0.0  # what its start counts at once in fair share
+    size: float = 0.0  # what it may use at most, as fair share counts it
 
     @property
     def node_ids(self) -> tuple[int, ...]:
@@ -47,19 +52,34 @@ class Candidate:
         return None if self.seconds is None else start + self.seconds
 
 
-def standing(path: Sequence[int], shares: Mapping[int, Share]) -> tuple[float, ...]:
-    """Return what is compared of a place: the score of each node down to it. Who has used nothing is level with all such."""
-    scores = [shares[node].score if node in shares else 0.0 for node in path[1:]]
-    while scores and not scores[-1]:
-        scores.pop()
-    return tuple(scores)
+def step(score: float) -> int:
+    """Return how often what was used lately has doubled: those on one step are level."""
+    return math.frexp(max(score / _STEP_FROM, 0.5))[1]
+
+
+def standing(path: Sequence[int], shares: Mapping[int, Share]) -> tuple[int, ...]:
+    """Return what is compared of a place before people are: the step of each node above a person's own, who may be the first below the root.
+
+    Who has used nothing to speak of is level with all such.
+    """
+    steps = [step(shares[node].score) if node in shares else 0 for node in path[1:-1] or path[1:]]
+    while steps and not steps[-1]:
+        steps.pop()
+    return tuple(steps)
+
+
+def rank_of(candidate: Candidate, shares: Mapping[int, Share]) -> tuple[Any, ...]:
+    """Return what the queue compares: the less, the earlier its turn."""
+    own = shares[candidate.leaf].score if candidate.leaf in shares else 0.0
+    scores = standing(candidate.path, shares)
+    return (-candidate.rank, scores, own + candidate.size, candidate.queued_at, candidate.id)
 
 
 class Queue(Protocol):
     """Where candidates come from."""
 
     def overdue(self) -> Sequence[Candidate]:
-        """Return what has waited too long, oldest first."""
+        """Return what has waited too long, oldest first. Of those that compete only the first goes before its turn."""
 
     def heads(self) -> Sequence[Candidate]:
         """Return the first of every leaf."""
@@ -114,24 +134,23 @@ class Claim:
     start: Callable[[], tuple[float | None, dict[Pair, int]]]  # when it can start, and what is left over then
     _known: tuple[float | None, dict[Pair, int]] | None = None
 
-    def lets_pass(self, candidate: Candidate, pairs: Sequence[Pair], now: float) -> bool:
-        """Say whether `candidate`, which wants some of `pairs` as well, delays the holder in nothing."""
+    def lets_pass(self, candidate: Candidate, pairs: Sequence[Pair], end: float | None) -> bool:
+        """Say whether `candidate`, which wants some of `pairs` as well and ends at `end`, delays the holder in nothing."""
         if all(candidate.need[pair[1]] <= self.spare[pair] for pair in pairs):
             return True
-        if candidate.seconds is None:
+        if end is None:
             return False
         if self._known is None:
             self._known = self.start()
         start, freed = self._known
         if start is None:
             return False
-        in_time = now + candidate.seconds <= start
-        return in_time or all(candidate.need[pair[1]] <= self.spare[pair] + freed.get(pair, 0) for pair in pairs)
+        return end <= start or all(candidate.need[pair[1]] <= self.spare[pair] + freed.get(pair, 0) for pair in pairs)
 
-    def note(self, candidate: Candidate, pairs: Sequence[Pair], now: float) -> None:
+    def note(self, candidate: Candidate, pairs: Sequence[Pair], end: float | None) -> None:
         """Remember that `candidate` starts: unless it will have ended in time, it takes from what is left."""
         start = self._known[0] if self._known else None
-        if start is not None and candidate.seconds is not None and now + candidate.seconds <= start:
+        if start is not None and end is not None and end <= start:
             return
         for pair in pairs:
             self.spare[pair] -= candidate.need[pair[1]]
@@ -147,6 +166,7 @@ class Walk:
     ends: Ends
     now: float
     skipped: frozenset[UUID] = frozenset()
+    assumed: float | None = None  # how long work without a time limit is taken to run
     _claims: dict[Pair, Claim] = field(default_factory=dict)  # of each, the first that claims it
     _begun: list[Candidate] = field(default_factory=list)
     _seen: set[UUID] = field(default_factory=set)
@@ -154,7 +174,15 @@ class Walk:
 
     def __iter__(self) -> Iterator[tuple[Candidate, Outcome]]:
         for candidate in self.queue.overdue():
+            if not self._is_claimed(candidate):  # by an older one: it has its turn after that, like all others
+                yield from self._judged(candidate)
+        passing: list[Candidate] = []
+        yield from self._in_order(passing)
+        for candidate in sorted(passing, key=_smallest_first):
             yield from self._judged(candidate)
+
+    def _in_order(self, passing: list[Candidate]) -> Iterator[tuple[Candidate, Outcome]]:
+        """Judge by fair share; what fits and would pass an earlier one is put into `passing`."""
         heap = [
             (self._rank(one), one) for one in self.queue.heads()
         ]  # what was overdue is passed, what follows it is not
@@ -166,15 +194,39 @@ class Walk:
             if (moved := self._rank(candidate)) > rank:  # its owner started something meanwhile
                 heapq.heappush(heap, (moved, candidate))
                 continue
-            for one, outcome in self._judged(candidate):
-                if not isinstance(outcome, Start):
-                    waited[one.leaf] = waited.get(one.leaf, 0) + 1
-                    self._looks += 1
-                yield one, outcome
+            if self._would_pass(candidate):
+                passing.append(candidate)
+                self._count_look(candidate, waited)
+            else:
+                for one, outcome in self._judged(candidate):
+                    if not isinstance(outcome, Start):
+                        self._count_look(one, waited)
+                    yield one, outcome
             if waited.get(candidate.leaf, 0) < _LOOKS_PER_LEAF and self._looks < _LOOKS_PER_WALK:
                 following.setdefault(candidate.leaf, [])
                 if (found := self._next(candidate, following[candidate.leaf])) is not None:
                     heapq.heappush(heap, (self._rank(found), found))
+
+    def _count_look(self, candidate: Candidate, waited: dict[int, int]) -> None:
+        waited[candidate.leaf] = waited.get(candidate.leaf, 0) + 1
+        self._looks += 1
+
+    def _is_claimed(self, candidate: Candidate) -> bool:
+        if not self._claims:
+            return False
+        return any((node_id, name) in self._claims for node_id in candidate.node_ids for name in candidate.need)
+
+    def _would_pass(self, candidate: Candidate) -> bool:
+        return (
+            candidate.id not in self._seen
+            and candidate.id not in self.skipped
+            and self._is_claimed(candidate)
+            and not self.books.over(candidate.node_ids, candidate.need)
+        )
+
+    def _end(self, candidate: Candidate) -> float | None:
+        """Return when it will have ended if it starts now, as far as that is known or taken for known."""
+        return self.now + self.assumed if candidate.seconds is None and self.assumed else candidate.end(self.now)
 
     def withdraw(self, candidate: Candidate) -> None:
         """Take back a `Start`: something that is no quota keeps it waiting, and what it would have held is free."""
@@ -203,10 +255,10 @@ class Walk:
             if (claim := self._claims.get(pair)) is not None:
                 touched.setdefault(claim.holder, (claim, []))[1].append(pair)
         for claim, pairs in touched.values():
-            if not claim.lets_pass(candidate, pairs, self.now):
+            if not claim.lets_pass(candidate, pairs, self._end(candidate)):
                 return Behind(claim.full, claim.holder)
         for claim, pairs in touched.values():
-            claim.note(candidate, pairs, self.now)
+            claim.note(candidate, pairs, self._end(candidate))
         self.books.take(candidate.node_ids, candidate.need)
         self._begun.append(candidate)
         for node_id in candidate.path:
@@ -227,7 +279,7 @@ class Walk:
         begun = list(self._begun)  # what starts after this has no part in when this can start
 
         def ends(node_id: int, resource: str) -> Sequence[tuple[int, float | None]]:
-            here = [(one.need[resource], one.end(self.now)) for one in begun if one.holds(node_id, resource)]
+            here = [(one.need[resource], self._end(one)) for one in begun if one.holds(node_id, resource)]
             return [*self.ends(node_id, resource), *here]
 
         claim = Claim(candidate.id, full, spare, lambda: self.start_of(obstacles, ends, self.now))
@@ -273,8 +325,7 @@ class Walk:
         }
 
     def _rank(self, candidate: Candidate) -> tuple[Any, ...]:
-        scores = standing(candidate.path, self.shares)
-        return (-candidate.rank, scores, candidate.queued_at, candidate.id)
+        return rank_of(candidate, self.shares)
 
     def _next(self, candidate: Candidate, following: list[Candidate]) -> Candidate | None:
         while True:
@@ -286,3 +337,7 @@ class Walk:
             if found.id not in self._seen:
                 return found
             candidate = found
+
+
+def _smallest_first(candidate: Candidate) -> tuple[Any, ...]:
+    return (-candidate.rank, candidate.entry, candidate.size, candidate.queued_at, candidate.id)

@@ -94,6 +94,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         priority=request.priority,
         priority_class=request.priority_class,
         rank=chosen.rank if chosen else 0,
+        size=_size(request),
         timeout_seconds=request.timeout_seconds,
         grace_seconds=request.grace_seconds,
         retries=request.retries,
@@ -107,6 +108,12 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
 def worst_seconds(timeout: int | None, grace: int) -> int | None:
     """Return how long work holds what it has, at most; None: nobody knows."""
     return None if timeout is None else timeout + grace + END_MARGIN_SECONDS
+
+
+def _size(request: WorkloadRequest) -> float:
+    """Return what it may use at most; of work without a time limit, what it is taken to use."""
+    worst = worst_seconds(request.timeout_seconds, request.grace_seconds)
+    return quotas.weigh(request.amounts) * (settings.QUEUE_ASSUMED_RUN.total_seconds() if worst is None else worst)
 
 
 def _require_affordable(request: WorkloadRequest, node: QuotaNode, cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from apps.compute.models import Workload
-from apps.compute.queue import Candidate, standing
+from apps.compute.queue import Candidate, rank_of
 from apps.compute.reconcile.admit import DatabaseQueue, closed_clusters
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
@@ -41,7 +41,7 @@ def places(rows: QuerySet[Workload], *, most: int = MOST_SHOWN) -> list[Place]:
     names = dict(
         QuotaNode.objects.filter(pk__in={node for one in lined_up for node in one.path}).values_list("pk", "name")
     )
-    first = {one.id for one in overdue}
+    first = {one.id for one in oldest(overdue)}
     return [
         Place(number, found[one.id], one.id in first, _standing(one, shares, names))
         for number, one in enumerate(lined_up, 1)
@@ -52,7 +52,7 @@ def places(rows: QuerySet[Workload], *, most: int = MOST_SHOWN) -> list[Place]:
 def _lined_up(
     queue: DatabaseQueue, overdue: list[Candidate], heads: list[Candidate], shares: dict[int, quotas.Share], most: int
 ) -> list[Candidate]:
-    first = overdue[:most]
+    first = oldest(overdue)[:most]
     seen = {one.id for one in first}
     # What is behind the first of so many leaves, comes after all of these.
     nearest = heapq.nsmallest(most, heads, key=lambda one: rank_of(one, shares))
@@ -60,6 +60,11 @@ def _lined_up(
     lines = [((rank_of(one, shares), one) for one in _unseen(leaf, seen)) for leaf in following.values()]
     others = [one for _, one in _merged(lines, most)]
     return [*first, *others][:most]
+
+
+def oldest(overdue: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that go before their turn: of each cluster the one that has waited longest."""
+    return list({one.cluster_node: one for one in reversed(overdue)}.values())[::-1]
 
 
 def _unseen(leaf: list[Candidate], seen: set[UUID]) -> Iterator[Candidate]:
@@ -77,12 +82,6 @@ def _merged(lines: Sequence[Iterator[tuple[Any, Candidate]]], most: int) -> Iter
         yield rank, one
         if (following := next(lines[place], None)) is not None:
             heapq.heappush(heap, (*following, place))
-
-
-def rank_of(candidate: Candidate, shares: dict[int, quotas.Share]) -> tuple[Any, ...]:
-    """Return what the queue compares."""
-    scores = standing(candidate.path, shares)
-    return (-candidate.rank, scores, candidate.queued_at, candidate.id)
 
 
 def _standing(one: Candidate, shares: dict[int, quotas.Share], names: dict[int, str]) -> list[tuple[str, float]]:

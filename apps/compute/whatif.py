@@ -8,7 +8,7 @@ from uuid import UUID
 
 from apps.compute.models import Workload
 from apps.compute.queue import Candidate, Start, Walk
-from apps.compute.reconcile.admit import DatabaseQueue, closed_clusters, ends_of
+from apps.compute.reconcile.admit import DatabaseQueue, assumed_seconds, closed_clusters, expected_ends
 from apps.quotas import services as quotas
 from apps.quotas.choices import NodeKind
 from apps.quotas.models import QuotaNode, Resource
@@ -55,7 +55,8 @@ def _starting(limits: Limits, borrows: Mapping[tuple[int, str], int]) -> list[UU
         line.limit = limits.get(pair, line.limit)
         line.borrow = borrows.get(pair, line.borrow)
     found: list[UUID] = []
-    for candidate, outcome in Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time()):
+    shares = quotas.shares_of(nodes)
+    for candidate, outcome in Walk(queue, books, shares, expected_ends, time.time(), assumed=assumed_seconds()):
         if isinstance(outcome, Start):
             found.append(candidate.id)
             if len(found) == MOST_SHOWN:

@@ -8,7 +8,8 @@ from django import forms
 from typing_extensions import override
 
 from apps.portal import bars
-from apps.quotas.choices import in_units, words
+from apps.quotas import services as quotas
+from apps.quotas.choices import MONEY, family, in_units, words
 from apps.quotas.forms import field_name, parse_amount, write_amount
 from apps.quotas.models import QuotaLimit, QuotaNode
 
@@ -106,12 +107,12 @@ class AskForm(forms.Form):
 
     def __init__(self, *args: Any, by: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        askable = {
-            node.pk for node in QuotaNode.objects.visible_to(by, "request").order_by("depth", "pk")[:_MOST_NODES]
-        }
-        self.nodes = {str(node.pk): node for node in bars.nodes_of(by) if node.pk in askable}
+        rows = QuotaNode.objects.visible_to(by, "request").order_by("depth", "pk")[:_MOST_NODES]
+        self.rows = {str(row.pk): row for row in rows}
+        self.nodes = {str(node.pk): node for node in bars.nodes_of(by) if str(node.pk) in self.rows}
         self._choose("node", [(pk, _named(node)) for pk, node in self.nodes.items()])
-        self._choose("resource", [(name, title) for name, title in bars.titles_of().items() if name not in _NOT_YET])
+        titles = {**bars.titles_of(), **quotas.others_at(self.rows[pk] for pk in self.nodes)}
+        self._choose("resource", [(name, title) for name, title in titles.items() if name not in _NOT_YET])
 
     def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
         field = self.fields[name]
@@ -121,7 +122,10 @@ class AskForm(forms.Form):
     @property
     def now(self) -> str:
         """What the chosen place may hold at this moment of what is chosen, "" when that is nothing limited."""
-        node, resource = self.nodes.get(str(self["node"].value())), self["resource"].value()
+        pk, resource = str(self["node"].value()), str(self["resource"].value())
+        node = self.nodes.get(pk)
+        if node and family(resource) == MONEY and (amount := quotas.limit_now(self.rows[pk], resource)) is not None:
+            return f"Now: {written(resource, amount)}."
         found = next((bar for bar in node.bars if bar.resource == resource), None) if node else None
         return f"Now: {found.limit}, of which {found.used} in use." if found else ""
 

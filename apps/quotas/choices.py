@@ -6,11 +6,13 @@ thousandths like "gpu". Any other name is a count.
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models import TextChoices
 
 CPU, MEMORY, GPU, DISK, EXPERIMENTS = "cpu", "memory", "gpu", "disk", "experiments"
 ARTIFACTS = "artifacts"
 KEPT = frozenset({ARTIFACTS})  # what is stored: no work can ask for it
+MONEY = "money"  # "money:month" is what a budget gives each month: no limit of this app, but asked for like one
 
 
 class NodeKind(TextChoices):
@@ -38,7 +40,9 @@ _WORDS = {
     CPU: "CPUs", MEMORY: "GiB of memory", GPU: "GPUs", DISK: "GiB of disk", EXPERIMENTS: "running experiments",
     ARTIFACTS: "GiB of artifact storage",
 }  # fmt: skip
-_UNITS = {CPU: 1000, GPU: 1000, MEMORY: 1 << 30, DISK: 1 << 30, ARTIFACTS: 1 << 30}
+_UNITS = {CPU: 1000, GPU: 1000, MEMORY: 1 << 30, DISK: 1 << 30, ARTIFACTS: 1 << 30, MONEY: 1_000_000}
+_DIGITS = {MONEY: 6}
+_TIMES = {"month": "each month", "quarter": "each quarter", "year": "each year", "fixed": "between two dates"}
 
 
 def family(resource: str) -> str:
@@ -52,12 +56,14 @@ def unit_of(resource: str) -> int:
 
 def in_units(resource: str, amount: int) -> str:
     """Write an amount as people do: 1500 of "cpu" is "1.5"."""
-    return f"{amount / unit_of(resource):.3f}".rstrip("0").rstrip(".")
+    return f"{amount / unit_of(resource):.{_DIGITS.get(family(resource), 3)}f}".rstrip("0").rstrip(".")
 
 
 def words(resource: str) -> str:
     """Name a resource in a sentence: "GPUs", "a100 GPUs", "GiB of ssd disk"."""
     base, _, model = resource.partition(":")
+    if base == MONEY:
+        return f"{settings.CURRENCY} of its budget {_TIMES.get(model, model)}".strip()
     known = _WORDS.get(base)
     if known is None:
         return resource

@@ -14,10 +14,12 @@ from apps.quotas.choices import (
     DISK,
     GPU,
     MEMORY,
+    MONEY,
     Known,
     NodeKind,
     family,
     in_units,
+    unit_of,
     words,
 )
 from apps.quotas.models import QuotaDefault, QuotaLimit, QuotaNode, Resource
@@ -52,19 +54,14 @@ def parse_amount(resource: str, text: str) -> int | None:
     """Return an amount in base units, rounded up; None for nothing written. Raises: ValueError with a sentence."""
     if not text:
         return None
+    kind = family(resource)
     match = _WRITTEN.fullmatch(text)
-    example = (
-        "512Mi or 32Gi"
-        if family(resource) in _BYTES
-        else "8, 0.5 or 500m"
-        if family(resource) in _MILLI
-        else "a whole number"
-    )
-    if match is None or (match[2] and family(resource) not in _BYTES | _MILLI):
+    example = _EXAMPLES.get(kind, "a whole number")
+    if match is None or (match[2] and kind not in _BYTES | _MILLI):
         msg = f"{text!r} is not an amount of {words(resource)}. Write {example}; nothing means no limit."
         raise ValueError(msg)
-    amount = Decimal(match[1]) * _FACTORS[match[2] or ""] * (1000 if family(resource) in _MILLI else 1)
-    if family(resource) not in _BYTES | _MILLI and amount % 1:
+    amount = Decimal(match[1]) * _FACTORS[match[2] or ""] * (1 if kind in _BYTES else unit_of(resource))
+    if kind not in _BYTES | _MILLI and amount % 1:
         msg = f"{text!r} is not {example}."
         raise ValueError(msg)
     if amount > LARGEST:
@@ -73,14 +70,19 @@ def parse_amount(resource: str, text: str) -> int | None:
     return int(amount.to_integral_value(ROUND_CEILING))
 
 
+_EXAMPLES = {
+    **dict.fromkeys(_BYTES, "512Mi or 32Gi"),
+    **dict.fromkeys(_MILLI, "8, 0.5 or 500m"),
+    MONEY: "500 or 500.25, with at most six digits after the point",
+}
+
+
 def write_amount(resource: str, amount: int | None) -> str:
     """Write an amount so that `parse_amount` gives exactly it back."""
     if amount is None:
         return ""
-    if family(resource) in _MILLI:
-        return f"{amount // 1000}.{amount % 1000:03d}".rstrip("0").rstrip(".")
     if family(resource) not in _BYTES:
-        return str(amount)
+        return f"{Decimal(amount) / unit_of(resource):f}"
     for suffix in ("Pi", "Ti", "Gi", "Mi", "Ki"):
         if amount and amount % int(_FACTORS[suffix]) == 0:
             return f"{amount // int(_FACTORS[suffix])}{suffix}"

@@ -53,11 +53,7 @@ class Cohort(Fifo):
     def turn(self, world: World) -> None:
         passed = [0] * self.shape.teams
         while True:
-            heads = [
-                (team, queue[passed[team]])
-                for team, queue in enumerate(self.queues)
-                if passed[team] < min(20, len(queue))
-            ]
+            heads = [(team, head) for team in range(self.shape.teams) if (head := self._head(team, passed, world))]
             if not heads:
                 return
             # Who does not borrow goes first, then who borrows least of what is his, then time.
@@ -69,6 +65,16 @@ class Cohort(Fifo):
                 self.queues[team].remove(job)
             else:
                 passed[team] += 1
+
+    def _head(self, team: int, passed: list[int], world: World) -> Job | None:
+        """Return the next of a team that its owner may hold."""
+        queue = self.queues[team]
+        while passed[team] < min(_TESTED, len(queue)):
+            job = queue[passed[team]]
+            if world.user_held[job.user] + job.gpus <= self.shape.user_limit:
+                return job
+            passed[team] += 1
+        return None
 
     def _borrows(self, job: Job, world: World) -> float:
         return max(0.0, (world.team_held[job.team] + job.gpus) / self.nominal[job.team] - 1)
@@ -145,3 +151,10 @@ class Multifactor(Fifo):
             if free >= job.gpus:
                 return end, free - job.gpus
         return float("inf"), 0
+
+
+class ShortMemory(Multifactor):
+    """The same, with a half-life as short as the platform's: what of a difference is owed to that."""
+
+    name = "Slurm-like, 3 h"
+    half_life = DAY / 8

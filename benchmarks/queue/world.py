@@ -21,10 +21,12 @@ class Shape:
     organizations: int = 1  # the references know teams only
     teams: int = 20
     users: int = 2_000
-    days: float = 10.0
+    days: float = 14.0
     load: float = 0.95
     unlimited: float = 0.1  # how much of the work names no time limit
     user_limit: int = 64
+    sizes: tuple[float, ...] = (60, 14, 12, 9, 3, 1.5, 0.5)  # how often work asks for 1, 2, 4 ... 64 GPUs
+    hog: float = 0.0  # how much of the work comes from one person, in a few large bursts
     seed: int = 1
 
     def organization_of(self, team: int) -> int:
@@ -65,24 +67,35 @@ def jobs_of(shape: Shape) -> list[Job]:
     teams = [user % shape.teams for user in range(shape.users)]
     chance.shuffle(teams)
     wanted, jobs = shape.load * shape.gpus * shape.days * DAY, []
+    bursts = sorted(chance.random() * shape.days * DAY for _ in range(5)) if shape.hog else []
+    for at in bursts:
+        left = shape.hog * wanted / len(bursts)
+        while left > 0:
+            jobs.append(_job(chance, shape, 0, teams[0], chance.choice((1, 2)), at))
+            left -= jobs[-1].work
+    wanted *= 1 - shape.hog
     while wanted > 0:
         user = chance.choices(range(shape.users), people)[0]
         at = chance.random() * shape.days * DAY
         while chance.random() > 0.55 - 0.45 * math.cos(2 * math.pi * (at / DAY - 0.125)):  # the most in the afternoon
             at = chance.random() * shape.days * DAY
         is_burst = chance.random() < 0.01
-        gpus = chance.choices((1, 2, 4, 8, 16, 32, 64), (60, 14, 12, 9, 3, 1.5, 0.5))[0]
+        gpus = chance.choices((1, 2, 4, 8, 16, 32, 64), shape.sizes)[0]
         for _ in range(chance.randint(50, 150) if is_burst else 1):
-            seconds = min(LONGEST, max(60.0, chance.lognormvariate(math.log(3_600), 1.4)))
-            guess = min(LONGEST, seconds * chance.uniform(1.1, 5.0))
-            limit = None if chance.random() < shape.unlimited else math.ceil(guess / 600) * 600.0
             size = min(gpus, 2) if is_burst else gpus
-            jobs.append(Job(0, user, teams[user], size, at + chance.random(), seconds, limit))
-            wanted -= size * seconds
+            jobs.append(_job(chance, shape, user, teams[user], size, at))
+            wanted -= jobs[-1].work
     jobs.sort(key=lambda job: job.at)
     for number, job in enumerate(jobs):
         job.number = number
     return jobs
+
+
+def _job(chance: random.Random, shape: Shape, user: int, team: int, gpus: int, at: float) -> Job:
+    seconds = min(LONGEST, max(60.0, chance.lognormvariate(math.log(3_600), 1.4)))
+    guess = min(LONGEST, seconds * chance.uniform(1.1, 5.0))
+    limit = None if chance.random() < shape.unlimited else math.ceil(guess / 600) * 600.0
+    return Job(0, user, team, gpus, at + chance.random(), seconds, limit)
 
 
 class Policy(Protocol):
@@ -168,16 +181,21 @@ class Outcome:
     """What is measured of one policy. Waits in hours; shares as parts."""
 
     name: str
-    utilisation: float
+    utilisation: float  # useful work done while work came in
+    busy: float  # how much was in use while at least as much was asked for as there is
     waits: list[float]
+    slowdowns: list[float]  # bounded: (wait + run) / run, where a run of less than ten minutes counts as ten
     unfairness: float
     lost: float
     series: list[float]  # of each hour, how much was in use
-    people: list[float]  # of each person who asked for anything, the median wait
 
     def wait(self, part: float) -> float:
-        ordered = sorted(self.waits)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+        return quantile(self.waits, part)
+
+
+def quantile(values: list[float], part: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
 def fair(weights: list[int], demands: list[int], capacity: float) -> list[float]:
@@ -210,11 +228,13 @@ def _turn(world: World, jobs: list[Job], coming: int, policy: Policy) -> int:
 def run(shape: Shape, jobs: list[Job], policy: Policy) -> Outcome:
     """Let `policy` meet `jobs`. Measured while work comes in; what then still waits is let run to its end, to know its wait.
 
-    Utilisation is useful work. Unfairness: what of their share the teams that had demand did not get, over the whole time.
+    Utilisation is useful work. Unfairness: what of their share (max-min, by weight) the teams that wanted more than they had
+    did not get, summed up over the whole time.
     """
     world, coming, series, hour = World(shape), 0, [], []
     due, got, useful = [0.0] * shape.teams, [0.0] * shape.teams, 0.0
     began: dict[int, float] = {}
+    busy: list[float] = []
     end, stop = shape.days * DAY, shape.days * DAY * 3
     while world.now < stop and (coming < len(jobs) or world.running or any(world.demand)):
         world.now += TURN_SECONDS
@@ -224,6 +244,8 @@ def run(shape: Shape, jobs: list[Job], policy: Policy) -> Outcome:
                 began.setdefault(number, world.now - job.at)
         if world.now <= end:
             useful += (shape.gpus - world.free) * TURN_SECONDS
+            if sum(world.demand) >= shape.gpus:
+                busy.append(1 - world.free / shape.gpus)
             for team, share in enumerate(fair(shape.weights, world.demand, shape.gpus)):
                 if world.demand[team] > world.team_held[team]:
                     due[team] += share
@@ -234,11 +256,17 @@ def run(shape: Shape, jobs: list[Job], policy: Policy) -> Outcome:
                 hour = []
     useful -= world.lost
     waits = [began.get(job.number, stop - job.at) / 3600 for job in jobs]
-    by_user = defaultdict(list)
-    for job, wait in zip(jobs, waits, strict=True):
-        by_user[job.user].append(wait)
-    people = sorted(statistics.median(found) for found in by_user.values())
-    missed = sum(max(0.0, want - have) for want, have in zip(due, got, strict=True)) / (sum(due) or 1.0)
     return Outcome(
-        policy.name, useful / (shape.gpus * end), waits, missed, world.lost / (shape.gpus * end), series, people
+        policy.name,
+        useful / (shape.gpus * end),
+        statistics.mean(busy),
+        waits,
+        [_slowdown(job, wait) for job, wait in zip(jobs, waits, strict=True)],
+        sum(max(0.0, want - have) for want, have in zip(due, got, strict=True)) / (sum(due) or 1.0),
+        world.lost / (shape.gpus * end),
+        series,
     )
+
+
+def _slowdown(job: Job, wait: float) -> float:
+    return max(1.0, (wait * 3600 + job.seconds) / max(job.seconds, 600.0))

@@ -403,15 +403,18 @@ QUOTA_DEFAULTS: dict[str, dict[str, int]] = {
     "team": {"cpu": 64_000, "memory": 256 * 1024**3, "gpu": 32_000, "experiments": 100},
 }
 # Fair share: how fast what was used is forgotten, and for how many seconds a start pays in advance.
-FAIR_SHARE_HALF_LIFE = timedelta(hours=env_int("FATHOM_FAIR_SHARE_HALF_LIFE_HOURS", 7 * 24, low=1, high=365 * 24))
+FAIR_SHARE_HALF_LIFE = timedelta(hours=env_int("FATHOM_FAIR_SHARE_HALF_LIFE_HOURS", 3, low=1, high=365 * 24))
 FAIR_SHARE_ENTRY_SECONDS = env_int("FATHOM_FAIR_SHARE_ENTRY_SECONDS", 60, high=3600)
-# What has waited so long goes before everything else, oldest first: nobody waits for ever.
-QUEUE_PATIENCE = timedelta(hours=env_int("FATHOM_QUEUE_PATIENCE_HOURS", 24, low=1, high=365 * 24))
+# The oldest of what has waited so long goes before everything else: nobody waits for ever.
+QUEUE_PATIENCE = timedelta(hours=env_int("FATHOM_QUEUE_PATIENCE_HOURS", 72, low=1, high=365 * 24))
+# How long work without a time limit is taken to run when others are planned around it. It is not stopped then.
+QUEUE_ASSUMED_RUN = timedelta(hours=env_int("FATHOM_ASSUMED_RUN_HOURS", 48, low=1, high=365 * 24))
 
 # --- Money ------------------------------------------------------------------------------------------------------------
 
 CURRENCY = env_str("FATHOM_CURRENCY", "EUR")
 CHARGE_SECONDS = env_int("FATHOM_CHARGE_SECONDS", 60, low=1, high=3600)
+MEASURE_SECONDS = env_int("FATHOM_MEASURE_SECONDS", 15, low=1, high=3600)
 BUDGET_LEASE_SECONDS = env_int("FATHOM_BUDGET_LEASE_SECONDS", 600, low=10, high=86_400)
 ALERTS_MAY_GO_INSIDE = env_bool("FATHOM_ALERTS_MAY_GO_INSIDE")
 

@@ -88,7 +88,8 @@ def test_an_entry_says_why_it_waits_and_how_its_owner_stands(full: dict[str, Any
     assert {step["weight"] for step in entry["standing"]} == {1}
 
 
-def test_standing_is_told_of_ones_own_places_only(cast: Cast, stage: Stage, as_: As) -> None:
+def test_standing_is_told_of_ones_own_places_only(cast: Cast, stage: Stage, as_: As, settings: Any) -> None:
+    settings.FAIR_SHARE_HALF_LIFE = timedelta(days=365)  # nothing is forgotten between two requests
     stage.submit(cast.olaf, team="speech", visibility="public")
     node = QuotaNode.objects.get(key=f"team:{cast.other_team.pk}")
     ShareUse.objects.create(node=node, amount=777 * 360_000)
@@ -136,7 +137,8 @@ def test_who_waits_for_what_others_share_is_not_told_what_they_use(full: dict[st
     assert SECRET.encode() not in answer.content
 
 
-def test_operators_are_told_all(full: dict[str, Any], as_: As) -> None:
+def test_operators_are_told_all(cast: Cast, full: dict[str, Any], as_: As) -> None:
+    ShareUse.objects.filter(node__key=f"team:{cast.other_team.pk}").update(amount=9 * 360_000)
     for name in ("sre", "aud"):
         told = why(as_(name), full["mine"])
         (obstacle,) = told["obstacles"]
@@ -151,7 +153,7 @@ def test_another_tenants_use_changes_nothing_that_is_told(
     cast: Cast, full: dict[str, Any], as_: As, forever: Stage
 ) -> None:
     before = why(as_("alice"), full["mine"])
-    forever.submit(cast.olaf, team="speech", visibility="team", priority=100, resources={"cpu": 1})
+    forever.submit(cast.olaf, team="speech", visibility="team", priority=100, resources={"cpu": 2})
     Reservation.objects.update(ends_by=F("ends_by") + timedelta(hours=5))
     forever.turn()
     assert why(as_("alice"), full["mine"]) == before

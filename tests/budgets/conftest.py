@@ -4,8 +4,9 @@ import pytest
 
 from tests.budgets.money import Tree, make_tree
 from tests.factories import cast, committed, stage
+from tests.portal.conftest import as_person
 
-__all__ = ["cast", "committed", "stage"]
+__all__ = ["as_person", "cast", "committed", "stage"]
 
 
 @pytest.fixture

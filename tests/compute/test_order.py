@@ -51,12 +51,34 @@ def test_who_used_less_is_before_who_used_more(cast: Cast, stage: Stage) -> None
     assert in_order(late, *first)
 
 
+def test_the_smaller_is_before_the_larger_and_use_counts_with_it(cast: Cast, stage: Stage) -> None:
+    large, small = stage.submit(cast.alice, timeout="5h"), stage.submit(cast.alice, timeout="1h")
+    other = stage.submit(cast.charlie, timeout="3h")
+    assert in_order(small, other, large)
+    (leaf,) = Workload.objects.filter(pk=small.workload_id).values_list("quota_node", flat=True)
+    ShareUse.objects.create(node_id=leaf, amount=30 * 360_000)
+    assert in_order(other, small, large)
+    assert [order.place_of(one.workload_id) for one in (other, small, large)] == [1, 2, 3]
+
+
+def test_of_what_is_overdue_the_oldest_of_a_cluster_is_first_and_the_others_have_their_turn(
+    cast: Cast, stage: Stage
+) -> None:
+    PriorityClass.objects.create(name="high", rank=10, open_to="everyone")
+    old, older = stage.submit(cast.alice), stage.submit(cast.mia)
+    high = stage.submit(cast.charlie, priority_class="high")
+    queued(old, timedelta(days=4))
+    queued(older, timedelta(days=5))
+    assert in_order(older, high, old)
+    assert [order.place_of(one.workload_id) for one in (older, high, old)] == [1, 2, 3]
+
+
 def test_a_priority_class_is_before_use_and_what_is_overdue_before_all(cast: Cast, stage: Stage) -> None:
     PriorityClass.objects.create(name="high", rank=10, open_to="everyone")
     PriorityClass.objects.create(name="low", rank=-10, open_to="everyone")
     low, plain = stage.submit(cast.alice, priority_class="low"), stage.submit(cast.alice)
     high, overdue = stage.submit(cast.charlie, priority_class="high"), stage.submit(cast.charlie)
-    queued(overdue, timedelta(days=3))
+    queued(overdue, timedelta(days=4))
     assert in_order(overdue, high, plain, low)
 
 

@@ -69,11 +69,14 @@ def test_who_waits_behind_is_told_so(cast: Cast, forever: Stage) -> None:
     assert {fresh(experiment).reason for experiment in waiting} == {"QuotaFull"}
 
 
-def test_small_work_does_not_starve_large_work(cast: Cast, forever: Stage) -> None:
+def test_small_work_does_not_starve_large_work(cast: Cast, forever: Stage, settings: Any) -> None:
     limit(node(cast, "alice"), "cpu", 4000)
-    running, large, small = (forever.submit(cast.alice, resources={"cpu": cpu}) for cpu in (3, 4, 1))
+    running, large = (forever.submit(cast.alice, resources={"cpu": cpu}) for cpu in (3, 4))
     forever.turn()
-    assert states(running, large, small) == ["starting", "queued", "queued"]
+    small = forever.submit(cast.alice, resources={"cpu": 1})
+    Workload.objects.filter(pk=large.workload_id).update(queued_at=F("queued_at") - 2 * settings.QUEUE_PATIENCE)
+    forever.turn()
+    assert states(running, large, small) == ["running", "queued", "queued"]
     services.request_stop(fresh(running), by=SYSTEM)
     forever.turn(times=4)
     assert states(running, large, small) == ["stopped", "running", "queued"]

@@ -1,5 +1,6 @@
 """One turn after another: from the queue to an end, whatever the cluster says on the way."""
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -117,6 +118,26 @@ def running(cast: Cast, stage: Stage, **spec: Any) -> Experiment:
     stage.turn(times=2)
     assert fresh(experiment).state == "running"
     return experiment
+
+
+def test_it_was_seen_when_the_backend_was_asked_and_not_when_that_was_written(
+    cast: Cast, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = running(cast, stage)
+    ask, asked = turn.observe, []
+
+    def slowly(cluster: Cluster, handles: Any) -> Any:
+        seen = ask(cluster, handles)
+        asked.append(timezone.now())
+        real = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: real() + 60)  # something keeps this worker for a minute
+        return seen
+
+    monkeypatch.setattr(turn, "observe", slowly)
+    stage.turn()
+    assert asked
+    late = asked[0] - time_of(fresh(experiment).last_seen_at)
+    assert timedelta(seconds=55) < late < timedelta(seconds=65)
 
 
 def test_missing_once_is_no_verdict(cast: Cast, stage: Stage) -> None:

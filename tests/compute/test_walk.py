@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from apps.compute.queue import Behind, Candidate, Outcome, Start, Wait, Walk, standing
 from apps.quotas.books import Books, Line, Share
 
+HOUR = 360_000.0  # of a CPU, as fair share counts it
 ROOT, TEAM_A, TEAM_B, ANA, BEN, EVE, CLUSTER = range(1, 8)
 PATHS = {ANA: (ROOT, TEAM_A, ANA), BEN: (ROOT, TEAM_A, BEN), EVE: (ROOT, TEAM_B, EVE)}
 KINDS = {ROOT: "platform", TEAM_A: "team", TEAM_B: "team", CLUSTER: "cluster"}
@@ -28,10 +29,13 @@ def one(
     seconds: float | None = None,
     queued_at: float | None = None,
     entry: float = 1.0,
+    size: float = 0.0,
     **need: int,
 ) -> Candidate:
     at = float(number) if queued_at is None else queued_at
-    return Candidate(UUID(int=number), leaf, PATHS[leaf], CLUSTER, need or {"gpu": 1}, seconds, priority, at, entry)
+    return Candidate(
+        UUID(int=number), leaf, PATHS[leaf], CLUSTER, need or {"gpu": 1}, seconds, priority, at, entry, size
+    )
 
 
 class Waiting:
@@ -39,7 +43,7 @@ class Waiting:
 
     def __init__(self, *candidates: Candidate, patience: float = 1e9, now: float = 1000.0) -> None:
         self.late = now - patience
-        self.rows = sorted(candidates, key=lambda one: (-one.rank, one.queued_at, one.id))
+        self.rows = sorted(candidates, key=lambda one: (-one.rank, one.size, one.queued_at, one.id))
 
     def overdue(self) -> Sequence[Candidate]:
         return sorted((one for one in self.rows if one.queued_at < self.late), key=lambda one: one.queued_at)
@@ -59,6 +63,7 @@ def walk(
     weights: dict[int, int] | None = None,
     ends: dict[int, list[tuple[int, float | None]]] | None = None,
     patience: float = 1e9,
+    assumed: float | None = None,
 ) -> dict[int, Outcome]:
     """Walk once; return the number of each candidate with its outcome, in the order in which they were judged."""
     shares = {
@@ -66,9 +71,8 @@ def walk(
         for node in (ROOT, TEAM_A, TEAM_B, ANA, BEN, EVE)
     }
     queue = Waiting(*candidates, patience=patience)
-    walked = Walk(
-        queue, Books.of(replace(row) for row in lines), shares, lambda node, _: (ends or {}).get(node, []), 1000.0
-    )
+    books = Books.of(replace(row) for row in lines)
+    walked = Walk(queue, books, shares, lambda node, _: (ends or {}).get(node, []), 1000.0, assumed=assumed)
     return {candidate.id.int: outcome for candidate, outcome in walked}
 
 
@@ -85,13 +89,25 @@ def test_priority_goes_before_everything() -> None:
 
 
 def test_the_team_that_used_less_goes_first() -> None:
-    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_A: 10.0}))) == 2
-    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_B: 10.0}))) == 1
+    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_A: 10 * HOUR}))) == 2
+    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_B: 10 * HOUR}))) == 1
+
+
+def test_teams_that_used_about_as_much_are_level_and_the_smaller_work_goes_first() -> None:
+    used = {TEAM_A: 12 * HOUR, TEAM_B: 9 * HOUR}
+    assert next(iter(walk(one(1, size=1 * HOUR), one(2, EVE, size=2 * HOUR), used=used))) == 1
+    assert next(iter(walk(one(1, size=1 * HOUR), one(2, EVE, size=2 * HOUR), used={**used, TEAM_A: 20 * HOUR}))) == 2
+
+
+def test_within_a_team_what_one_used_counts_as_much_as_what_the_work_may_use() -> None:
+    small, large = one(1, size=1 * HOUR), one(2, BEN, size=3 * HOUR)
+    assert next(iter(walk(small, large, used={ANA: 1 * HOUR}))) == 1
+    assert next(iter(walk(small, large, used={ANA: 4 * HOUR}))) == 2
 
 
 def test_teams_are_compared_before_people() -> None:
     """Somebody who used nothing, in a team that used much, waits for one who used much in a team that used little."""
-    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_A: 10.0, TEAM_B: 9.0, EVE: 9.0}))) == 2
+    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_A: 20 * HOUR, TEAM_B: 9 * HOUR, EVE: 9 * HOUR}))) == 2
 
 
 def test_within_a_team_who_used_less_goes_first() -> None:
@@ -99,7 +115,7 @@ def test_within_a_team_who_used_less_goes_first() -> None:
 
 
 def test_weight_is_a_larger_share() -> None:
-    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_A: 10.0, TEAM_B: 6.0}, weights={TEAM_A: 2}))) == 1
+    assert next(iter(walk(one(1), one(2, EVE), used={TEAM_A: 20 * HOUR, TEAM_B: 18 * HOUR}, weights={TEAM_A: 2}))) == 1
 
 
 def test_a_burst_alternates_with_the_others() -> None:
@@ -114,6 +130,22 @@ def test_what_waited_too_long_goes_first_oldest_first() -> None:
     old = [one(1, ANA, priority=-5, queued_at=10.0), one(2, EVE, priority=-9, queued_at=5.0)]
     found = walk(one(3, BEN, priority=100, queued_at=900.0), *old, patience=500.0)
     assert list(found) == [2, 1, 3]
+
+
+def test_of_what_waited_too_long_only_the_oldest_goes_before_its_turn() -> None:
+    """The others may be as old: a queue that is too long for all would be first come, first served."""
+    lines = [line(ROOT, limit=4, used=4)]
+    old = [one(1, ANA, queued_at=1.0, gpu=4), one(2, BEN, queued_at=2.0), one(3, BEN, queued_at=3.0)]
+    found = walk(*old, one(4, EVE, queued_at=990.0), lines=lines, patience=500.0, used={TEAM_A: 5 * HOUR})
+    assert list(found) == [1, 4, 2, 3]
+    assert isinstance(found[1], Wait)
+
+
+def test_another_limit_has_an_oldest_of_its_own() -> None:
+    lines = [line(TEAM_A, limit=4, used=4), line(TEAM_B, limit=4, used=4)]
+    old = [one(1, ANA, queued_at=1.0), one(2, BEN, queued_at=2.0), one(3, EVE, queued_at=3.0)]
+    found = walk(*old, one(4, EVE, queued_at=990.0, priority=9), lines=lines, patience=500.0)
+    assert list(found) == [1, 3, 4, 2]
 
 
 # -- what may pass
@@ -138,6 +170,27 @@ def test_what_ends_in_time_passes() -> None:
     assert started(walk(one(1, gpu=4), one(2, BEN, seconds=100.0), lines=lines, ends=ends)) == [2]
     assert started(walk(one(1, gpu=4), one(2, BEN, seconds=101.0), lines=lines, ends=ends)) == []
     assert started(walk(one(1, gpu=4), one(2, BEN), lines=lines, ends=ends)) == []
+
+
+def test_the_smallest_passes_first_and_then_the_shortest() -> None:
+    """Three would fit beside the first one, and there is room for two."""
+    ends: dict[int, list[tuple[int, float | None]]] = {ROOT: [(5, 5000.0)]}
+    first = one(1, ANA, gpu=8)
+    shapes = (2, 50.0, 2), (3, 90.0, 1), (4, 60.0, 1)
+    rows = [one(number, EVE, seconds=time, size=time, entry=float(gpu), gpu=gpu) for number, time, gpu in shapes]
+    used = {TEAM_B: 5 * HOUR}
+    found = walk(first, *rows, lines=[line(ROOT, limit=8, used=5)], ends=ends, used=used)
+    assert started(found) == [4, 3]
+    assert isinstance(found[2], Behind)
+
+
+def test_work_without_a_limit_is_planned_with_what_is_assumed() -> None:
+    lines = [line(TEAM_A, limit=4, used=1)]
+    ends: dict[int, list[tuple[int, float | None]]] = {TEAM_A: [(1, 1100.0)]}
+    rows = one(1, gpu=4), one(2, BEN)
+    assert started(walk(*rows, lines=lines, ends=ends)) == []
+    assert started(walk(*rows, lines=lines, ends=ends, assumed=200.0)) == []
+    assert started(walk(*rows, lines=lines, ends=ends, assumed=100.0)) == [2]
 
 
 def test_what_leaves_enough_for_both_passes() -> None:
@@ -258,5 +311,9 @@ def test_the_first_is_never_delayed(
 def test_who_used_nothing_is_level_with_all_such_however_deep() -> None:
     shares = {TEAM_A: Share(0.0, 1), ANA: Share(0.0, 1), EVE: Share(0.0, 1)}
     assert standing((ROOT, EVE), shares) == standing(PATHS[ANA], shares) == ()
-    shares[TEAM_A].used = 2.0
-    assert standing((ROOT, EVE), shares) < standing(PATHS[ANA], shares) == (2.0,)
+    shares[TEAM_A].used = 0.9 * HOUR
+    assert standing((ROOT, EVE), shares) == standing(PATHS[ANA], shares) == ()
+    shares[TEAM_A].used = 4 * HOUR
+    assert standing((ROOT, EVE), shares) < standing(PATHS[ANA], shares) == (3,)
+    shares[EVE].used = 8 * HOUR  # who is in no team is compared with organizations
+    assert standing((ROOT, EVE), shares) == (4,)

@@ -120,10 +120,10 @@ def test_what_does_not_wait_says_what_it_does(cast: Cast, busy: Stage) -> None:
 
 def test_what_if_a_limit_were_another(cast: Cast, busy: Stage) -> None:
     large = waiting(busy, cast.alice, team="vision", resources={"cpu": 4})
-    small = waiting(busy, cast.alice, team="vision", resources={"cpu": 1})
+    small = waiting(busy, cast.alice, team="vision", resources={"cpu": 3})
     node = QuotaNode.objects.get(key=f"team:{cast.team.pk}/user:{cast.alice.pk}")
-    found = what_if({(node.pk, "cpu"): 11_000})
-    assert [row.pk for row in found.besides] == [large.workload_id, small.workload_id]
+    found = what_if({(node.pk, "cpu"): 13_000})
+    assert [row.pk for row in found.besides] == [small.workload_id, large.workload_id]
     assert found.as_it_is == []
-    assert [row.pk for row in what_if({(node.pk, "cpu"): 10_000}).besides] == [large.workload_id]
+    assert [row.pk for row in what_if({(node.pk, "cpu"): 10_000}).besides] == [small.workload_id]
     assert fresh(large).state == "queued"

@@ -12,6 +12,7 @@ AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 WIDE = {"width": 1380, "height": 860}
 NARROW = {"width": 420, "height": 800}
+_TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"  # all is drawn then
 PATIENCE = 60_000  # milliseconds; a page that needs them all has failed, also on a machine that does much else
 expect.set_options(timeout=PATIENCE)
 
@@ -42,8 +43,9 @@ class Screen:
 
     def accessibility(self) -> list[str]:
         """Return what axe finds on the page as it is now. The script goes in beside the page's own policy."""
-        # Without preloading, which would write style elements that the policy refuses.
-        # Colours are measured at rest: an animation or a hover would be caught half way.
+        # Colours are measured at rest: an animation, a hover or half the style sheets would be caught half way.
+        self.page.wait_for_load_state()
+        self.page.evaluate(_TWO_FRAMES)
         self.page.evaluate(AXE.read_text())
         # Without `preload`: it would put style sheets into the page, which the policy refuses, and says so.
         found: dict[str, Any] = self.page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")

@@ -26,7 +26,7 @@ from apps.teams import services as teams
 P = "correct horse battery"
 warden = accounts.create_user("warden", by=SYSTEM, password=P, is_admin=True)
 warden.elevated_until = timezone.now() + timedelta(hours=1)
-lab = teams.create_organization(slug="lab", name="Lab", by=warden)
+lab = teams.create_organization(slug="light-lab", name="Lab", by=warden)
 quotas.save_resource(Resource(name="gpu:h100", title="H100", position=31, weight=2000), by=warden, reason="the new hall")
 priority_classes.save_priority_class(PriorityClass(name="deadline", rank=50, description="papers"), by=warden, reason="as agreed")
 hall = compute.save_cluster(Cluster(name="gpu-floor", kind="fake", settings={}), by=warden)
@@ -130,6 +130,7 @@ def test_what_if_shows_and_then_sets(warden: Screen, optics: str, images: Path) 
 def test_a_request_is_found_in_front_and_approved(warden: Screen) -> None:
     page = warden.go("/admin/")
     page.click(".tile:has-text('requests for quota open')")
+    page.wait_for_url("**/allocationrequest/**")
     found = judged(warden)
     page.click("#result_list th a:has-text('6 GPUs')")
     page.click("button:has-text('Approve')")

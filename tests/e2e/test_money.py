@@ -22,17 +22,17 @@ from apps.teams import services as teams
 
 cluster = ensure_local_cluster()
 services.set_price(cluster.pk, "cpu", 1_500_000, by=SYSTEM)
-organization = teams.create_organization(slug="acme", name="Acme", by=SYSTEM)
-team = teams.create_team(organization, slug="vision", name="Vision", by=SYSTEM)
+organization = teams.create_organization(slug="ledger", name="Acme", by=SYSTEM)
+team = teams.create_team(organization, slug="insight", name="Vision", by=SYSTEM)
 for name, role in (("ines", "member"), ("otto", "member")):
     teams.set_member(team, User.objects.get(username=name), role=role, by=SYSTEM)
 for place, cadence, policy, amount in (
-    ("team:vision", "month", "reserve", 50), ("team:vision", "year", "observe", 900), ("team:vision/user:ines", "month", "accrue", 20),
-    ("org:acme", "month", "observe", 7777),
+    ("team:insight", "month", "reserve", 50), ("team:insight", "year", "observe", 900), ("team:insight/user:ines", "month", "accrue", 20),
+    ("org:ledger", "month", "observe", 7777),
 ):
     services.create_budget(find_place(place), cadence=cadence, policy_name=policy, amount_micros=amount * 1_000_000, by=SYSTEM)
 for no, (name, hours, ran) in enumerate((("ines", 9, 8), ("otto", 20, 18), ("ines", 4, 1))):
-    node = find_place(f"team:vision/user:{name}")
+    node = find_place(f"team:insight/user:{name}")
     with transaction.atomic():
         services.hold([Ask(f"e2e-{no}", tuple(node.path), cluster.pk, {"cpu": 1000}, hours * 3600)])
     (services.settle if no == 2 else services.close)(f"e2e-{no}", ran * 3_600_000)

@@ -117,7 +117,8 @@ def test_a_log_that_was_cut_off_goes_on_where_it_stopped(alice: Screen) -> None:
 
 
 def test_stop_with_a_reason(alice: Screen) -> None:
-    path = submit(alice, "sleeper", "sleep 600")
+    # It takes its time, so that the page is there before the end and has something to announce.
+    path = submit(alice, "sleeper", "trap 'sleep 4; exit 1' TERM; sleep 600")
     page = alice.page
     wait_for_state(page, "running")
     page.click("#run-actions summary:has-text('Stop')")

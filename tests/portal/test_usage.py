@@ -70,6 +70,7 @@ def test_ones_turn_is_explained(cast: Cast, node: QuotaNode, as_person: Browser)
     ShareUse.objects.create(node=node, amount=3.6e6)
     quotas.set_weight(node, 2, by=SYSTEM)
     page = words_of(as_person("alice").get("/usage/"))
+    assert "half of it is forgotten every 3 hours" in page
     assert "User alice in Vision 10.0 2 5.0" in page
     assert "User mia" not in page
     assert "10.0" in words_of(as_person("mia").get("/usage/"))  # of a member, in the team's table

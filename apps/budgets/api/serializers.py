@@ -148,6 +148,9 @@ class CostLineSerializer(serializers.Serializer[Any]):
         help_text="From admission to release, of what was admitted in that time and has ended."
     )
     idle_percent = serializers.IntegerField(allow_null=True, help_text="Of the reserved time; null when there is none.")
+    idle_cpu_percent = serializers.IntegerField(
+        allow_null=True, help_text="Of the CPUs that were held while it ran; null when nobody measured."
+    )
 
 
 class CostsSerializer(serializers.Serializer[Any]):

@@ -17,7 +17,7 @@ from apps.budgets.services.books import drift
 from apps.budgets.services.charging import Outcome, Tick, charge, close, renew, settle, told
 from apps.budgets.services.corrections import reverse
 from apps.budgets.services.holding import estimate, hold
-from apps.budgets.services.plans import change_budget, create_budget, end_budget, reveal_signing_key
+from apps.budgets.services.plans import allot, change_budget, create_budget, end_budget, reveal_signing_key
 from apps.budgets.services.prices import require_keeper, set_price, set_price_of
 from apps.budgets.services.rolling import roll_periods
 
@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "Short",
     "Tick",
+    "allot",
     "change_budget",
     "charge",
     "close",

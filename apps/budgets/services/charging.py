@@ -32,6 +32,7 @@ class Tick:
     billable_ms: int
     renews: bool = False
     is_final: bool = False
+    cpu_ms: int | None = None  # of one CPU, used so far; None: nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,12 @@ def renew(key: str, billable_ms: int) -> bool | Short:
     return True if outcome is None or outcome.short is None else outcome.short
 
 
-def close(key: str, billable_ms: int) -> None:
-    """Charge for the last time and return the rest. Idempotent. Runs in the transaction of the end."""
-    charge([Tick(key, billable_ms, is_final=True)])
+def close(key: str, billable_ms: int, *, cpu_ms: int | None = None) -> None:
+    """Charge for the last time and return the rest. Idempotent. Runs in the transaction of the end.
+
+    `cpu_ms` is what it used of its CPUs, for who wants to know what lay idle; nothing is charged by it.
+    """
+    charge([Tick(key, billable_ms, is_final=True, cpu_ms=cpu_ms)])
 
 
 def charge(ticks: Sequence[Tick]) -> dict[str, Outcome]:
@@ -155,7 +159,7 @@ class _Account:
             short = self._missing(row, owed - paid)
         if tick.is_final:
             self._end(row, max(0, due - row.posted_micros), tick.billable_ms)
-        self._note(row, is_closed=tick.is_final)
+        self._note(row, tick)
         return Outcome(self._carried(row), short or self._spent(row))
 
     def _move_on(self, row: Hold) -> None:
@@ -231,11 +235,11 @@ class _Account:
         rest = [line for part in self.parts[row.pk] if part.held for line in part.move(held=-part.held)]
         self.postings.post(TxKind.RETURN, self._next(row, "return") if rest else "", rest, hold=row.pk)
 
-    def _note(self, row: Hold, *, is_closed: bool) -> None:
+    def _note(self, row: Hold, tick: Tick) -> None:
         self.postings.moved.append(
             {
                 "id": row.pk, "seq": row.seq, "billable_ms": row.billable_ms, "posted_micros": row.posted_micros,
-                "absorbed_micros": row.absorbed_micros, "is_closed": is_closed,
+                "absorbed_micros": row.absorbed_micros, "is_closed": tick.is_final, "cpu_ms": tick.cpu_ms,
             }
         )  # fmt: skip
         self.postings.parts += [

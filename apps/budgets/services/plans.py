@@ -75,6 +75,28 @@ def change_budget(
     Raises: NotAllowed, Invalid without a reason, Conflict for one that was ended.
     """
     policy.require(by, "manage", budget)
+    return _change(budget, by=by, reason=reason, amount_micros=amount_micros, policy_name=policy_name, url=webhook_url)
+
+
+@transaction.atomic
+def allot(budget: Budget, amount_micros: int, *, by: Any, reason: str) -> Budget:
+    """Let a budget be `amount_micros` from the running period on. Admins, and maintainers for their members. Audited.
+
+    Raises: NotAllowed, Invalid without a reason, Conflict for one that was ended.
+    """
+    policy.require(by, "allot", budget)
+    return _change(budget, by=by, reason=reason, amount_micros=amount_micros)
+
+
+def _change(
+    budget: Budget,
+    *,
+    by: Any,
+    reason: str,
+    amount_micros: int | None = None,
+    policy_name: str | None = None,
+    url: str | None = None,
+) -> Budget:
     if not reason.strip():
         raise Invalid(errors={"reason": ["Say why."]})
     changed = Budget.objects.get(pk=budget.pk)
@@ -84,7 +106,7 @@ def change_budget(
     before = {"amount_micros": changed.amount_micros, "policy": changed.policy}
     changed.amount_micros = changed.amount_micros if amount_micros is None else amount_micros
     changed.policy = policy_name or changed.policy
-    changed.webhook_url = changed.webhook_url if webhook_url is None else webhook_url
+    changed.webhook_url = changed.webhook_url if url is None else url
     _check(changed)
     for period in lock_rows(Period.objects.running().filter(budget=changed)):
         _apply(period, changed, by=by, reason=reason)

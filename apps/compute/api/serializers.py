@@ -56,6 +56,10 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "started_at",
             "finished_at",
             "log_bytes",
+            "cpu_seconds",
+            "memory_bytes",
+            "peak_memory_bytes",
+            "measured_at",
         )
 
 

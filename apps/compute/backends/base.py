@@ -15,6 +15,7 @@ from apps.compute.contract import (
     Capability,
     LogChunk,
     Observation,
+    Use,
     WorkloadSpec,
 )
 
@@ -132,4 +133,15 @@ class Inventory(ABC):
 
         Called only after its end and its log are recorded, or when nobody knows the name. Idempotent.
         Raises: Unavailable.
+        """
+
+
+class Meter(ABC):
+    """What a backend that can tell what its workloads use offers beside `Backend`."""
+
+    @abstractmethod
+    def measure(self, names: Collection[str]) -> dict[str, Use]:
+        """Return what those of `names` that run have used so far, in one look at the cluster.
+
+        A name it knows nothing of is not in the answer. CPU time only grows. Raises: Unavailable.
         """

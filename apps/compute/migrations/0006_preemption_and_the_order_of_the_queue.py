@@ -100,6 +100,7 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("state", "queued")),
                 fields=["quota_node", "-rank", "-priority", "queued_at", "id"],
+                include=["desired_state"],
                 name="workload_queue",
             ),
         ),

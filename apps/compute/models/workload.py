@@ -30,6 +30,7 @@ class Workload(models.Model):
     priority_class = models.CharField(max_length=40, blank=True)
     rank = models.SmallIntegerField(default=0, help_text="Among everybody's work: of its priority class.")
     priority = models.SmallIntegerField(default=0, help_text="Among its owner's work.")
+    size = models.FloatField(db_default=0.0, help_text="What it may use at most, as fair share counts it.")
     timeout_seconds = models.PositiveIntegerField(null=True)
     grace_seconds = models.PositiveIntegerField(default=10)
     retries = models.PositiveSmallIntegerField(default=0)
@@ -77,9 +78,10 @@ class Workload(models.Model):
             ),
             models.Index(fields=["state", "-id"], name="workload_by_state"),
             models.Index(
-                fields=["quota_node", "-rank", "-priority", "queued_at", "id"],
+                fields=["quota_node", "-rank", "-priority", "size", "queued_at", "id"],
                 name="workload_queue",
                 condition=models.Q(state=State.QUEUED),
+                include=["desired_state"],  # so that places are counted in the index alone
             ),
             models.Index(fields=["queued_at"], name="workload_waiting", condition=models.Q(state=State.QUEUED)),
             models.Index(
@@ -114,6 +116,10 @@ class Attempt(models.Model):
     reason = models.CharField(max_length=60, blank=True)
     message = models.TextField(blank=True)
     exit_code = models.IntegerField(null=True)
+    cpu_seconds = models.FloatField(null=True, help_text="CPU time used so far, or in all; none where nobody can tell.")
+    memory_bytes = models.BigIntegerField(null=True, help_text="Memory in use at the last look.")
+    peak_memory_bytes = models.BigIntegerField(null=True, help_text="The most memory that was seen in use.")
+    measured_at = models.DateTimeField(null=True)
     log_bytes = models.BigIntegerField(default=0)
     log_ended_at = models.DateTimeField(null=True, help_text="When the whole log had been stored.")
     removed_at = models.DateTimeField(null=True, help_text="When the backend had forgotten it.")

@@ -77,7 +77,7 @@ def _walk(queue: "DatabaseQueue") -> Walk | None:
         return None
     nodes = {node_id for one in waiting for node_id in one.node_ids} | set(_nodes.values())
     books = quotas.look(nodes, Resource.objects.names())
-    return Walk(queue, books, quotas.shares_of(nodes), ends_of, time.time(), _skipped())
+    return Walk(queue, books, quotas.shares_of(nodes), expected_ends, time.time(), _skipped(), assumed_seconds())
 
 
 def _skipped() -> frozenset[UUID]:
@@ -260,7 +260,7 @@ def _believe_open(*, seconds: float) -> None:
 
 _COLUMNS = """
     SELECT w.id, w.quota_node_id, n.path, w.cluster_id, w.amounts, w.timeout_seconds, w.grace_seconds, w.rank,
-           extract(epoch FROM w.queued_at)::double precision, w.message
+           extract(epoch FROM w.queued_at)::double precision, w.size, w.message
       FROM compute_workload w JOIN quotas_quotanode n ON n.id = w.quota_node_id
 """
 _WAITING = """
@@ -268,7 +268,7 @@ _WAITING = """
     AND NOT w.cluster_id = ANY(%(closed)s::uuid[])
 """
 # The pieces are our own; every value is a parameter.
-# One probe of the index (quota_node, -rank, -priority, queued_at, id) for each leaf, whatever waits behind its first.
+# One probe of the index (quota_node, -rank, -priority, size, queued_at, id) for each leaf, whatever waits behind its first.
 _HEADS = f"""
     WITH RECURSIVE leaves(id) AS (
         SELECT min(quota_node_id) FROM compute_workload WHERE state = 'queued'
@@ -277,18 +277,18 @@ _HEADS = f"""
           FROM leaves WHERE leaves.id IS NOT NULL)
     SELECT head.* FROM leaves CROSS JOIN LATERAL (
         {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = leaves.id
-         ORDER BY w.rank DESC, w.priority DESC, w.queued_at, w.id LIMIT 1) AS head
+         ORDER BY w.rank DESC, w.priority DESC, w.size, w.queued_at, w.id LIMIT 1) AS head
 """  # noqa: S608
 _AFTER = f"""
     {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = %(leaf)s
-       AND (-w.rank, -w.priority, w.queued_at, w.id)
-         > (SELECT -rank, -priority, queued_at, id FROM compute_workload WHERE id = %(id)s)
-     ORDER BY w.rank DESC, w.priority DESC, w.queued_at, w.id LIMIT %(limit)s
+       AND (-w.rank, -w.priority, w.size, w.queued_at, w.id)
+         > (SELECT -rank, -priority, size, queued_at, id FROM compute_workload WHERE id = %(id)s)
+     ORDER BY w.rank DESC, w.priority DESC, w.size, w.queued_at, w.id LIMIT %(limit)s
 """  # noqa: S608
 _FIRST = f"""
     SELECT first.* FROM unnest(%(leaves)s::bigint[]) AS leaf(id), LATERAL (
         {_COLUMNS} WHERE {_WAITING} AND w.quota_node_id = leaf.id
-         ORDER BY w.rank DESC, w.priority DESC, w.queued_at, w.id LIMIT %(limit)s) AS first
+         ORDER BY w.rank DESC, w.priority DESC, w.size, w.queued_at, w.id LIMIT %(limit)s) AS first
 """  # noqa: S608
 _OVERDUE = f"""
     {_COLUMNS} WHERE {_WAITING} AND w.queued_at < statement_timestamp() - %(patience)s::interval ORDER BY w.queued_at, w.id LIMIT %(limit)s
@@ -297,6 +297,10 @@ _ENDS = """
     SELECT (amounts ->> %(resource)s)::bigint, extract(epoch FROM ends_by)::double precision FROM quotas_reservation
      WHERE released_at IS NULL AND node_ids @> ARRAY[%(node)s]::bigint[] AND amounts ? %(resource)s
 """
+_EXPECTED = _ENDS.replace(
+    "ends_by",
+    "coalesce(ends_by, greatest(held_at + %(assumed)s::interval, statement_timestamp() + interval '1 minute'))",
+)
 
 
 class DatabaseQueue:
@@ -339,11 +343,11 @@ class DatabaseQueue:
 
 def _candidate(*row: Any) -> Candidate:
     """Make a candidate of the columns of `_COLUMNS`."""
-    pk, leaf, path, cluster, amounts, timeout, grace, rank, queued_at, _ = row
+    pk, leaf, path, cluster, amounts, timeout, grace, rank, queued_at, size, _ = row
     need = {name: amount for name, amount in orjson.loads(amounts).items() if amount > 0}
     seconds = services.worst_seconds(timeout, grace)
     entry = quotas.weigh(need) * settings.FAIR_SHARE_ENTRY_SECONDS
-    return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, rank, queued_at, entry)
+    return Candidate(pk, leaf, tuple(path), _cluster_node(cluster), need, seconds, rank, queued_at, entry, size)
 
 
 def _cluster_node(cluster: UUID) -> int:
@@ -364,6 +368,18 @@ def ends_of(node_id: int, resource: str) -> list[tuple[int, float | None]]:
     with connection.cursor() as cursor:
         cursor.execute(_ENDS, {"node": node_id, "resource": resource})
         return [(amount, end) for amount, end in cursor.fetchall()]
+
+
+def expected_ends(node_id: int, resource: str) -> list[tuple[int, float | None]]:
+    """As `ends_of`, where what has no limit is taken to run as long as is assumed of such work, and a moment more if it already did."""
+    given: dict[str, Any] = {"node": node_id, "resource": resource, "assumed": settings.QUEUE_ASSUMED_RUN}
+    with connection.cursor() as cursor:
+        cursor.execute(_EXPECTED, given)
+        return [(amount, end) for amount, end in cursor.fetchall()]
+
+
+def assumed_seconds() -> float:
+    return settings.QUEUE_ASSUMED_RUN.total_seconds()
 
 
 # -- what those are told who wait

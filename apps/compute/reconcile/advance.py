@@ -1,5 +1,6 @@
 """One step of one workload, given what its backend said. Every step is safe to repeat."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -62,8 +63,11 @@ def start(workload: Workload, attempt: Attempt) -> None:
     failpoints.hit("attempt.after_persist_handle")
 
 
-def advance(workload: Workload, attempt: Attempt, seen: Observation) -> None:
-    """Take the one step that follows from `seen`. Raises: Stale when the lease was lost."""
+def advance(workload: Workload, attempt: Attempt, seen: Observation, asked_at: float) -> None:
+    """Take the one step that follows from `seen`, for which the backend was asked at `asked_at` (monotonic).
+
+    Raises: Stale when the lease was lost.
+    """
     if seen.phase is Phase.UNKNOWN:
         _wait(workload, workload.message)
         return
@@ -71,7 +75,8 @@ def advance(workload: Workload, attempt: Attempt, seen: Observation) -> None:
         failpoints.hit("observe.after_exit_seen")
         _end(workload, attempt, _verdict(workload, seen), seen)
         return
-    Workload.objects.filter(pk=workload.pk).update(last_seen_at=Now())
+    # What runs is charged up to here: it may have ended since the backend was asked, whatever kept this worker meanwhile.
+    Workload.objects.filter(pk=workload.pk).update(last_seen_at=later(asked_at - time.monotonic()))
     if seen.phase is Phase.MISSING:
         _missing(workload, attempt)
     elif workload.desired_state == DesiredState.STOP or _is_overdue(workload, attempt):
@@ -107,6 +112,7 @@ def _end(workload: Workload, attempt: Attempt, verdict: str, seen: Observation) 
         exit_code=seen.exit_code,
         started_at=seen.started_at,
         finished_at=seen.finished_at,
+        use=seen.use,
     )
     failpoints.hit("finish.after_commit")
 

@@ -53,7 +53,8 @@ def _pages() -> Iterator[list[Attempt]]:
 
 def _tick(attempt: Attempt) -> Tick:
     ended = bool(attempt.verdict)
-    return Tick(attempt.handle, evidence_ms(attempt), renews=not ended, is_final=ended)
+    cpu_ms = None if attempt.cpu_seconds is None else round(attempt.cpu_seconds * 1000)
+    return Tick(attempt.handle, evidence_ms(attempt), renews=not ended, is_final=ended, cpu_ms=cpu_ms)
 
 
 def evidence_ms(attempt: Attempt) -> int:

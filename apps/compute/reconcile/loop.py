@@ -25,7 +25,7 @@ from django.db import (
 
 from apps.audit.sealing import Sealer
 from apps.budgets import services as budgets
-from apps.compute.reconcile import charge, keep
+from apps.compute.reconcile import charge, keep, measure
 from apps.compute.reconcile.claim import hold_loop, note_loop
 from apps.compute.reconcile.collect import Collector
 from apps.compute.reconcile.turn import run_turn
@@ -42,6 +42,7 @@ _HOUSE = {  # loop -> (function, seconds between two runs)
     "health": (keep.check_health, 15.0),
     "sweep": (keep.sweep, 30.0),
     "audit": (keep.audit_books, 60.0),
+    "measure": (measure.measure_running, float(settings.MEASURE_SECONDS)),
     "shares": (keep.count_shares, 30.0),
     "purge": (keep.purge, 3600.0),
     "charge": (charge.charge_running, float(settings.CHARGE_SECONDS)),

@@ -1,5 +1,6 @@
 """One turn of the due loop."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
@@ -76,9 +77,10 @@ def _start_in_thread(workload: Workload, attempt: Attempt) -> bool:
 def _look(workloads: list[Workload]) -> list[tuple[Workload, Attempt]]:
     present = []
     for cluster, pairs in _by_cluster(workloads).items():
+        asked_at = time.monotonic()
         seen = observe(cluster, [attempt.handle for _, attempt in pairs])
         for workload, attempt in pairs:
-            if not _guarded(advance, workload, attempt, seen[attempt.handle]):
+            if not _guarded(advance, workload, attempt, seen[attempt.handle], asked_at):
                 continue
             if workload.is_finished or workload.state == State.QUEUED:  # ended, perhaps to run again
                 _guarded(finalize, workload)

@@ -14,8 +14,9 @@ from apps.access.history import lines_of
 from apps.access.views import GuardedView
 from apps.compute import why
 from apps.compute.choices import ACTIVE, TERMINAL, DesiredState, State
+from apps.compute.models import Attempt
 from apps.credentials import services as credentials
-from apps.experiments import logs, snippets
+from apps.experiments import logs, samples, snippets
 from apps.experiments.forms import CLONED
 from apps.experiments.models import Experiment
 from apps.quotas.choices import family
@@ -94,7 +95,8 @@ class OverviewView(RunPage):
         spec = {**experiment.spec, "project": experiment.run.project.name}
         return {
             "params": experiment.run.params.order_by("key")[:_MOST],
-            "series": experiment.run.series.order_by("key")[:_MOST],
+            "series": experiment.run.series.exclude(key__startswith=samples.PREFIX).order_by("key")[:_MOST],
+            "used": samples.used_by(_measured(experiment), experiment.workload.amounts),
             "tags": experiment.run.tags.order_by("key")[:_MOST],
             "yaml": snippets.as_yaml(spec),
             "cli": snippets.as_cli(spec),
@@ -103,6 +105,12 @@ class OverviewView(RunPage):
             "command": _command(experiment.spec),
             **why_context(experiment, self.user),
         }
+
+
+def _measured(experiment: Experiment) -> Attempt | None:
+    """Return the latest attempt of which is known what it used."""
+    found: Attempt | None = experiment.workload.attempts.exclude(measured_at=None).order_by("-no").first()
+    return found
 
 
 def why_context(experiment: Experiment, user: Any) -> dict[str, Any]:
@@ -160,7 +168,10 @@ class MetricsView(RunPage):
 
     @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
-        return {"series": list(experiment.run.series.order_by("key")[:_MOST])}
+        series = list(experiment.run.series.order_by("key")[:_MOST])
+        series.sort(key=lambda row: row.key.startswith(samples.PREFIX))  # what the job said itself comes first
+        charts = [(row, samples.title_of(row.key, experiment.workload.amounts)) for row in series]
+        return {"series": series, "charts": charts}
 
 
 class LogsView(RunPage):

@@ -34,7 +34,7 @@ class UsageView(GuardedView):
             "nodes": [node for node in nodes if node.kind != "team" and "/" not in node.key and node.bars],
             "teams": teams,
             "turns": shares.turns_of(self.user, nodes),
-            "half_life": settings.FAIR_SHARE_HALF_LIFE,
+            "half_life_hours": int(settings.FAIR_SHARE_HALF_LIFE.total_seconds() // 3600),
             "queue": usage.waiting_of(self.user),
             "money": overview.is_in_use(),
         }

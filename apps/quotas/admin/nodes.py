@@ -5,7 +5,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import display
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, F, Prefetch, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +16,7 @@ from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from apps.access.admin import GuardedAdmin, Panel, Question, Reasoned, ReasonForm, panel, question_filter
+from apps.access.admin.autocompletes import CheckedAutocomplete
 from apps.access.admin.display import NOTHING, lines, list_url, meter, page_of
 from apps.access.admin.guarded import may_operate
 from apps.quotas import limits_file, services
@@ -58,7 +58,7 @@ class MoveForm(ReasonForm):
         field: Any = QuotaNode._meta.get_field("parent")  # noqa: SLF001 -- documented Django API
         chosen: Any = self.fields["parent"]
         chosen.queryset = QuotaNode.objects.visible_to(self.by, "view")
-        chosen.widget = AutocompleteSelect(field, self.page.admin_site, choices=chosen.choices)
+        chosen.widget = CheckedAutocomplete(field, self.page.admin_site, choices=chosen.choices)
 
 
 def _create_group(node: QuotaNode, *, by: Any, reason: str, name: str) -> QuotaNode:

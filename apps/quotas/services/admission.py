@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 from django.db import connection, transaction
 
-from apps.core import failpoints
+from apps.core import failpoints, prepared
 from apps.core.errors import Conflict
 from apps.core.ids import new_id
 from apps.core.locks import lock_rows
@@ -79,9 +79,8 @@ _MOST_REMEMBERED = 100_000
 
 
 def _read(statement: str, node_ids: Iterable[int], resources: Iterable[str]) -> Books:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, {"nodes": list(node_ids), "resources": list(resources)})
-        return Books.of(Line(*row) for row in cursor.fetchall())
+    rows = prepared.rows_of(statement, {"nodes": list(node_ids), "resources": list(resources)})
+    return Books.of(Line(*row) for row in rows)
 
 
 def hold(asks: Sequence[Ask], books: Books) -> dict[str, Reservation | Gone]:
@@ -92,9 +91,8 @@ def hold(asks: Sequence[Ask], books: Books) -> dict[str, Reservation | Gone]:
     made = {ask.key: _reservation(ask) for ask in asks}
     rows = [_row(row, ask) for row, ask in zip(made.values(), asks, strict=True)]
     nodes = sorted({node_id for ask in asks for node_id in ask.node_ids})
-    with connection.cursor() as cursor:
-        cursor.execute(statements.HOLD, {"asked": orjson.dumps(rows).decode(), "nodes": nodes, **share.entry_facts()})
-        new = {key for (key,) in cursor.fetchall()}
+    given = {"asked": orjson.dumps(rows).decode(), "nodes": nodes, **share.entry_facts()}
+    new = {key for (key,) in prepared.rows_of(statements.HOLD, given)}
     for ask in asks:
         if ask.key in new:
             books.take(ask.node_ids, ask.need)
@@ -168,14 +166,11 @@ def reserve(
 
 def release(key: str) -> bool:
     """Give back what `key` holds; a second call finds nothing to give. Runs in the caller's transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(statements.RELEASE, {"key": key})
-        freed = cursor.fetchone()
-    if freed is not None:
-        node_ids, amounts, uncounted = freed
-        share.count_exit(node_ids, orjson.loads(amounts) if isinstance(amounts, str) else amounts, uncounted)
+    freed = prepared.rows_of(statements.RELEASE, {"key": key})
+    for node_ids, amounts, uncounted in freed:
+        share.count_exit(node_ids, orjson.loads(amounts), uncounted)
     failpoints.hit("release.before_commit")
-    return freed is not None
+    return bool(freed)
 
 
 @transaction.atomic

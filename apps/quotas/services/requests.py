@@ -1,6 +1,6 @@
 """Asking for more: a person asks for a larger limit, who may change that limit answers, and what was given may expire."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,15 +21,15 @@ from apps.quotas.services.limits import set_limit
 
 MOST_OPEN = 20  # of one person at a time
 
-# How else than by a limit a resource is given: "money" registers itself. Each writes `amount` (None: no bound) for the node.
 Give = Callable[..., None]
-Read = Callable[[QuotaNode], int | None]
+Read = Callable[[Collection[QuotaNode]], Mapping[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A resource that is no row of `QuotaLimit`: how it is read and given."""
+    """A resource that is no row of `QuotaLimit`, such as money: how it is called, read and given."""
 
+    title: str
     read: Read
     give: Give
 
@@ -37,9 +37,17 @@ class Other:
 _others: dict[str, Other] = {}
 
 
-def register_other(resource: str, read: Read, give: Give) -> None:
-    """Let people ask for `resource` too. `give(node, amount, by=, reason=)` judges whether `by` may."""
-    _others[resource] = Other(read, give)
+def register_other(resource: str, title: str, read: Read, give: Give) -> None:
+    """Let people ask for `resource` too. `read(nodes)` returns what those have that have it, by id of the node;
+    `give(node, amount, by=, reason=)` judges whether `by` may.
+    """
+    _others[resource] = Other(title, read, give)
+
+
+def others_at(nodes: Iterable[QuotaNode]) -> dict[str, str]:
+    """Return what can be asked for at any of `nodes` besides what has limits, with its title."""
+    found = list(nodes)
+    return {name: other.title for name, other in _others.items() if other.read(found)}
 
 
 @transaction.atomic
@@ -86,7 +94,7 @@ def _asked_already(node: QuotaNode) -> str:
 def limit_now(node: QuotaNode, resource: str) -> int | None:
     """Return what `node` may hold of `resource` now; None: any amount."""
     if resource in _others:
-        return _others[resource].read(node)
+        return _others[resource].read([node]).get(node.pk)
     return QuotaLimit.objects.filter(node=node, resource=resource).values_list("limit", flat=True).first()
 
 

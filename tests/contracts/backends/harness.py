@@ -40,6 +40,7 @@ class Behaviour:
     ignores_stop: bool = False
     starts: bool = True
     log: str = ""
+    is_busy: bool = False  # computes while it runs
     secrets: Mapping[str, str | bytes] = field(default_factory=dict)
     timeout: timedelta | None = None
     max_log_bytes: int = 1 << 20
@@ -139,6 +140,8 @@ class FakeCluster(Cluster):
             "FAKE_IGNORES_STOP": "1" if behaviour.ignores_stop else "",
             "FAKE_START_FAILURE": "" if behaviour.starts else "there is no such command",
             "FAKE_LOG": behaviour.log,
+            "FAKE_CPUS": "0.5" if behaviour.is_busy else "0",
+            "FAKE_MEMORY": str(1 << 20),
         }
         if behaviour.signal is not None:
             env["FAKE_SIGNAL"] = str(behaviour.signal)
@@ -209,6 +212,8 @@ class LocalCluster(Cluster):
         if behaviour.ignores_stop:
             lines.append("trap '' TERM")
         lines.append('printf %s "$SAY"')
+        if behaviour.is_busy:
+            lines.append("trap 'exit 0' TERM\nwhile :; do :; done")
         if behaviour.seconds is None:
             lines.append("while :; do sleep 3600; done")
         elif behaviour.seconds:

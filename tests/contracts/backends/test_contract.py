@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from apps.compute.backends.base import Inventory, Rejected, Unavailable
+from apps.compute.backends.base import Inventory, Meter, Rejected, Unavailable
 from apps.compute.contract import Phase, Resources, WorkloadSpec
 
 from .harness import PATIENCE, SMALL, Behaviour, Cluster
@@ -353,3 +353,47 @@ def test_submit_and_stop_at_an_unreachable_cluster_fail_and_can_be_repeated(clus
     cluster.backend.stop(name, grace=timedelta(0))
     cluster.wait_final(name)
     assert cluster.starts(name) <= 1
+
+
+# -- what it uses
+
+
+def test_what_runs_is_measured_and_only_grows(cluster: Cluster) -> None:
+    backend = cluster.backend
+    assert isinstance(backend, Meter)
+    busy, ended = cluster.start(Behaviour(seconds=None, is_busy=True)), cluster.start(Behaviour())
+    cluster.wait_final(ended)
+    cluster.wait_begun(busy)
+    used = [0.0]
+    cluster.wait(busy, lambda _: _grew(backend, busy, used))
+    assert set(backend.measure([busy, ended, cluster.new_name(), "../etc"])) == {busy}
+    assert (backend.measure([busy])[busy].memory_bytes or 0) > 100_000
+    backend.stop(busy, grace=SECOND)
+    at_last = cluster.wait_final(busy).use
+    assert at_last.cpu_seconds is not None
+    assert at_last.cpu_seconds >= used[-1] - 0.02
+    assert backend.measure([busy]) == {}
+
+
+def _grew(backend: Meter, name: str, used: list[float]) -> bool:
+    seconds = backend.measure([name])[name].cpu_seconds
+    assert seconds is not None
+    assert seconds >= used[-1]
+    used.append(seconds)
+    return len(used) > 3 and seconds > 0.1
+
+
+def test_what_waits_uses_next_to_nothing(cluster: Cluster) -> None:
+    name = cluster.start(Behaviour(seconds=0.3))
+    use = cluster.wait_final(name).use
+    assert use.cpu_seconds is not None
+    assert use.cpu_seconds < 0.25
+
+
+def test_an_unreachable_cluster_measures_nothing(cluster: Cluster) -> None:
+    backend = cluster.another_backend()
+    assert isinstance(backend, Meter)
+    name = cluster.start(FOREVER)
+    cluster.wait_begun(name)
+    with cluster.unreachable(), pytest.raises(Unavailable):
+        backend.measure([name])

@@ -2,11 +2,11 @@
 
 In a platform without a test around it, a spec says in its environment what its workload shall do:
 FAKE_START_AFTER, FAKE_DURATION (seconds, or "forever"), FAKE_EXIT, FAKE_SIGNAL, FAKE_OOM, FAKE_START_FAILURE,
-FAKE_IGNORES_STOP, FAKE_VANISH_AFTER, FAKE_LOG.
+FAKE_IGNORES_STOP, FAKE_VANISH_AFTER, FAKE_LOG, FAKE_CPUS, FAKE_MEMORY (bytes).
 """
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from typing_extensions import override
@@ -15,6 +15,7 @@ from apps.compute.backends.base import (
     Backend,
     BackendSettings,
     Inventory,
+    Meter,
     Rejected,
     Unavailable,
 )
@@ -28,11 +29,12 @@ from apps.compute.contract import (
     LogChunk,
     Observation,
     Phase,
+    Use,
     WorkloadSpec,
 )
 
 
-class FakeBackend(Backend, Inventory):
+class FakeBackend(Backend, Inventory, Meter):
     """Pretends to run workloads."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
@@ -110,6 +112,17 @@ class FakeBackend(Backend, Inventory):
         with world.lock:
             world.workloads.pop(name, None)
 
+    @override
+    def measure(self, names: Collection[str]) -> dict[str, Use]:
+        world = self._reach()
+        with world.lock:
+            running = {name: found for name in names if (found := world.workloads.get(name)) is not None}
+            return {
+                name: _use(workload, world.now)
+                for name, workload in running.items()
+                if workload.plan.cpus is not None and _look(world, workload).phase is Phase.RUNNING
+            }
+
     def _reach(self) -> FakeWorld:
         if not self.world.is_reachable:
             msg = "the fake cluster is switched off"
@@ -148,6 +161,8 @@ def _plan_of(spec: WorkloadSpec) -> FakePlan:
             ignores_stop=env.get("FAKE_IGNORES_STOP", "") == "1",
             vanish_after=_duration(env.get("FAKE_VANISH_AFTER", "forever")),
             log=env.get("FAKE_LOG", "").encode(),
+            cpus=float(env["FAKE_CPUS"]) if "FAKE_CPUS" in env else None,
+            memory_bytes=int(env.get("FAKE_MEMORY", "0")),
         )
     except ValueError as error:
         msg = f"a FAKE_ variable is not a number: {error}"
@@ -181,4 +196,12 @@ def _ended(workload: FakeWorkload, ending: Ending) -> Observation:
         signal=ending.signal,
         started_at=workload.starts_at if ran else None,
         finished_at=ending.at,
+        use=_use(workload, ending.at) if ran else Use(),
     )
+
+
+def _use(workload: FakeWorkload, until: datetime) -> Use:
+    cpus, memory = workload.plan.cpus, workload.plan.memory_bytes
+    if cpus is None:
+        return Use()
+    return Use(cpus * max(0.0, (until - workload.starts_at).total_seconds()), memory, memory)

@@ -28,6 +28,8 @@ class FakePlan:
     ignores_stop: bool = False  # ends by force only
     vanish_after: timedelta | None = None  # gone without a verdict, that long after it was submitted
     log: bytes = b""  # said at the start
+    cpus: float | None = None  # used all the time; None: nobody can tell
+    memory_bytes: int = 0
 
 
 @dataclass(slots=True)

@@ -148,6 +148,16 @@ class Group:
             return int(counts.get("oom_kill", 0))
         return 0
 
+    def use(self) -> tuple[float | None, int | None, int | None]:
+        """Return seconds of CPU used so far, bytes of memory now and at most; None for what these groups do not count.
+
+        Without the files that the kernel keeps in memory as long as nobody needs it, except at most: it counts them there.
+        """
+        cpu, memory = self.folders.get("cpu", ""), self.folders.get("memory", "")
+        used, cached = _number(memory, _MEMORY_NOW), _counted(f"{memory}/memory.stat", _CACHE)
+        working = None if used is None else max(0, used - (cached or 0))
+        return _cpu_seconds(cpu), working, _number(memory, _MEMORY_MOST)
+
     def pids(self) -> list[int]:
         """Return the living members."""
         found: set[int] = set()
@@ -182,6 +192,41 @@ class Group:
                 self.kill()
                 time.sleep(0.002)
         return True
+
+
+# The names of version 2, then of version 1.
+_MEMORY_NOW = ("memory.current", "memory.usage_in_bytes")
+_MEMORY_MOST = ("memory.peak", "memory.max_usage_in_bytes")
+_CACHE = ("inactive_file", "total_inactive_file")
+
+
+def _cpu_seconds(folder: str) -> float | None:
+    microseconds = _counted(f"{folder}/cpu.stat", ("usage_usec",))
+    if microseconds is not None:
+        return microseconds / 1e6
+    nanoseconds = _number(folder, ("cpuacct.usage",))  # of version 1, where it is mounted with the cpu controller
+    return None if nanoseconds is None else nanoseconds / 1e9
+
+
+def _number(folder: str, names: tuple[str, ...]) -> int | None:
+    for name in names:
+        try:
+            with open(f"{folder}/{name}", encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _counted(path: str, names: tuple[str, ...]) -> int | None:
+    """Return the last of `names` that a file of "name number" lines has: that of version 1 has both, and means the second."""
+    try:
+        with open(path, encoding="ascii") as file:
+            counts = dict(line.split() for line in file)
+    except (OSError, ValueError):
+        return None
+    found = [int(counts[name]) for name in names if name in counts]
+    return found[-1] if found else None
 
 
 def _rmdir(folder: str) -> bool:

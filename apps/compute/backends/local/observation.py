@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.compute.backends.local import rundir
-from apps.compute.contract import Observation, Phase
+from apps.compute.contract import Observation, Phase, Use
 
 
 def look(root: int, name: str) -> Observation:
@@ -47,6 +47,9 @@ def _verdict(folder: int) -> Observation | None:
         signal=record["signal"],
         started_at=_time(record["started_at"]),
         finished_at=_time(record["finished_at"]),
+        use=Use(
+            record.get("cpu_seconds"), None, record.get("peak_memory_bytes")
+        ),  # a shim of an older version said nothing
     )
 
 

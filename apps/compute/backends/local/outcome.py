@@ -26,6 +26,8 @@ class Outcome:
         self.exit_code: int | None = None
         self.signal: int | None = None
         self.oom_kills = 0
+        self.cpu_seconds: float | None = None
+        self.peak_memory_bytes: int | None = None
 
     def record(self, timeout: float, memory_bytes: int) -> dict[str, str | int | float | bool | None]:
         """Return the verdict as it is kept. An empty reason is success."""
@@ -39,6 +41,8 @@ class Outcome:
             "started_at": self.started_at,
             "finished_at": self.ended_at or round(time.time(), 6),
             "oom_kills": self.oom_kills,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
         }
 
     def _verdict(self, timeout: float, memory_bytes: int) -> tuple[str, str]:

@@ -62,6 +62,16 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def use(root: int) -> tuple[float, int]:
+    """Return seconds of CPU that the descendants of `root`, and what they have waited for, used so far; their memory."""
+    ticks, pages = 0, 0
+    for pid in descendants(root):
+        if fields := _stat(pid):
+            ticks += sum(int(field) for field in fields[11:15])
+            pages += int(fields[21])
+    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def children(parent: int) -> list[int]:
     """Return the living children of `parent`."""
     found = []

@@ -410,6 +410,7 @@ class Shim:
 
     def _clean(self) -> None:
         self._outcome.oom_kills = self._group.oom_kills()
+        self._note_use()
         try:
             self._group.destroy()
         except OSError as error:
@@ -418,6 +419,15 @@ class Shim:
             self._remove_secrets()
         except OSError as error:
             complain(f"cannot remove the secrets: {error}")
+
+    def _note_use(self) -> None:
+        """Note what all of it has used: by its groups, or by what was waited for below this process."""
+        seconds, _, peak = self._group.use()
+        if seconds is None:
+            waited_for = os.times()
+            seconds = waited_for.children_user + waited_for.children_system
+        self._outcome.cpu_seconds = round(seconds, 6)
+        self._outcome.peak_memory_bytes = peak
 
     def _remove_secrets(self) -> None:
         """SECURITY: where no memory file system is to be had the folder lies in the job's own, so no link is followed."""

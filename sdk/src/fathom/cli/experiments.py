@@ -161,11 +161,13 @@ def events(state: State, id_: str, by_attempt: bool, output: str) -> None:  # no
                 chip(item.verdict) if item.verdict else "",
                 clean(item.exit_code),
                 clean(item.started_at),
+                "" if item.cpu_seconds is None else f"{item.cpu_seconds:.1f} s",
+                "" if item.peak_memory_bytes is None else f"{item.peak_memory_bytes / (1 << 30):.2f} GiB",
                 clean(item.message, 80),
             ]
             for item in tries
         ]
-        headers = ["ATTEMPT", "VERDICT", "EXIT", "STARTED", "WHY"]
+        headers = ["ATTEMPT", "VERDICT", "EXIT", "STARTED", "CPU", "MEMORY", "WHY"]
         emit(output, [item.raw for item in tries], lambda: table(headers, rows))
         return
     found = list(state.client.experiments.events(full))

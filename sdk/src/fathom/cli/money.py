@@ -145,9 +145,9 @@ def set_price(state: State, /, cluster: str, resource: str, price: int, output: 
 def show_costs(state: State, /, group_by: Any, output: str, **when: Any) -> None:
     """Show who spent how much, as far as you may see it."""
     found = state.client.budgets.costs(group_by, **when)
-    headers = [group_by.upper(), f"COST ({found['currency']})", "CPU HOURS", "GPU HOURS", "IDLE"]
+    headers = [group_by.upper(), f"COST ({found['currency']})", "CPU HOURS", "GPU HOURS", "IDLE", "CPU IDLE"]
     rows = [_cost_row(line) for line in [*found["lines"], found["total"]]]
-    emit(output, found, lambda: table(headers, rows, right=(1, 2, 3, 4)))
+    emit(output, found, lambda: table(headers, rows, right=(1, 2, 3, 4, 5)))
 
 
 @budget.command("statement")
@@ -217,10 +217,10 @@ def _facts(found: Budget) -> str:
 
 
 def _cost_row(line: dict[str, Any]) -> list[str]:
-    idle = line["idle_percent"]
+    idle, idle_cpu = line["idle_percent"], line.get("idle_cpu_percent")
     return [
         clean(line["label"]), in_money(line["cost_micros"]), f"{line['cpu_hours']:.1f}", f"{line['gpu_hours']:.1f}",
-        "" if idle is None else f"{idle} %",
+        "" if idle is None else f"{idle} %", "" if idle_cpu is None else f"{idle_cpu} %",
     ]  # fmt: skip
 
 

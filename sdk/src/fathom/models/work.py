@@ -136,6 +136,9 @@ class Attempt:
     message: str
     started_at: datetime | None
     finished_at: datetime | None
+    cpu_seconds: float | None = None
+    """CPU time used, in seconds of one CPU; None where nobody measured."""
+    peak_memory_bytes: int | None = None
     raw: Mapping[str, Any] = raw_json()
 
     @classmethod
@@ -148,6 +151,8 @@ class Attempt:
             message=str(data.get("message") or ""),
             started_at=as_time(data.get("started_at")),
             finished_at=as_time(data.get("finished_at")),
+            cpu_seconds=data.get("cpu_seconds"),
+            peak_memory_bytes=data.get("peak_memory_bytes"),
             raw=data,
         )
 
