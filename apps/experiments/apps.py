@@ -10,6 +10,9 @@ class ExperimentsConfig(AppConfig):
     def ready(self) -> None:
         from apps.compute import handlers  # noqa: PLC0415 -- models must be loaded first
         from apps.experiments import policies, services  # noqa: PLC0415 -- as above
+        from apps.experiments.nodes import RUNS  # noqa: PLC0415 -- as above
+        from apps.lineage.registry import register_kind  # noqa: PLC0415 -- as above
 
         policies.declare()
         handlers.on_workload_change(services.follow_workload)
+        register_kind(RUNS)

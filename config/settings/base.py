@@ -86,8 +86,10 @@ INSTALLED_APPS = [
     "apps.quotas.apps.QuotasConfig",
     "apps.budgets.apps.BudgetsConfig",
     "apps.compute.apps.ComputeConfig",
+    "apps.lineage.apps.LineageConfig",
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
+    "apps.models.apps.ModelsConfig",
     "apps.portal.apps.PortalConfig",
 ]
 

@@ -4,6 +4,8 @@ from apps.tracking.batches import Batch
 from apps.tracking.curves import Curve, read_curves
 from apps.tracking.ingest import Outcome
 from apps.tracking.listing import Entry, Folder, list_folder
+from apps.tracking.media import content_type_of
+from apps.tracking.paths import clean_path as artifact_path
 from apps.tracking.previews import Preview, read_preview
 from apps.tracking.services.artifacts import artifact_link, delete_artifact, find_artifact, save_artifact
 from apps.tracking.services.projects import (
@@ -15,7 +17,8 @@ from apps.tracking.services.projects import (
     update_project,
 )
 from apps.tracking.services.runs import archive_run, create_run, finish_run, log_batch, open_run
-from apps.tracking.summaries import Summary, latest_metrics
+from apps.tracking.tickets import link as content_link
+from apps.tracking.summaries import Summary, latest_metrics, wire
 
 __all__ = [
     "DEFAULT_PROJECT",
@@ -29,6 +32,9 @@ __all__ = [
     "archive_project",
     "archive_run",
     "artifact_link",
+    "artifact_path",
+    "content_link",
+    "content_type_of",
     "create_project",
     "create_run",
     "delete_artifact",
@@ -44,4 +50,5 @@ __all__ = [
     "read_preview",
     "save_artifact",
     "update_project",
+    "wire",
 ]
