@@ -133,6 +133,7 @@ def set_tags(model: RegisteredModel, tags: Mapping[str, str]) -> None:
 
 
 def _save(model: RegisteredModel) -> None:
+    checked_text("name", model.name, 250)
     if "/" in model.name or ":" in model.name:
         raise Invalid(errors={"name": ["A name has no slash and no colon."]})
     try:
