@@ -78,12 +78,12 @@ class ManyFilesField(forms.FileField):
 class UploadForm(RefusableForm):
     """The files of a new version, or one archive of them."""
 
-    files = ManyFilesField(error_messages={"required": "Choose at least one file."})
+    chosen = ManyFilesField(error_messages={"required": "Choose at least one file."})
     description = forms.CharField(max_length=200_000, required=False, widget=forms.Textarea(attrs={"rows": 4}))
 
     def archive(self) -> tuple[Any, str] | None:
         """Return the one file that is an archive, and its type."""
-        given = self.cleaned_data["files"]
+        given = self.cleaned_data["chosen"]
         name = given[0].name.lower()
         kind = {".zip": "application/zip", ".tar": "application/x-tar"}.get(name[-4:], "")
         kind = "application/gzip" if name.endswith((".tar.gz", ".tgz")) else kind

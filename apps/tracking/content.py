@@ -35,9 +35,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = structlog.get_logger(__name__)
 
-_ROUTE = re.compile(
-    r"/(?P<kind>[a-z-]+)/(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<path>.+)", re.DOTALL
-)
+_ROUTE = re.compile(r"/(?P<kind>[a-z-]+)/(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<path>.+)", re.DOTALL)
 _CHUNK = 256 << 10
 _JUDGED_AGAIN_SECONDS = 3.0
 _STALL_SECONDS = 30.0

@@ -1,6 +1,7 @@
 """Several at once: numbers without gaps, one winner of an alias, and approvals that are counted once. With controls."""
 
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_an_alias_has_one_line_of_moves(people: Cast, shared: RegisteredModel) -
     assert [one for one in results if isinstance(one, Exception)] == []
     steps = list(Move.objects.filter(model=shared).order_by("id").values_list("before", "after"))
     assert len(steps) == 8
-    assert all(later[0] == earlier[1] for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(later[0] == earlier[1] for earlier, later in pairwise(steps))
     assert steps[0][0] == ""
     assert str(Alias.objects.get(model=shared).version.number) == steps[-1][1]
 
@@ -86,16 +87,16 @@ def test_control_without_the_lock_the_line_breaks(
     monkeypatch.setattr(moving, "_point", slowly)
     results = in_threads(8, lambda n: services.set_alias(shared, "champion", versions[n], by=people.alice))
     steps = list(Move.objects.filter(model=shared).order_by("id").values_list("before", "after"))
-    is_whole = len(steps) == 8 and all(b[0] == a[1] for a, b in zip(steps, steps[1:], strict=False))
+    is_whole = len(steps) == 8 and all(b[0] == a[1] for a, b in pairwise(steps))
     assert any(isinstance(one, Exception) for one in results) or not is_whole
 
 
 def test_the_last_two_approvals_at_once_move_it_once(people: Cast, shared: RegisteredModel) -> None:
     version = upload(shared, people.alice)
     services.protect(shared, "alias", "champion", by=people.mia, approvals=2)
+    voters = (people.dana, people.charlie, people.mia)
     for _ in range(5):
         asked = services.request_move(shared, "alias", "champion", version, by=people.alice, reason="x")
-        voters = (people.dana, people.charlie, people.mia)
         in_threads(3, lambda n, asked=asked: services.decide_move(asked, by=voters[n], approve=True))  # type: ignore[misc]
         assert MoveRequest.objects.get(pk=asked.pk).state == "done"
         assert Move.objects.filter(request=asked).count() == 1

@@ -54,7 +54,9 @@ def test_the_history_refuses_to_be_changed(cast: Cast, model: RegisteredModel, v
     assert moves(model) == [("alias", "champion", "", "1")]
 
 
-def test_what_was_champion_on_a_date(cast: Cast, model: RegisteredModel, version: ModelVersion, second: ModelVersion) -> None:
+def test_what_was_champion_on_a_date(
+    cast: Cast, model: RegisteredModel, version: ModelVersion, second: ModelVersion
+) -> None:
     for days, before, after, of in ((3, "", "1", version), (2, "1", "2", second), (1, "2", "", second)):
         at = timezone.now() - timedelta(days=days)
         Move.objects.create(model=model, version=of, target="alias", name="champion", before=before, after=after, at=at)
@@ -142,7 +144,9 @@ def test_two_others_approve(team_of_three: Cast, model: RegisteredModel, version
         services.decide_move(asked, by=cast.sre, approve=True)
 
 
-def test_an_approval_of_who_left_counts_no_more(team_of_three: Cast, model: RegisteredModel, version: ModelVersion) -> None:
+def test_an_approval_of_who_left_counts_no_more(
+    team_of_three: Cast, model: RegisteredModel, version: ModelVersion
+) -> None:
     cast = team_of_three
     services.protect(model, "alias", "champion", by=cast.mia, approvals=2)
     asked = services.request_move(model, "alias", "champion", version, by=cast.alice, reason="please")
@@ -207,7 +211,9 @@ def test_thresholds_forbid_a_request_for_good(cast: Cast, model: RegisteredModel
     assert not MoveRequest.objects.exists()
 
 
-def test_without_approvals_only_the_maker_is_kept_from_it(cast: Cast, model: RegisteredModel, version: ModelVersion) -> None:
+def test_without_approvals_only_the_maker_is_kept_from_it(
+    cast: Cast, model: RegisteredModel, version: ModelVersion
+) -> None:
     services.protect(model, "alias", "champion", by=cast.mia, approvals=0, thresholds=[RULE])
     with pytest.raises(NotAllowed, match="its maker may not move it"):
         services.set_alias(model, "champion", version, by=cast.alice)
@@ -224,7 +230,9 @@ def test_a_rule_for_all_and_one_for_one(cast: Cast, model: RegisteredModel, vers
     assert moves(model) == [("alias", "beta", "", "1")]
 
 
-def test_taking_a_protected_alias_away_needs_the_same(cast: Cast, model: RegisteredModel, version: ModelVersion) -> None:
+def test_taking_a_protected_alias_away_needs_the_same(
+    cast: Cast, model: RegisteredModel, version: ModelVersion
+) -> None:
     services.set_alias(model, "champion", version, by=cast.alice)
     services.protect(model, "alias", "champion", by=cast.mia, thresholds=[{**RULE, "value": 5.0}])
     with pytest.raises(NotAllowed, match="approval of somebody else"):
@@ -234,7 +242,9 @@ def test_taking_a_protected_alias_away_needs_the_same(cast: Cast, model: Registe
     assert (champion(model), moves(model)[-1]) == (None, ("alias", "champion", "1", ""))
 
 
-def test_a_protected_stage_is_neither_entered_nor_left(cast: Cast, model: RegisteredModel, version: ModelVersion) -> None:
+def test_a_protected_stage_is_neither_entered_nor_left(
+    cast: Cast, model: RegisteredModel, version: ModelVersion
+) -> None:
     services.protect(model, "stage", "Production", by=cast.mia)
     with pytest.raises(NotAllowed):
         services.move_stage(version, "Production", by=cast.alice)
@@ -251,7 +261,7 @@ def test_a_rule_that_got_harder_meanwhile_holds(cast: Cast, model: RegisteredMod
     services.protect(model, "alias", "champion", by=cast.mia)
     asked = services.request_move(model, "alias", "champion", version, by=cast.alice, reason="good")
     services.protect(model, "alias", "champion", by=cast.mia, thresholds=[{**RULE, "value": 0.99}])
-    with pytest.raises(Conflict, match="at least 0.99"):
+    with pytest.raises(Conflict, match=r"at least 0\.99"):
         services.decide_move(asked, by=cast.mia, approve=True)
     assert champion(model) is None
 

@@ -63,9 +63,9 @@ def test_numbers_have_no_gap_after_a_refusal_or_a_deletion(cast: Cast, model: Re
     first = services.register_run(model, run, "model", by=cast.alice)
     with pytest.raises(Invalid):
         services.register_run(model, run, "model", by=cast.alice, details=services.Details(tags={"": "x"}))
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with transaction.atomic():
         services.register_run(model, run, "model", by=cast.alice)
-        raise RuntimeError
+        transaction.set_rollback(True)
     second = services.register_run(model, run, "model", by=cast.alice)
     services.archive_version(second, by=cast.alice)
     third = services.register_run(model, run, "model", by=cast.alice)
@@ -211,7 +211,9 @@ def test_an_upload_has_no_run(cast: Cast, model: RegisteredModel) -> None:
         services.register_files(model, [], by=cast.alice)
 
 
-def test_a_model_with_something_protected_is_not_deleted(cast: Cast, model: RegisteredModel, version: ModelVersion) -> None:
+def test_a_model_with_something_protected_is_not_deleted(
+    cast: Cast, model: RegisteredModel, version: ModelVersion
+) -> None:
     services.set_alias(model, "champion", version, by=cast.alice)
     services.protect(model, "alias", "champion", by=cast.alice)
     with pytest.raises(Conflict):

@@ -21,14 +21,14 @@ class LineageNodeSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(help_text="By which the edges name it: its id, unless it is hidden.")
     kind = serializers.CharField(allow_blank=True, help_text="run, modelversion, dataset, code or environment.")
     id = serializers.UUIDField(allow_null=True)
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of that name, not the attribute
     hint = serializers.CharField(allow_blank=True)
     depth = serializers.IntegerField(help_text="Steps from where the walk began; negative: a source.")
     hidden = serializers.BooleanField(source="is_hidden")
 
 
 class LineageEdgeSerializer(serializers.Serializer[Any]):
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # as above
     target = serializers.CharField()
     relation = serializers.ChoiceField(choices=Relation.choices)
 
@@ -68,7 +68,10 @@ class LineageAPI(GuardedAPI):
         operation_id="lineage_retrieve",
         parameters=[
             OpenApiParameter(
-                "kind", OpenApiTypes.STR, OpenApiParameter.PATH, description="run, modelversion, dataset, code, environment"
+                "kind",
+                OpenApiTypes.STR,
+                OpenApiParameter.PATH,
+                description="run, modelversion, dataset, code, environment",
             ),
             OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The node's id."),
             OpenApiParameter("direction", OpenApiTypes.STR, enum=Direction.values, description="Default: both."),

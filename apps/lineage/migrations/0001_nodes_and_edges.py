@@ -5,36 +5,53 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='LineageThing',
+            name="LineageThing",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('dataset', 'Dataset version'), ('code', 'Code'), ('environment', 'Environment')], max_length=12)),
-                ('name', models.CharField(max_length=500)),
-                ('digest', models.CharField(blank=True, max_length=200)),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("dataset", "Dataset version"), ("code", "Code"), ("environment", "Environment")],
+                        max_length=12,
+                    ),
+                ),
+                ("name", models.CharField(max_length=500)),
+                ("digest", models.CharField(blank=True, max_length=200)),
             ],
         ),
         migrations.CreateModel(
-            name='LineageEdge',
+            name="LineageEdge",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('source_kind', models.CharField(max_length=20)),
-                ('source_id', models.UUIDField()),
-                ('target_kind', models.CharField(max_length=20)),
-                ('target_id', models.UUIDField()),
-                ('relation', models.CharField(choices=[('input', 'went into'), ('code', 'is the code of'), ('environment', 'is the environment of'), ('produced', 'produced')], max_length=12)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("source_kind", models.CharField(max_length=20)),
+                ("source_id", models.UUIDField()),
+                ("target_kind", models.CharField(max_length=20)),
+                ("target_id", models.UUIDField()),
+                (
+                    "relation",
+                    models.CharField(
+                        choices=[
+                            ("input", "went into"),
+                            ("code", "is the code of"),
+                            ("environment", "is the environment of"),
+                            ("produced", "produced"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'indexes': [models.Index(fields=['source_id'], name='edge_source')],
-                'constraints': [models.UniqueConstraint(fields=('target_id', 'source_id', 'relation'), name='one_edge_per_relation')],
+                "indexes": [models.Index(fields=["source_id"], name="edge_source")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("target_id", "source_id", "relation"), name="one_edge_per_relation")
+                ],
             },
         ),
     ]

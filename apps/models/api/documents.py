@@ -43,14 +43,20 @@ FILES = [
     OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000}),
 ]
 UPLOAD = [
-    OpenApiParameter("filename", {"type": "string", "maxLength": 500}, description="Of a single file; not of archives."),
+    OpenApiParameter(
+        "filename", {"type": "string", "maxLength": 500}, description="Of a single file; not of archives."
+    ),
     OpenApiParameter("details", OpenApiTypes.STR, description="What is said of the version, as JSON."),
 ]
 UPLOADED: dict[Any, Any] = dict.fromkeys([*FORMATS, "application/octet-stream"], OpenApiTypes.BINARY)
 
 NEW_VERSION = OpenApiExample(
     "from a run's folder",
-    value={"run": "0199a8f0-0000-7000-8000-000000000001", "path": "model", "datasets": [{"name": "digits", "digest": "9a1f"}]},
+    value={
+        "run": "0199a8f0-0000-7000-8000-000000000001",
+        "path": "model",
+        "datasets": [{"name": "digits", "digest": "9a1f"}],
+    },
     request_only=True,
 )
 NEW_MODEL = OpenApiExample("a team's model", value={"name": "digits", "team": "vision"}, request_only=True)
@@ -66,5 +72,7 @@ NEW_RULE = OpenApiExample(
     request_only=True,
 )
 NEW_REQUEST = OpenApiExample(
-    "champion to version 3", value={"name": "champion", "version": "3", "reason": "two points better"}, request_only=True
+    "champion to version 3",
+    value={"name": "champion", "version": "3", "reason": "two points better"},
+    request_only=True,
 )

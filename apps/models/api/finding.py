@@ -42,7 +42,7 @@ def the_team(slug: str | None, by: Any) -> Team | None:
     team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
     if team is None:
         raise Invalid(errors={"team": ["There is no such team, or you are not in it."]})
-    return cast("Team", team)
+    return team
 
 
 def asked_for(serializer: Any, request: Request) -> dict[str, Any]:

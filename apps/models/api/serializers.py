@@ -49,7 +49,9 @@ class ModelChangesSerializer(serializers.Serializer[Any]):
     """What of a registered model can be changed."""
 
     name = serializers.CharField(max_length=250, required=False)
-    description = serializers.CharField(max_length=_LONGEST_CARD, required=False, allow_blank=True, help_text="The card.")
+    description = serializers.CharField(
+        max_length=_LONGEST_CARD, required=False, allow_blank=True, help_text="The card."
+    )
     visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
     tags = TagsField()
 
@@ -86,7 +88,7 @@ class VersionSerializer(serializers.Serializer[Any]):
     tags = serializers.SerializerMethodField()
     run = serializers.UUIDField(source="run_id", allow_null=True)
     run_path = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name, not the attribute
     signature = serializers.DictField(allow_null=True)
     metrics = serializers.DictField(help_text="Those of the run when it was registered.")
     params = serializers.DictField()
@@ -149,15 +151,15 @@ class FilesSerializer(serializers.Serializer[Any]):
     results = FileSerializer(many=True)
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
+class MoveReasonSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
 
 
-class SetAliasSerializer(ReasonSerializer):
+class SetAliasSerializer(MoveReasonSerializer):
     version = serializers.CharField(max_length=250, help_text="A number, another alias, or latest.")
 
 
-class StageSerializer(ReasonSerializer):
+class StageSerializer(MoveReasonSerializer):
     stage = serializers.ChoiceField(choices=Stage.choices)
     archive_others = serializers.BooleanField(required=False, default=False, help_text="Those in the stage leave it.")
 
@@ -188,7 +190,7 @@ class ThresholdSerializer(serializers.Serializer[Any]):
     value = serializers.FloatField()
 
 
-class NewProtectionSerializer(ReasonSerializer):
+class NewProtectionSerializer(MoveReasonSerializer):
     """A rule. Without a name it is for every alias (or stage) that has none of its own."""
 
     target = serializers.ChoiceField(choices=Target.choices, required=False, default=Target.ALIAS)

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, cast
 
 import orjson
+from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
@@ -22,7 +23,6 @@ from apps.models.filters import VersionFilter
 from apps.models.models import ModelVersion, VersionFile
 from apps.models.reading import Announced, UploadCut
 from apps.tracking.models import Run
-from django.conf import settings
 
 _MOST_FILES = 1000
 _SEE_LINK = {302: OpenApiResponse(description="To a signed link on the content origin, good for five minutes.")}
@@ -148,7 +148,9 @@ class VersionViewSet(ListModelMixin, GuardedViewSet):
         return self._shown(moved, status.HTTP_200_OK)
 
     def _shown(self, version: ModelVersion, code: int) -> Response:
-        shown = ModelVersion.objects.visible_to(cast("Any", self.request.user), "view").with_details().get(pk=version.pk)
+        shown = (
+            ModelVersion.objects.visible_to(cast("Any", self.request.user), "view").with_details().get(pk=version.pk)
+        )
         return Response(serializers.VersionSerializer(shown).data, status=code)
 
 

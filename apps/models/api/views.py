@@ -100,7 +100,9 @@ class ModelViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
         services.archive_model(self.get_object(), by=request.user, reason=request.query_params.get("reason", ""))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(operation_id="models_moves", parameters=[documents.ID], responses=serializers.MoveSerializer(many=True))
+    @extend_schema(
+        operation_id="models_moves", parameters=[documents.ID], responses=serializers.MoveSerializer(many=True)
+    )
     @action(detail=True, pagination_class=CursorPage, filter_backends=[])
     def moves(self, request: Request, id: str) -> Response:  # noqa: A002 -- the name in the URL
         """Tell every move of aliases and stages, newest first. None is ever changed."""
@@ -291,7 +293,7 @@ class MoveRequestViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     @extend_schema(
         operation_id="model_requests_approve",
         parameters=[documents.REQUEST_ID],
-        request=serializers.ReasonSerializer,
+        request=serializers.MoveReasonSerializer,
         responses=serializers.MoveRequestSerializer,
     )
     @action(detail=True, methods=["post"])
@@ -302,7 +304,7 @@ class MoveRequestViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
     @extend_schema(
         operation_id="model_requests_refuse",
         parameters=[documents.REQUEST_ID],
-        request=serializers.ReasonSerializer,
+        request=serializers.MoveReasonSerializer,
         responses=serializers.MoveRequestSerializer,
     )
     @action(detail=True, methods=["post"])
@@ -325,7 +327,7 @@ class MoveRequestViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
 
     def _decide(self, request: Request, *, approve: bool) -> Response:
         wanted = self.get_object()
-        reason = asked_for(serializers.ReasonSerializer, request)["reason"]
+        reason = asked_for(serializers.MoveReasonSerializer, request)["reason"]
         return Response(_told(services.decide_move(wanted, by=request.user, approve=approve, reason=reason)))
 
 

@@ -15,8 +15,7 @@ def _row(name: str) -> str:
     return ", ".join(f"{name}.{column}" for column in _FIXED)
 
 
-_FORWARD = (
-    f"""
+_FORWARD = f"""
     CREATE FUNCTION registry_version_stays() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF ROW({_row("NEW")}) IS DISTINCT FROM ROW({_row("OLD")}) THEN
@@ -26,16 +25,14 @@ _FORWARD = (
     END $$;
     CREATE TRIGGER version_stays BEFORE UPDATE OF {", ".join(_FIXED)} ON registry_modelversion
         FOR EACH ROW EXECUTE FUNCTION registry_version_stays();
-    """
-    + "".join(
-        f"""
+    """ + "".join(
+    f"""
     CREATE TRIGGER registry_append_only BEFORE UPDATE OR DELETE ON {table}
         FOR EACH ROW EXECUTE FUNCTION refuse_change();
     CREATE TRIGGER registry_not_truncated BEFORE TRUNCATE ON {table}
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
     """
-        for table in _APPEND_ONLY
-    )
+    for table in _APPEND_ONLY
 )
 _BACKWARD = (
     "".join(

@@ -46,7 +46,9 @@ def set_alias(model: RegisteredModel, name: str, version: ModelVersion, *, by: A
 def drop_alias(model: RegisteredModel, name: str, *, by: Any, reason: str = "") -> None:
     """Take an alias away. Kept in the history, audited. Raises: NotAllowed as `set_alias`, NotFound without one."""
     policy.require(by, "move", model)
-    alias = Alias.objects.filter(model=model, name=name).select_related("version").first() if "\x00" not in name else None
+    alias = (
+        Alias.objects.filter(model=model, name=name).select_related("version").first() if "\x00" not in name else None
+    )
     if alias is None:
         msg = "There is no such alias."
         raise NotFound(msg)
@@ -54,7 +56,9 @@ def drop_alias(model: RegisteredModel, name: str, *, by: Any, reason: str = "") 
 
 
 @transaction.atomic
-def move_stage(version: ModelVersion, stage: str, *, by: Any, reason: str = "", archive_others: bool = False) -> ModelVersion:
+def move_stage(
+    version: ModelVersion, stage: str, *, by: Any, reason: str = "", archive_others: bool = False
+) -> ModelVersion:
     """Put a version into a stage; with `archive_others` those that are in it leave it. Idempotent. Kept, audited.
 
     Raises: NotAllowed as `set_alias`, Invalid for an unknown stage.
@@ -71,7 +75,14 @@ def move_stage(version: ModelVersion, stage: str, *, by: Any, reason: str = "", 
 
 @transaction.atomic
 def request_move(
-    model: RegisteredModel, target: str, name: str, version: ModelVersion, *, by: Any, reason: str, removes: bool = False
+    model: RegisteredModel,
+    target: str,
+    name: str,
+    version: ModelVersion,
+    *,
+    by: Any,
+    reason: str,
+    removes: bool = False,
 ) -> MoveRequest:
     """Ask others to approve a move of something protected. Audited.
 
@@ -199,7 +210,10 @@ def _carry_out_request(request: MoveRequest, rule: Protection | None) -> None:
     if wish.version.archived_at is not None:
         msg = f"Version {wish.version.number} was deleted meanwhile."
         raise Conflict(msg)
-    if rule is not None and (lacks := missing_for(rule, wish.version, by=request.requested_by, enters=not wish.removes)).never:
+    if (
+        rule is not None
+        and (lacks := missing_for(rule, wish.version, by=request.requested_by, enters=not wish.removes)).never
+    ):
         raise Conflict(" ".join(lacks.never))
     if not policy.can(request.requested_by, "move", request.model):
         msg = f"{request.requested_by}, who asked, may not move it any more. Refuse it, and ask anew."
@@ -247,7 +261,9 @@ def _note(
 ) -> None:
     """Write the history, the audit, and that the model changed."""
     person = by if by.pk is not None else None
-    Move.objects.create(model=version.model, version=version, target=target, by=person, reason=reason, request=request, **facts)
+    Move.objects.create(
+        model=version.model, version=version, target=target, by=person, reason=reason, request=request, **facts
+    )
     RegisteredModel.objects.filter(pk=version.model_id).update(updated_at=Now())
     audit.record("move", version.model, by=by, reason=reason, target=str(target), version=version.number, **facts)
 

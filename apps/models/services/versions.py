@@ -46,7 +46,13 @@ class Details:
 
 @transaction.atomic
 def register_run(
-    model: RegisteredModel, run: Run, path: str = "", *, by: Any, details: Details | None = None, may_be_empty: bool = False
+    model: RegisteredModel,
+    run: Run,
+    path: str = "",
+    *,
+    by: Any,
+    details: Details | None = None,
+    may_be_empty: bool = False,
 ) -> ModelVersion:
     """Make the next version from what a run kept at `path` (a folder, or a file; "" is all of it).
 
@@ -63,7 +69,9 @@ def register_run(
 
 
 @transaction.atomic
-def register_files(model: RegisteredModel, files: Sequence[Kept], *, by: Any, details: Details | None = None) -> ModelVersion:
+def register_files(
+    model: RegisteredModel, files: Sequence[Kept], *, by: Any, details: Details | None = None
+) -> ModelVersion:
     """Make the next version from files that were put into the store. Audited; lineage is written with it.
 
     Raises: NotAllowed, Invalid without a file.
@@ -141,7 +149,9 @@ def _files_of(run: Run, path: str) -> list[Kept]:
     rows: Any = Artifact.objects.filter(run=run).below(folder).order_by("path")
     found = list(rows.values_list("path", "sha256", "size_bytes", "content_type")[: MOST_FILES + 1])
     if not found and folder:
-        found = list(Artifact.objects.filter(run=run, path=folder).values_list("path", "sha256", "size_bytes", "content_type"))
+        found = list(
+            Artifact.objects.filter(run=run, path=folder).values_list("path", "sha256", "size_bytes", "content_type")
+        )
         folder = folder.rpartition("/")[0]
     if len(found) > MOST_FILES:
         raise Invalid(errors={"path": [f"More than {MOST_FILES} files. Name a folder."]})
@@ -150,7 +160,13 @@ def _files_of(run: Run, path: str) -> list[Kept]:
 
 
 def _register(
-    model: RegisteredModel, files: Sequence[Kept], details: Details, *, by: Any, run: Run | None = None, run_path: str = ""
+    model: RegisteredModel,
+    files: Sequence[Kept],
+    details: Details,
+    *,
+    by: Any,
+    run: Run | None = None,
+    run_path: str = "",
 ) -> ModelVersion:
     learned = mlmodel.learn(files)
     tags = checked_tags(details.tags)
@@ -162,7 +178,8 @@ def _register(
         source=checked_text("source", details.source, 1000),
         description=checked_text("description", details.description, _LONGEST_CARD),
         signature=dict(details.signature) if details.signature else learned.signature,
-        environment=checked_text("environment", details.environment, mlmodel.LONGEST_ENVIRONMENT) or learned.environment,
+        environment=checked_text("environment", details.environment, mlmodel.LONGEST_ENVIRONMENT)
+        or learned.environment,
         datasets=_datasets(details.datasets),
         metrics={**_metrics_of(run), **details.metrics},
         params=_params_of(run),
@@ -187,7 +204,9 @@ def _write(version: ModelVersion, files: Sequence[Kept], tags: Mapping[str, str]
         version.number = row[0]
         version.save(force_insert=True)
         if files:
-            columns = zip(*((file.path, file.sha256, file.size_bytes, file.content_type) for file in files), strict=True)
+            columns = zip(
+                *((file.path, file.sha256, file.size_bytes, file.content_type) for file in files), strict=True
+            )
             cursor.execute(_FILES, [version.pk, *map(list, columns)])
     if tags:
         _set_tags(version, tags)
@@ -232,7 +251,9 @@ def _params_of(run: Run | None) -> dict[str, str]:
 
 def _set_tags(version: ModelVersion, tags: Mapping[str, str]) -> None:
     rows = [VersionTag(version=version, key=key, value=value) for key, value in tags.items()]
-    VersionTag.objects.bulk_create(rows, update_conflicts=True, unique_fields=["version", "key"], update_fields=["value"])
+    VersionTag.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["version", "key"], update_fields=["value"]
+    )
 
 
 _NEXT_NUMBER = """

@@ -21,7 +21,9 @@ class ApprovalsView(GuardedView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         live: Any = MoveRequest.objects.visible_to(self.user, "view").filter(model__archived_at=None).with_people()
-        to_answer: Any = MoveRequest.objects.visible_to(self.user, "approve").filter(model__archived_at=None).with_people()
+        to_answer: Any = (
+            MoveRequest.objects.visible_to(self.user, "approve").filter(model__archived_at=None).with_people()
+        )
         context = {
             "waiting": to_answer.open().of_others(self.user).order_by("-pk")[:_MOST],
             "mine": live.filter(requested_by=self.user).order_by("-pk")[:_MOST],

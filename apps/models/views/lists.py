@@ -9,7 +9,7 @@ from apps.access.views import GuardedView
 from apps.core.errors import Invalid
 from apps.models.filters import ModelFilter
 from apps.models.models import MoveRequest, RegisteredModel
-from apps.models.paging import Page
+from apps.models.views.paging import Page
 from apps.teams.models import Team
 
 _OFFERED = 100

@@ -103,7 +103,7 @@ class UploadView(ModelPage):
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         model = self.the_model(pk)
-        form = UploadForm(request.POST, {"files": request.FILES.getlist("files")})
+        form = UploadForm(request.POST, request.FILES)
         if form.is_valid():
             try:
                 version = self._register(model, form)
@@ -120,7 +120,7 @@ class UploadView(ModelPage):
         if archive is not None:
             kept = services.store_archive(archive[0].file, archive[1])
         else:
-            kept = services.store_files((file.name, file.chunks()) for file in form.cleaned_data["files"])
+            kept = services.store_files((file.name, file.chunks()) for file in form.cleaned_data["chosen"])
         details = services.Details(description=form.cleaned_data["description"])
         return services.register_files(model, kept, by=self.user, details=details)
 
@@ -146,7 +146,9 @@ class EditView(ModelPage):
                 form.take_over(refusal)
             else:
                 return redirect("registeredmodel", pk=pk)
-        return render(request, "models/edit.html", {"form": form, "model": self.the_model(pk)}, status=HTTPStatus.BAD_REQUEST)
+        return render(
+            request, "models/edit.html", {"form": form, "model": self.the_model(pk)}, status=HTTPStatus.BAD_REQUEST
+        )
 
 
 class EditVersionView(ModelPage):

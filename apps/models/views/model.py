@@ -6,8 +6,8 @@ from uuid import UUID
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.dateparse import parse_datetime
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from typing_extensions import override
 
 from apps.access import policy
@@ -17,8 +17,8 @@ from apps.models import cards, comparing, services
 from apps.models.choices import Stage, Target
 from apps.models.forms import AliasForm, RuleForm
 from apps.models.models import ModelVersion, MoveRequest, RegisteredModel
-from apps.models.paging import Page
 from apps.models.views.finding import ModelPage
+from apps.models.views.paging import Page
 
 _MOVES = 100
 
@@ -34,7 +34,9 @@ class Tab(ModelPage):
         return self.page(request, self.the_model(pk))
 
     def page(self, request: HttpRequest, model: RegisteredModel, status: int = 200, **more: Any) -> HttpResponse:
-        return render(request, self.template, page_context(self, model, self.tab) | self.context(model) | more, status=status)
+        return render(
+            request, self.template, page_context(self, model, self.tab) | self.context(model) | more, status=status
+        )
 
     def context(self, model: RegisteredModel) -> dict[str, Any]:
         raise NotImplementedError
@@ -130,9 +132,7 @@ class CompareView(Tab):
             found = comparing.compare(versions)
         except Invalid as refusal:
             return {"problem": refusal.detail, "sections": [], "versions": versions}
-        sections = [
-            (title, [line for line in lines if shows_all or line.differs]) for title, lines in found.sections()
-        ]
+        sections = [(title, [line for line in lines if shows_all or line.differs]) for title, lines in found.sections()]
         return {
             "versions": versions,
             "sections": [(title, lines) for title, lines in sections if lines],

@@ -25,7 +25,7 @@ class AliasView(ModelPage):
         model = self.the_model(pk)
         form = AliasForm(request.POST)
         if not form.is_valid():
-            messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+            messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
             return redirect("registeredmodel", pk=pk)
         try:
             messages.success(request, self._move(model, form.cleaned_data))
@@ -144,7 +144,14 @@ def _needs_approval(model: RegisteredModel, target: str, *names: str) -> bool:
 
 
 def _ask(
-    model: RegisteredModel, target: str, name: str, version: ModelVersion, *, by: Any, reason: str, removes: bool = False
+    model: RegisteredModel,
+    target: str,
+    name: str,
+    version: ModelVersion,
+    *,
+    by: Any,
+    reason: str,
+    removes: bool = False,
 ) -> str:
     asked = services.request_move(model, target, name, version, by=by, reason=reason, removes=removes)
     return f"{name} is protected. Your request ({asked.wish}) waits for others to approve it."

@@ -1,6 +1,6 @@
 """The pages of one version: what it is, its files, and the way to download them."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -54,7 +54,7 @@ class FilesView(ModelPage):
         # SECURITY: what a user made is only linked, on the content origin; here its text is escaped like any other.
         link = downloads.file_link(version.pk, file.path, by=self.user)
         try:
-            preview = tracking.read_preview(file)
+            preview = tracking.read_preview(cast("Any", file))
         except DomainError:
             return {"file": file, "link": link, "is_lost": True}
         return {"file": file, "link": link, "preview": preview}
@@ -71,7 +71,8 @@ class ArchiveView(ModelPage):
 
 def version_context(view: ModelPage, version: ModelVersion, tab: str) -> dict[str, Any]:
     """Return what the tabs of a version share."""
-    run = Run.objects.visible_to(view.user, "view").filter(pk=version.run_id).select_related("experiment").first()
+    runs: Any = Run.objects.visible_to(view.user, "view").select_related("experiment")
+    run = runs.filter(pk=version.run_id).first()
     return {
         "version": version,
         "model": version.model,

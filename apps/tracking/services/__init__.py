@@ -17,8 +17,8 @@ from apps.tracking.services.projects import (
     update_project,
 )
 from apps.tracking.services.runs import archive_run, create_run, finish_run, log_batch, open_run
-from apps.tracking.tickets import link as content_link
 from apps.tracking.summaries import Summary, latest_metrics, wire
+from apps.tracking.tickets import link as content_link
 
 __all__ = [
     "DEFAULT_PROJECT",
