@@ -1,5 +1,6 @@
 """Lineage both ways; each node is judged, and what is hidden tells nothing of itself."""
 
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -110,7 +111,7 @@ def test_a_deleted_version_is_not_walked_to(cast: Cast, traced: ModelVersion, ru
 def test_depth_and_size_are_bounded(cast: Cast, model: RegisteredModel, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tracking.create_project("p", by=cast.alice)
     runs = [tracking.create_run(project, by=cast.alice, name=f"r{n}") for n in range(6)]
-    for earlier, later in zip(runs, runs[1:], strict=False):
+    for earlier, later in pairwise(runs):
         lineage.link(lineage.Node("run", later.pk), [(lineage.Node("run", earlier.pk), Relation.PRODUCED)])
     start = lineage.find("run", runs[0].pk, by=cast.alice)
     short = lineage.walk(start, by=cast.alice, depth=2)
@@ -159,8 +160,8 @@ def test_it_is_taken_back_with_what_it_tells_of(cast: Cast, model: RegisteredMod
 
 
 def test_an_experiments_code_is_its_source(cast: Cast) -> None:
-    from apps.experiments.models import CodeUpload  # noqa: PLC0415 -- only here
-    from tests.people import fake_cluster  # noqa: PLC0415 -- only here
+    from apps.experiments.models import CodeUpload
+    from tests.people import fake_cluster
 
     fake_cluster()
     sha = "ab" * 32

@@ -68,7 +68,7 @@ def test_all_of_them_as_a_zip(people: Cast, version: ModelVersion) -> None:
 
 
 def test_a_zip_that_lacks_a_file_is_cut(people: Cast, version: ModelVersion) -> None:
-    from apps.core import blobs  # noqa: PLC0415 -- only here is the store damaged
+    from apps.core import blobs
 
     blobs.path_of(version.files.get(path="weights.bin").sha256).unlink()
     answer = fetch(downloads.archive_link(version, by=in_browser(people.bob)))

@@ -78,7 +78,6 @@ def version_context(view: ModelPage, version: ModelVersion, tab: str) -> dict[st
         "model": version.model,
         "tab": tab,
         "run": run,
-        "number_text": str(version.number),
         "aliases": version.aliases.order_by("name"),
         "tags": version.tags.order_by("key")[:200],
         "card": cards.render(version.description),

@@ -19,6 +19,7 @@ __version__ = VERSION
 TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would cost more than all the rest here
 
 if TYPE_CHECKING:
+    from fathom import models
     from fathom.client import Client
     from fathom.errors import (
         ApiError,
@@ -153,6 +154,7 @@ __all__ = [
     "log_metrics",
     "log_param",
     "log_params",
+    "models",
     "set_tag",
     "set_tags",
     "start_run",
@@ -160,6 +162,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "models":  # a module, and not a name in one
+        return import_module("fathom.models")
     try:
         home = _HOME[name]
     except KeyError:
