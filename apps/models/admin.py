@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
@@ -49,7 +48,7 @@ _VERSIONS = question_filter(
 _REQUESTS = question_filter(
     MoveRequest,
     [
-        Question("open", "Open", lambda rows: rows.open(), "model moves waiting", "busy"),
+        Question("open", "Open", lambda rows: rows.open()),
         Question("long", "Open for more than 7 days", lambda rows: rows.open().filter(created_at__lt=Now() - _WEEK)),
     ],
 )
@@ -278,7 +277,7 @@ class MoveAdmin(RecordAdmin):
 
     list_display = ("__str__", "model_shown", "version_number", "who", "reason", "at_shown")
     list_filter = ("target",)
-    list_select_related = ("model__team", "version", "by")
+    list_select_related = ("model__team", "version__model", "by")
     search_fields = ("name", "model__name", "by__username")
     ordering = ("-id",)
     fields = (
@@ -302,11 +301,6 @@ class MoveAdmin(RecordAdmin):
     @override
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup == "model__id__exact" or super().lookup_allowed(lookup, value, request)
-
-    @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.select_related("version__model")
 
     @display(description="version", ordering="version__number")
     def version_number(self, move: Move) -> int:

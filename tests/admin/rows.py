@@ -60,9 +60,9 @@ def make_row(no: int) -> Experiment:
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
     directory.sync(by=SYSTEM)
+    _model(experiment, team, no)
     _quotas(team, user, no)
     _charge(experiment.workload, no)
-    _model(experiment, team, no)
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment
 

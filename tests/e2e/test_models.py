@@ -145,7 +145,7 @@ def test_a_protected_alias_is_asked_for_and_approved(gina: Screen, hugo: Screen,
     mine.fill("#alias", "champion")
     mine.fill("#at", "2001-01-01T00:00")
     mine.click("text=Ask")
-    expect(mine.get_by_role("status").first).to_contain_text("champion pointed to nothing then.")
+    expect(mine.locator("main [role=status]").first).to_contain_text("champion pointed to nothing then.")
     assert gina.accessibility() == []
 
 
@@ -161,7 +161,7 @@ def test_files_are_uploaded_and_downloaded(gina: Screen, version: ModelVersion, 
     with page.expect_download() as download:
         page.click("text=Download zip")
     assert download.value.suggested_filename == "digits-3.zip"
-    page.click("text=Files")
+    page.get_by_role("navigation", name="Parts of this version").get_by_role("link", name=re.compile("Files")).click()
     page.get_by_role("link", name=re.compile("config.json")).click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download", exact=True).click()

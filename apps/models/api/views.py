@@ -248,7 +248,7 @@ class AskAPI(GuardedAPI):
             model, asked["target"], asked["name"], version,
             by=request.user, reason=asked["reason"], removes=asked["removes"],
         )  # fmt: skip
-        return Response(_told(made), status=status.HTTP_201_CREATED)
+        return Response(_told(made, request.user), status=status.HTTP_201_CREATED)
 
 
 class MoveRequestViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
@@ -323,16 +323,18 @@ class MoveRequestViewSet(RetrieveModelMixin, ListModelMixin, GuardedViewSet):
         """Take back what I asked for."""
         asked = self.get_object()
         services.withdraw_request(asked, by=request.user)
-        return Response(_told(asked))
+        return Response(_told(asked, request.user))
 
     def _decide(self, request: Request, *, approve: bool) -> Response:
         wanted = self.get_object()
         reason = asked_for(serializers.MoveReasonSerializer, request)["reason"]
-        return Response(_told(services.decide_move(wanted, by=request.user, approve=approve, reason=reason)))
+        return Response(
+            _told(services.decide_move(wanted, by=request.user, approve=approve, reason=reason), request.user)
+        )
 
 
-def _told(asked: MoveRequest) -> Any:
-    fresh = MoveRequest.objects.with_people().filter(pk=asked.pk).get()
+def _told(asked: MoveRequest, by: Any) -> Any:
+    fresh = MoveRequest.objects.visible_to(by, "view").with_people().get(pk=asked.pk)
     return serializers.MoveRequestSerializer(fresh).data
 
 

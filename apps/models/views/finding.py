@@ -1,6 +1,5 @@
 """What the pages of the registry have in common."""
 
-from typing import Any, cast
 from uuid import UUID
 
 from apps.access.views import GuardedView
@@ -16,8 +15,10 @@ class ModelPage(GuardedView):
     shared_as = "registeredmodel"
 
     def the_model(self, pk: UUID) -> RegisteredModel:
-        rows: Any = RegisteredModel.objects.live().select_related("owner", "team__organization")
-        return cast("RegisteredModel", self.find(rows, pk=pk))
+        found: RegisteredModel = self.find(
+            RegisteredModel.objects.live().select_related("owner", "team__organization"), pk=pk
+        )
+        return found
 
     def the_version(self, pk: UUID, number: int) -> ModelVersion:
         """Return a version by number. Raises: NotFound, NotAllowed."""

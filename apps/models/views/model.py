@@ -54,7 +54,7 @@ class OverviewView(Tab):
 
     @override
     def context(self, model: RegisteredModel) -> dict[str, Any]:
-        rows: Any = ModelVersion.objects.live().filter(model=model).with_details()
+        rows: Any = ModelVersion.objects.visible_to(self.user, "view").live().filter(model=model).with_details()
         rules = list(model.protections.all())
         aliases = model.aliases.select_related("version").order_by("name")[:200]
         guards = {alias.pk: services.rule_for(model, Target.ALIAS, alias.name) for alias in aliases} if rules else {}
@@ -125,7 +125,12 @@ class CompareView(Tab):
     def context(self, model: RegisteredModel) -> dict[str, Any]:
         named = list(dict.fromkeys(self.request.GET.getlist("version")))[: comparing.MOST + 1]
         numbers = [int(text) for text in named if text.isascii() and text.isdigit() and len(text) <= 9]  # noqa: PLR2004 -- digits
-        rows: Any = ModelVersion.objects.live().filter(model=model, number__in=numbers).select_related("created_by")
+        rows: Any = (
+            ModelVersion.objects.visible_to(self.user, "view")
+            .live()
+            .filter(model=model, number__in=numbers)
+            .select_related("created_by")
+        )
         versions = list(rows.order_by("number"))
         shows_all = bool(self.request.GET.get("all"))
         try:

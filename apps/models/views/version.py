@@ -48,7 +48,7 @@ class FilesView(ModelPage):
     def _shown(self, version: ModelVersion, path: str) -> dict[str, Any]:
         if not path:
             return {}
-        file = VersionFile.objects.filter(version=version, path=path).first()
+        file = VersionFile.objects.visible_to(self.user, "view").filter(version=version, path=path).first()
         if file is None:
             raise NotFound
         # SECURITY: what a user made is only linked, on the content origin; here its text is escaped like any other.
