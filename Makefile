@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 HOME_OPTIONS ?=
 BACKEND ?=
 .DEFAULT_GOAL := help
-.PHONY: help venv install install-dev ldap run up test check bench contract kill fmt schema docs requirements system clean
+.PHONY: help venv install install-dev ldap run up test check bench contract kill mlflow mlflow-clients mlflow-server fmt schema docs requirements system clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,10 +71,10 @@ system:
 
 # Tests of whole platforms mostly wait, for each other's starts above all: two at a time, but not beside the others, which
 # keep both cores busy. The long ones come first, so that the short ones fill the end.
-APART = tests/contracts tests/up tests/e2e tests/fuzz tests/kill
+APART = tests/contracts tests/up tests/e2e tests/fuzz tests/kill tests/mlflow_clients
 
 # The tests run even when a check has failed: one round says everything.
-test: install-dev system ldap ## everything: the checks, then the tests
+test: install-dev system ldap mlflow-clients ## everything: the checks, then the tests
 	@$(BIN)/python -m config.checks; checked=$$?; \
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(APART:%=--ignore=%); tested=$$?; \
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(APART); apart=$$?; \
@@ -97,6 +97,21 @@ contract: install-dev ## the backend contract suite; BACKEND=name for one of the
 kill: install-dev ## the long kill tests, half an hour
 	@FATHOM_LONG_TESTS=1 $(BIN)/python -m pytest tests/kill -m "kill or not kill" -k "not stay_away" --timeout 3600
 	@FATHOM_LONG_TESTS=1 $(BIN)/python -m pytest tests/kill -m "kill or not kill" -k stay_away -n 8 --timeout 3600
+
+# Each client has an environment of its own: they cannot live beside each other, nor beside us. The newest also trains.
+mlflow-clients: install-dev
+	@$(call CLIENT,newest,mlflow-skinny==3.17.2 scikit-learn pandas) && $(call CLIENT,2.22,mlflow-skinny==2.22.5) && \
+	  $(call CLIENT,2.9,mlflow-skinny==2.9.2 "setuptools<80") \
+	  || echo "MLflow's clients could not be installed. The tests that need them are skipped."
+
+mlflow-server: install-dev
+	@$(call CLIENT,server,mlflow==3.17.2 psycopg2-binary uvloop httptools)
+
+CLIENT = { test -e build/mlflow/$(1)/.made || { $(BIN)/uv venv --quiet --python $(BIN)/python build/mlflow/$(1) && \
+	$(BIN)/uv pip install --quiet --python build/mlflow/$(1)/bin/python $(2) && touch build/mlflow/$(1)/.made; }; }
+
+mlflow: mlflow-clients mlflow-server ## MLflow's clients against its own server and against Fathom: the same answers
+	@FATHOM_LONG_TESTS=1 $(BIN)/python -m pytest tests/mlflow_clients --timeout 1800
 
 bench: install-dev ## the benchmarks, written to benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks

@@ -93,11 +93,11 @@ def metric_points(run: Run, key: str, count: int) -> None:
     """Write one series of `count` points: a noisy curve with a spike."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO tracking_metricseries (run_id, key, count, last_value, last_step, last_time, min_value,"
+            "INSERT INTO tracking_metricseries (run_id, project_id, key, count, last_value, last_step, last_time, min_value,"
             " max_value, first_step, first_time, latest_time)"
-            " SELECT %s, %s, %s, 1, %s, ended, 0, 99, 0, now(), ended"
+            " SELECT %s, %s, %s, %s, 1, %s, ended, 0, 99, 0, now(), ended"
             " FROM (SELECT now() + %s * interval '1 millisecond' AS ended) AS times RETURNING id",
-            [run.pk, key, count, count - 1, count - 1],
+            [run.pk, run.project_id, key, count, count - 1, count - 1],
         )
         row = cursor.fetchone()
         assert row is not None

@@ -9,13 +9,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 _django = get_wsgi_application()  # loads the apps, which everything below needs
 
 from apps.core import asyncdb  # noqa: E402 -- after the apps are loaded
+from apps.mlflow import hot as mlflow  # noqa: E402 -- as above
 from apps.tracking import hot  # noqa: E402 -- as above
 from config import routing  # noqa: E402 -- as above
 from config.health import READYZ  # noqa: E402 -- as above
 from config.native import HEALTHZ, Native, Route  # noqa: E402 -- as above
 from config.threads import Receive, Scope, Send, ThreadedDjango  # noqa: E402 -- as above
 
-NATIVE_ROUTES: list[Route] = [HEALTHZ, READYZ, *(Route(*route) for route in hot.ROUTES)]
+NATIVE_ROUTES: list[Route] = [HEALTHZ, READYZ, *(Route(*route) for route in (*hot.ROUTES, *mlflow.ROUTES))]
 
 _threads = ThreadedDjango(_django, threads=settings.FATHOM_WEB_THREADS, max_body=settings.FATHOM_MAX_BODY_BYTES)
 _http = Native(NATIVE_ROUTES, _threads)
@@ -39,6 +40,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             _threads.close()
+            mlflow.close()
             await asyncdb.close()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -7,6 +7,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v2/", include("config.api_router")),
     path("", include("apps.portal.urls")),
+    path("", include("apps.mlflow.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.teams.urls")),
     path("", include("apps.credentials.urls")),

@@ -58,3 +58,7 @@ POLL_SECONDS: dict[str, float] = {
     State.RUNNING: 1.0,
     State.STOPPING: 0.25,
 }
+
+RUN_FOR_MLFLOW = (
+    "MLFLOW_RUN_ID"  # a job with this variable is given what MLflow's client needs besides to log to its run
+)

@@ -34,6 +34,10 @@ class Invalid(DomainError):
         super().__init__(detail or first or "The input is invalid.")
 
 
+class Taken(Invalid):
+    """The name belongs to something that exists already."""
+
+
 class NotAuthenticated(DomainError):
     code = "not_authenticated"
     status = 401

@@ -49,7 +49,7 @@ def agent_of(text: str) -> str:
 
 
 def _origin(path: str) -> str:
-    if path.startswith("/api/"):
+    if path.startswith(("/api/", "/ajax-api/")):
         return "api"
     return "admin" if path.startswith("/admin/") else "portal"
 

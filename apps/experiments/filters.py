@@ -66,7 +66,7 @@ class ExperimentFilter:
             rows = rows.filter(_project(self.project))
         for tag in self.tags:
             key, _, value = tag.partition("=")
-            rows = rows.filter(run__in=Tag.objects.filter(key=key, value=value).values("run_id"))
+            rows = rows.filter(run__in=Tag.objects.saying(key, value).values("run_id"))
         return rows
 
 

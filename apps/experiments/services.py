@@ -13,7 +13,7 @@ from apps.access import policy
 from apps.access.decision import Role
 from apps.audit import services as audit
 from apps.compute import services as compute
-from apps.compute.choices import TERMINAL, State
+from apps.compute.choices import RUN_FOR_MLFLOW, TERMINAL, State
 from apps.compute.models import Workload
 from apps.compute.services import WorkloadRequest
 from apps.core import blobs, failpoints
@@ -89,10 +89,18 @@ def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
     return replace(
         request_of(parsed),
         subject=f"run:{run.pk}",
+        env={**_mlflow(run, parsed.get("env", {})), **parsed.get("env", {})},
         token_scopes=RUN_TOKEN_SCOPES,
         code=_code(parsed.code_sha256, by),
         credentials=_credentials(parsed, by),
     )
+
+
+def _mlflow(run: Run, given: Mapping[str, str]) -> dict[str, str]:
+    """Return what points MLflow's client in the job to the job's run, unless the job has a tracking server of its own."""
+    if "MLFLOW_TRACKING_URI" in given:
+        return {}
+    return {RUN_FOR_MLFLOW: run.pk.hex, "MLFLOW_EXPERIMENT_ID": str(run.project.number)}
 
 
 def request_of(parsed: Parsed) -> WorkloadRequest:

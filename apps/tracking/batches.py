@@ -27,8 +27,8 @@ TOO_LARGE = f"A batch may have {LARGEST_BODY} bytes. Send several."
 MOST_METRICS = 10_000
 MOST_NAMES = 500
 LONGEST_KEY = 250
-LONGEST_PARAM = 8_000  # bytes of UTF-8
-LONGEST_TAG = 1_500  # the same; name and value together must fit an index entry
+LONGEST_PARAM = 32_000  # bytes of UTF-8: 8,000 characters, whichever they are
+LONGEST_TAG = 32_000
 
 _NON_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _FIELDS = ("key", "value", "step", "time")
@@ -52,6 +52,7 @@ class Batch:
     """A valid batch. `keys` are distinct and sorted; `index` says, per point, which (from 1); `times` are microseconds.
 
     `values` is written as a PostgreSQL array already: numbers pass from the request to the database as they came.
+    With `keeps_params` a param that has another value already is refused, and with it the batch.
     """
 
     id: UUID | None
@@ -62,6 +63,7 @@ class Batch:
     times: Sequence[int | None]
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    keeps_params: bool = False
 
     @property
     def size(self) -> int:

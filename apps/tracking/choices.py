@@ -6,3 +6,14 @@ class RunStatus(TextChoices):
     FINISHED = "finished", "Finished"
     FAILED = "failed", "Failed"
     KILLED = "killed", "Killed"
+
+
+class ModelStatus(TextChoices):
+    PENDING = "pending", "Pending"
+    READY = "ready", "Ready"
+    FAILED = "failed", "Failed"
+
+
+class Direction(TextChoices):
+    INPUT = "input", "Input"
+    OUTPUT = "output", "Output"

@@ -61,7 +61,7 @@ class RunFilter:
             rows = rows.filter(_project(self.project))
         for tag in self.tags:
             key, _, value = tag.partition("=")
-            rows = rows.filter(pk__in=Tag.objects.filter(key=key, value=value).values("run_id"))
+            rows = rows.filter(pk__in=Tag.objects.saying(key, value).values("run_id"))
         return rows
 
 

@@ -4,52 +4,39 @@ It answers like the view of the same name in `apps.tracking.api`: same policy, s
 problem+json. Only bearer tokens are accepted, there and here.
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import orjson
 import psycopg
-import structlog
 from django.db import Error as DjangoDatabaseError
 
 from apps.accounts.authentication import bearer
 from apps.audit import services as audit
-from apps.core import asyncdb
-from apps.core.api import problem, translate
-from apps.core.errors import DomainError, Invalid, NotAuthenticated, NotFound, TooLarge, Unready
+from apps.core import asyncdb, native
+from apps.core.api import problem
+from apps.core.errors import DomainError, NotAuthenticated, NotFound, Unready
 from apps.core.middleware import RequestContext, address_of, current_request, request_id_of
+from apps.core.native import ClientGoneError, Receive, Scope, Send
 from apps.tracking import batches, ingest, judging
 from apps.tracking.ingest import Outcome
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_STALL_SECONDS = 30.0  # a client that sends nothing for so long is gone
-
-logger = structlog.get_logger(__name__)
-
-
-class _ClientGoneError(Exception):
-    """The client has closed the connection or stopped sending: nobody waits for an answer."""
 
 
 async def log_batch(scope: Scope, receive: Receive, send: Send, run_id: str) -> None:
     """Answer one request."""
-    headers = _headers(scope)
+    headers = native.headers_of(scope)
     client = scope.get("client")
     request_id = request_id_of(headers.get("x-request-id", ""))
     token = current_request.set(RequestContext(request_id, address_of(client[0] if client else None), "api"))
     try:
         outcome = await _log(headers, receive, run_id)
         await _answer(send, 200, outcome.as_json(), {"X-Request-ID": request_id})
-    except _ClientGoneError:
+    except ClientGoneError:
         return
     except (DomainError, DjangoDatabaseError, psycopg.Error) as error:
-        refusal = _translated(error)
+        refusal = native.translated(error)
         if refusal is None:
             raise  # a bug: the server answers 500 and logs it
         await _answer(send, refusal.status, problem(refusal), {"X-Request-ID": request_id, **_extra(refusal)})
@@ -67,15 +54,11 @@ async def _log(headers: Mapping[str, str], receive: Receive, run_id: str) -> Out
         raise NotAuthenticated(msg)
     run = _run_id(run_id)
     sender = await judging.may_log(value, run)
-    body = await _body(receive, int(headers.get("content-length") or 0))
+    body = await native.body_of(receive, headers, largest=batches.LARGEST_BODY, too_large=batches.TOO_LARGE)
     batch = batches.read(body, content_type=headers.get("content-type", ""))
     key = ingest.key_of(run, batch, sender=sender, idempotency_key=headers.get("idempotency-key"), body=body)
     async with (await asyncdb.pool()).connection() as opened:
         return await ingest.write_async(opened, run, batch, key)
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _run_id(text: str) -> UUID:
@@ -85,35 +68,6 @@ def _run_id(text: str) -> UUID:
         raise NotFound from None
 
 
-async def _body(receive: Receive, announced: int) -> bytes:
-    if announced > batches.LARGEST_BODY:
-        raise TooLarge(batches.TOO_LARGE)
-    parts: list[bytes] = []
-    size, has_more = 0, True
-    while has_more:
-        try:
-            message = await asyncio.wait_for(receive(), _STALL_SECONDS)
-        except TimeoutError:
-            raise _ClientGoneError from None
-        if message["type"] == "http.disconnect":
-            raise _ClientGoneError
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > batches.LARGEST_BODY:
-            raise TooLarge(batches.TOO_LARGE)
-        has_more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-def _translated(error: Exception) -> DomainError | None:
-    if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
-        logger.warning("database_unavailable", error=str(error))
-        return Unready("The database cannot be reached; nothing was written. Try again.")
-    if isinstance(error, psycopg.DataError):
-        return Invalid("A value is out of range.")
-    return translate(error)
-
-
 def _extra(refusal: DomainError) -> dict[str, str]:
     if isinstance(refusal, NotAuthenticated):
         return {"WWW-Authenticate": 'Bearer realm="fathom"'}
@@ -121,12 +75,8 @@ def _extra(refusal: DomainError) -> dict[str, str]:
 
 
 async def _answer(send: Send, status: int, document: Mapping[str, Any], headers: Mapping[str, str]) -> None:
-    body = orjson.dumps(document)
     kind = "application/json" if status < 400 else "application/problem+json"  # noqa: PLR2004 -- every HTTP error
-    fields = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store", **headers}
-    pairs = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})
+    await native.answer(send, status, orjson.dumps(document), {"Content-Type": kind, **headers})
 
 
 ROUTES = [("POST", re.compile(r"^/api/v2/runs/(?P<run_id>[0-9a-f-]{36})/log-batch/$"), log_batch)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connection, transaction
 from psycopg import AsyncConnection
 
@@ -32,13 +33,15 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 
 _RECALL = "SELECT fingerprint FROM tracking_metricbatch WHERE id = %(id)s"
 
+_PROJECT = "(SELECT project_id FROM tracking_run WHERE id = %(run)s::uuid)"
+
 # An update that changes nothing: it locks the rows that are there and adds the others, in one pass by name.
-_LOCK = """
-INSERT INTO tracking_metricseries AS series (run_id, key, count)
-SELECT %(run)s::uuid, name, 0 FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS names (name, number) ORDER BY number
+_LOCK = f"""
+INSERT INTO tracking_metricseries AS series (run_id, project_id, key, count)
+SELECT %(run)s::uuid, {_PROJECT}, name, 0 FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS names (name, number) ORDER BY number
 ON CONFLICT (run_id, key) DO UPDATE SET count = series.count
 RETURNING key, last_step
-"""
+"""  # noqa: S608 -- built from constants
 
 
 def _timestamp(us: str) -> str:
@@ -67,13 +70,14 @@ WITH fresh AS (
     FROM points GROUP BY number
 ), series AS (
     INSERT INTO tracking_metricseries AS old (
-        run_id, key, count, last_value, last_step, last_time, min_value, max_value, first_step, first_time, latest_time
+        run_id, project_id, key, count, last_value, last_step, last_time, min_value, max_value, first_step, first_time, latest_time
     )
-    SELECT %(run)s::uuid, name, count, value, last[1], {_timestamp("last[2]")}, min_value, max_value,
+    SELECT %(run)s::uuid, {_PROJECT}, name, count, value, last[1], {_timestamp("last[2]")}, min_value, max_value,
         first_step, {_timestamp("first_us")}, {_timestamp("latest_us")}
     FROM summary JOIN names USING (number) JOIN points ON points.arrival = summary.last[3]
     ORDER BY names.number
     ON CONFLICT (run_id, key) DO UPDATE SET
+        project_id = excluded.project_id,
         count = old.count + excluded.count,
         last_value = CASE WHEN (old.last_step, old.last_time) > (excluded.last_step, excluded.last_time)
             THEN old.last_value ELSE excluded.last_value END,
@@ -104,6 +108,13 @@ SELECT %(run)s::uuid, name, value FROM unnest(%(names)s::text[], %(texts)s::text
 ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value
 """
 _PARAMS = _NAMES.format(table="tracking_param")
+# The row that is there is written as it was: so it is locked, and returned to be compared.
+_KEPT_PARAMS = """
+INSERT INTO tracking_param AS old (run_id, key, value)
+SELECT %(run)s::uuid, name, value FROM unnest(%(names)s::text[], %(texts)s::text[])
+    WITH ORDINALITY AS given (name, value, number) ORDER BY number
+ON CONFLICT (run_id, key) DO UPDATE SET value = old.value RETURNING key, value
+"""
 _TAGS = _NAMES.format(table="tracking_tag")
 
 
@@ -144,9 +155,20 @@ def key_of(
     return Key(_derived(run_id, "key", f"{sender}|{idempotency_key}"), hashlib.sha256(body).digest())
 
 
+def key_by_content(run_id: UUID, batch: Batch) -> Key | None:
+    """Return the key of a batch whose sender gives none: the same points, params and tags once more are a repeat.
+
+    It is for points that carry their times; of params and tags alone a repeat changes nothing anyway.
+    """
+    if not batch.keys:
+        return None
+    content = [batch.keys, batch.index, batch.steps, batch.times, batch.params, batch.tags]
+    return Key(_derived(run_id, "content", hashlib.sha256(orjson.dumps(content) + batch.values.encode()).hexdigest()))
+
+
 def write(run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
-    """Write a batch in one transaction. Raises: Invalid, IdempotencyMismatch."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    """Write a batch in one transaction, the caller's if there is one. Raises: Invalid, IdempotencyMismatch."""
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         statements = writing(run_id, batch, key)
         try:
             sql, values = next(statements)
@@ -161,7 +183,7 @@ def write(run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
 
 async def write_async(opened: AsyncConnection[Any], run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
     """Do the same on a connection of the native handlers, which commits by itself a statement that stands alone."""
-    is_alone = is_single(batch)
+    is_alone = is_single(batch) or (key is None and _is_one_name(batch))
     if is_alone:
         failpoints.hit("metrics.before_commit")
     async with nullcontext() if is_alone else opened.transaction():
@@ -183,6 +205,11 @@ def is_single(batch: Batch) -> bool:
     return bool(batch.keys) and not batch.params and not batch.tags and None not in batch.steps
 
 
+def _is_one_name(batch: Batch) -> bool:
+    """Tell whether the batch is one param or one tag, which nothing else could contradict."""
+    return not batch.keys and batch.id is None and len(batch.params) + len(batch.tags) == 1
+
+
 def writing(run_id: UUID, batch: Batch, key: Key | None) -> Statements:
     """Yield what is to be executed in one transaction; be sent the rows of each."""
     outcome = Outcome(batch.size, len(batch.params), len(batch.tags))
@@ -198,10 +225,20 @@ def writing(run_id: UUID, batch: Batch, key: Key | None) -> Statements:
         if None in steps:
             steps = _with_steps(batch, (yield _LOCK, {"run": run_id, "keys": list(batch.keys)}))
         yield _POINTS, _columns(batch, steps, {"run": run_id, "id": None, "fingerprint": None})
-    for sql, given in ((_PARAMS, batch.params), (_TAGS, batch.tags)):
+    params = _KEPT_PARAMS if batch.keeps_params else _PARAMS
+    for sql, given in ((params, batch.params), (_TAGS, batch.tags)):
         if given:
-            yield sql, {"run": run_id, "names": list(given), "texts": list(given.values())}
+            rows = yield sql, {"run": run_id, "names": list(given), "texts": list(given.values())}
+            _require_same(given, rows)
     return outcome
+
+
+def _require_same(given: Mapping[str, str], rows: Rows) -> None:
+    """Refuse a param that had another value before, where the statement told it."""
+    for name, value in rows:
+        if given[name] != value:
+            sentence = f"It was logged as {value[:100]!r} before; the value of a param does not change."
+            raise Invalid(errors={f"params.{name}": [sentence]})
 
 
 def _columns(batch: Batch, steps: Sequence[int | None], memory: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
 
 from apps.access import policy
 from apps.accounts import acting, tokens
@@ -47,8 +47,28 @@ async def may_log(token: str, run_id: UUID) -> int:
     return await asyncio.shield(_pending[key])
 
 
+def forget(run_id: UUID) -> None:
+    """Believe no verdict about a run any more, once the present transaction is committed: it was deleted."""
+
+    def drop() -> None:
+        for key in [key for key in list(_verdicts) if key[1] == run_id]:
+            _verdicts.pop(key, None)
+
+    transaction.on_commit(drop)
+
+
+def forget_all() -> None:
+    """Believe no verdict about any run any more, once the present transaction is committed."""
+    transaction.on_commit(_verdicts.clear)
+
+
 async def in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run something that uses the ORM, with this request's context, and with a connection that is alive."""
+    return await in_pool(_threads, call, *args, **kwargs)
+
+
+async def in_pool(threads: ThreadPoolExecutor, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do the same in other threads: those of a door that does more than to judge."""
 
     def work() -> R:
         close_old_connections()
@@ -58,7 +78,7 @@ async def in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
             close_old_connections()
 
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads, context.run, work)
+    return await asyncio.get_running_loop().run_in_executor(threads, context.run, work)
 
 
 def artifact_of(ticket: Ticket) -> Any:

@@ -5,15 +5,31 @@ from typing_extensions import override
 
 from apps.access.models import GroupGrant, Owned, UserGrant
 from apps.core.ids import new_id
-from apps.tracking.choices import RunStatus
-from apps.tracking.querysets import ArtifactQuerySet, ProjectQuerySet, RunQuerySet
+from apps.tracking.choices import Direction, ModelStatus, RunStatus
+from apps.tracking.querysets import (
+    INDEXED_OF_TAG,
+    ArtifactQuerySet,
+    LoggedModelQuerySet,
+    ProjectQuerySet,
+    RunQuerySet,
+    TagQuerySet,
+)
 
 
 class Project(Owned):
-    """A folder of runs; its team and visibility are what new runs in it start with."""
+    """A folder of runs; its team and visibility are what new runs in it start with.
+
+    `number` is its id for clients whose protocol knows whole numbers only.
+    """
 
     name = models.CharField(max_length=120)
+    number = models.BigIntegerField(
+        unique=True,
+        editable=False,
+        db_default=models.Func(models.Value("tracking_project_number"), function="nextval"),
+    )
     description = models.TextField(blank=True)
+    updated_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)
 
     objects: ClassVar[Any] = ProjectQuerySet["Project"].as_manager()
@@ -31,6 +47,24 @@ class Project(Owned):
     @override
     def __str__(self) -> str:
         return self.name
+
+
+class ProjectTag(models.Model):
+    """A word on a project; the last value written wins."""
+
+    id = models.BigAutoField(primary_key=True)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tags")
+    key = models.CharField(max_length=250)
+    value = models.TextField(blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["project", "key"], name="one_project_tag_per_key")
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
 
 
 class ProjectUserGrant(UserGrant):
@@ -51,6 +85,7 @@ class Run(Owned):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=8, choices=RunStatus, default=RunStatus.RUNNING)
+    started_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)
 
@@ -61,6 +96,7 @@ class Run(Owned):
             models.Index(fields=["owner", "-id"], name="run_of_owner"),
             models.Index(fields=["team", "-id"], name="run_of_team"),
             models.Index(fields=["project", "-id"], name="run_of_project"),
+            models.Index(fields=["project", "-started_at", "id"], name="run_of_project_by_start"),
             models.Index(fields=["visibility", "-id"], name="run_shared", condition=models.Q(visibility="public")),
         ]
 
@@ -107,11 +143,16 @@ class Tag(models.Model):
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
+    objects = TagQuerySet["Tag"].as_manager()
+
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["run", "key"], name="one_tag_per_key")
         ]
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["key", "value"], name="tag_lookup")]
+        indexes: ClassVar[list[models.Index]] = [
+            # The whole value would not fit an index entry.
+            models.Index("key", models.functions.Left("value", INDEXED_OF_TAG), name="tag_lookup")
+        ]
 
     @override
     def __str__(self) -> str:
@@ -127,6 +168,11 @@ class MetricSeries(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series")
+    # The run's, once more: so that the best of a project's runs by a metric are the first entries of an index. A series
+    # that an older version began has none until its next batch.
+    project = models.ForeignKey(
+        Project, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     key = models.CharField(max_length=250)
     count = models.BigIntegerField(default=0)
     last_value = models.FloatField(null=True)
@@ -141,6 +187,9 @@ class MetricSeries(models.Model):
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["run", "key"], name="one_series_per_key")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["project", "key", "last_value"], name="series_ranking")
         ]
 
     @override
@@ -205,3 +254,97 @@ class Artifact(models.Model):
     @override
     def __str__(self) -> str:
         return self.path
+
+
+class RunDataset(models.Model):
+    """Data that a run read: what it is and where it came from, as the client told. The data itself is not here."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="datasets")
+    name = models.CharField(max_length=500)
+    digest = models.CharField(max_length=64)
+    source_type = models.CharField(max_length=64)
+    source = models.TextField()
+    schema = models.TextField(blank=True)
+    profile = models.TextField(blank=True)
+    context = models.CharField(max_length=250, blank=True)
+    tags = models.JSONField(default=dict)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "name", "digest"], name="one_dataset_per_run")
+        ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["name", "digest"], name="dataset_lookup")]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digest}"
+
+
+class LoggedModel(models.Model):
+    """A model that a run has made, before anybody registers it. Judged through its run, among whose files its own lie.
+
+    A model that was logged outside of a run has one of its own (`is_alone`).
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="logged_models")
+    is_alone = models.BooleanField(default=False)
+    name = models.CharField(max_length=250)
+    model_type = models.CharField(max_length=250, blank=True)
+    status = models.CharField(max_length=8, choices=ModelStatus, default=ModelStatus.PENDING)
+    params = models.JSONField(default=dict)
+    tags = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    archived_at = models.DateTimeField(null=True, editable=False)
+
+    objects = LoggedModelQuerySet["LoggedModel"].as_manager()
+
+    @override
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelMetric(models.Model):
+    """What was measured of a logged model: the last value per metric, dataset and run that measured it."""
+
+    id = models.BigAutoField(primary_key=True)
+    model = models.ForeignKey(LoggedModel, on_delete=models.CASCADE, related_name="metrics")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=250)
+    dataset_name = models.CharField(max_length=500, blank=True)
+    dataset_digest = models.CharField(max_length=64, blank=True)
+    value = models.FloatField()
+    step = models.BigIntegerField()
+    time = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["model", "run", "key", "dataset_name", "dataset_digest"], name="one_metric_per_model"
+            )
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+class RunModel(models.Model):
+    """That a run used a logged model (input) or made it (output)."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="models")
+    model = models.ForeignKey(LoggedModel, on_delete=models.CASCADE, related_name="uses")
+    direction = models.CharField(max_length=6, choices=Direction)
+    step = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "model", "direction"], name="one_use_per_model")
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.direction} of {self.run_id}"

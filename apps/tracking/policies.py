@@ -1,6 +1,6 @@
 from apps.access.decision import Role
 from apps.access.policy import Policy, register
-from apps.tracking.models import Artifact, Project, Run
+from apps.tracking.models import Artifact, LoggedModel, Project, Run
 
 
 def declare() -> None:
@@ -32,4 +32,7 @@ def declare() -> None:
     )
     register(
         Policy(Artifact, {"view": Role.VIEWER, "log": Role.EDITOR, "delete": Role.MANAGER}, via="run", scope="run")
+    )
+    register(
+        Policy(LoggedModel, {"view": Role.VIEWER, "log": Role.EDITOR, "delete": Role.MANAGER}, via="run", scope="run")
     )

@@ -1,6 +1,8 @@
 from typing import Any, Self, TypeVar
 
 from django.db.models import F, Model, Prefetch, QuerySet
+from django.db.models.functions import Left
+from django.db.models.lookups import Exact
 
 from apps.access.querysets import GuardedQuerySet
 
@@ -8,6 +10,9 @@ M_co = TypeVar("M_co", bound=Model, covariant=True)
 
 SHOWN_PER_RUN = 1000
 """So many params, tags and metrics of one run are shown with it; what a hostile run has beyond that is not read."""
+
+INDEXED_OF_TAG = 250
+"""So many characters of a tag's value are in the index: the whole would not fit an entry."""
 
 
 class ProjectQuerySet(GuardedQuerySet[M_co]):
@@ -37,6 +42,13 @@ class RunQuerySet(GuardedQuerySet[M_co]):
         return self.prefetch_related(*shown)
 
 
+class TagQuerySet(QuerySet[M_co]):
+    def saying(self, key: str, value: str) -> Self:
+        """Keep the tags of exactly that value."""
+        begins = Exact(Left("value", INDEXED_OF_TAG), value[:INDEXED_OF_TAG])
+        return self.filter(begins, key=key, value=value)
+
+
 def _first_of(model: type[Model], relation: str) -> QuerySet[Any]:
     table: Any = model._meta.get_field(relation).related_model  # noqa: SLF001 -- models import their querysets, not the reverse
     rows: QuerySet[Any] = table._default_manager.order_by("key")[:SHOWN_PER_RUN]  # noqa: SLF001 -- generic code
@@ -47,3 +59,9 @@ class ArtifactQuerySet(GuardedQuerySet[M_co]):
     def below(self, folder: str) -> Self:
         """Keep the files in a folder and in its folders; "" is the run's top."""
         return self.filter(path__startswith=f"{folder}/") if folder else self.all()
+
+
+class LoggedModelQuerySet(GuardedQuerySet[M_co]):
+    def live(self) -> Self:
+        """Keep what has not been deleted, nor its run."""
+        return self.filter(archived_at=None, run__archived_at=None)

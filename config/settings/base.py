@@ -90,6 +90,7 @@ INSTALLED_APPS = [
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
     "apps.models.apps.ModelsConfig",
+    "apps.mlflow.apps.MlflowConfig",
     "apps.portal.apps.PortalConfig",
 ]
 

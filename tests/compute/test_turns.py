@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 from django.db.models import F
 from django.db.models.functions import Now
@@ -443,7 +444,7 @@ def test_a_job_gets_what_it_is_promised(cast: Cast, stage: Stage) -> None:
     experiment = stage.submit(cast.alice, env={"A": "1"}, resources={"cpu": "250m", "memory": "64Mi", "gpu": 1})
     stage.turn()
     (spec,) = specs
-    assert spec.command == ("/bin/sh", "-c", "true")
+    assert spec.command[-3:] == ("/bin/sh", "-c", "true")
     told = {name: spec.env[name] for name in ("A", "FATHOM_RUN_ID", "FATHOM_EXPERIMENT_ID", "FATHOM_ATTEMPT")}
     assert told == {
         "A": "1",
@@ -452,7 +453,21 @@ def test_a_job_gets_what_it_is_promised(cast: Cast, stage: Stage) -> None:
         "FATHOM_ATTEMPT": "1",
     }
     assert set(spec.secrets) == {"FATHOM_TOKEN"}
+    assert spec.env["MLFLOW_RUN_ID"] == experiment.pk.hex
+    assert spec.env["MLFLOW_EXPERIMENT_ID"] == str(experiment.run.project.number)
+    assert spec.env["MLFLOW_TRACKING_URI"] == settings.FATHOM_URL
+    assert "MLFLOW_TRACKING_TOKEN" in spec.command[2]
+    assert spec.secrets["FATHOM_TOKEN"] not in " ".join([*spec.command, *spec.env.values()])
     assert (spec.resources.cpu_milli, spec.resources.memory_bytes, spec.resources.gpu_milli) == (250, 64 << 20, 1000)
+
+
+def test_a_job_with_a_tracking_server_of_its_own_is_left_alone(cast: Cast, stage: Stage) -> None:
+    specs = spied(stage)
+    stage.submit(cast.alice, env={"MLFLOW_TRACKING_URI": "http://elsewhere"})
+    stage.turn()
+    (spec,) = specs
+    assert {name for name in spec.env if name.startswith("MLFLOW")} == {"MLFLOW_TRACKING_URI"}
+    assert spec.command == ("/bin/sh", "-c", "true")
 
 
 def test_a_job_is_given_its_code(cast: Cast, stage: Stage) -> None:

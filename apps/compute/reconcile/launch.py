@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from apps.accounts import services as accounts
+from apps.compute.choices import RUN_FOR_MLFLOW
 from apps.compute.contract import CodeArchive, Observation, Resources, WorkloadSpec
 from apps.compute.models import Attempt, Workload
 from apps.core import blobs
@@ -14,6 +15,10 @@ from apps.credentials.choices import Kind
 
 _TOKEN_OUTLIVES = timedelta(days=1)  # a job that ends while the platform is away still reports when it returns
 _TOKEN_WITHOUT_LIMIT = timedelta(days=30)
+
+
+# MLflow's client knows no file for its token; so it is read where the job begins, and stands in no plan and no table.
+_MLFLOW_TOKEN = 'MLFLOW_TRACKING_TOKEN="$(cat "$FATHOM_TOKEN_FILE")"; export MLFLOW_TRACKING_TOKEN'
 
 
 def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
@@ -40,9 +45,13 @@ def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
         attempt=attempt.pk,
         number=attempt.no,
     )
+    tracks = RUN_FOR_MLFLOW in template["env"]
     return WorkloadSpec(
-        command=_after(given.first, tuple(template["command"])),
+        command=_after(
+            "\n".join(filter(None, [given.first, _MLFLOW_TOKEN if tracks else ""])), tuple(template["command"])
+        ),
         env={
+            **({"MLFLOW_TRACKING_URI": settings.FATHOM_URL} if tracks else {}),
             **given.env,
             **template["env"],
             "FATHOM_URL": settings.FATHOM_URL,

@@ -1,21 +1,26 @@
 """Writes on projects."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Now
 
 from apps.access import policy
 from apps.access.choices import Visibility
+from apps.access.decision import Role
+from apps.access.memberships import memberships_of
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound, Taken
+from apps.core.locks import lock_row
 from apps.teams.models import Team
 from apps.teams.services import require_open
-from apps.tracking.models import Project
+from apps.tracking import batches, judging
+from apps.tracking.models import Project, ProjectTag, Run
 
 DEFAULT_PROJECT = "default"
 
@@ -48,7 +53,9 @@ def update_project(project: Project, *, by: Any, **changes: str) -> Project:
     before = {name: getattr(project, name) for name in changes}
     for name, value in changes.items():
         setattr(project, name, value)
+    project.updated_at = Now()
     _save(project)
+    project.refresh_from_db(fields=["updated_at"])
     audit.record("update", project, by=by, before=before, after=changes)
     return project
 
@@ -62,6 +69,85 @@ def archive_project(project: Project, *, by: Any) -> None:
         raise Conflict(msg)
     if Project.objects.filter(pk=project.pk, archived_at=None).update(archived_at=Now()):
         audit.record("archive", project, by=by)
+
+
+@transaction.atomic
+def archive_project_with_runs(project: Project, *, by: Any) -> None:
+    """Take a project out of sight together with its runs; `restore_project` brings both back. Idempotent. Audited.
+
+    Raises: NotAllowed, also for a run in it that one may not delete; Conflict while it has runs of jobs, which are
+    deleted with their experiments.
+    """
+    policy.require(by, "delete", project)
+    fresh = lock_row(Project.objects.filter(pk=project.pk))
+    if fresh.archived_at is not None:
+        return
+    runs = Run.objects.filter(project=project, archived_at=None)
+    if runs.filter(experiment__isnull=False).exists():
+        msg = "The project holds runs of experiments. Delete those first."
+        raise Conflict(msg)
+    held = runs.count()
+    if Run.objects.visible_to(by, "delete").filter(project=project, archived_at=None).count() != held:
+        msg = "The project holds runs that you may not delete."
+        raise audit.refused(by, "delete", project, NotAllowed(msg))
+    Project.objects.filter(pk=project.pk).update(archived_at=Now(), updated_at=Now())
+    fresh.refresh_from_db(fields=["archived_at"])
+    runs.update(archived_at=fresh.archived_at)  # by the moment they are found again
+    judging.forget_all()
+    audit.record("archive", project, by=by, runs=held)
+
+
+@transaction.atomic
+def restore_project(project: Project, *, by: Any) -> None:
+    """Bring a deleted project back, with the runs that were deleted with it. Idempotent. Audited.
+
+    Raises: NotAllowed, Taken when its name was given to another meanwhile.
+    """
+    policy.require(by, "delete", project)
+    fresh = lock_row(Project.objects.filter(pk=project.pk))
+    if fresh.archived_at is None:
+        return
+    try:
+        with transaction.atomic():
+            Project.objects.filter(pk=project.pk).update(archived_at=None, updated_at=Now())
+    except IntegrityError as error:
+        raise Taken(errors={"name": ["Another project has this name now. Rename that first."]}) from error
+    held = Run.objects.filter(project=project, archived_at=fresh.archived_at).update(archived_at=None)
+    audit.record("restore", project, by=by, runs=held)
+
+
+@transaction.atomic
+def set_project_tags(project: Project, tags: Mapping[str, str], *, by: Any) -> None:
+    """Put words on a project; the last value of a key wins. Audited. Raises: NotAllowed, Invalid."""
+    policy.require(by, "edit", project)
+    given = batches.check({"tags": tags}).tags
+    for key, value in given.items():
+        ProjectTag.objects.update_or_create(project=project, key=key, defaults={"value": value})
+    Project.objects.filter(pk=project.pk).update(updated_at=Now())
+    audit.record("tag", project, by=by, tags=sorted(given))
+
+
+@transaction.atomic
+def delete_project_tag(project: Project, key: str, *, by: Any) -> None:
+    """Take a word off a project. Audited. Raises: NotAllowed, NotFound when it has no such tag."""
+    policy.require(by, "edit", project)
+    if not ProjectTag.objects.filter(project=project, key=key).delete()[0]:
+        msg = f"The project has no tag {key[:100]}."
+        raise NotFound(msg)
+    Project.objects.filter(pk=project.pk).update(updated_at=Now())
+    audit.record("untag", project, by=by, tag=key)
+
+
+def named_project(name: str, *, by: Any) -> Project | None:
+    """Return the project of that name that a person means: of those he may view his own first, then one of his teams,
+    then another; of equals what is not deleted, then the oldest. None when there is none.
+    """
+    mine = memberships_of(by).with_role(Role.VIEWER)
+    nearness = Case(
+        When(owner_id=by.pk, team=None, then=0), When(owner_id=by.pk, then=1), When(team__in=mine, then=2), default=3
+    )
+    rows: QuerySet[Project] = Project.objects.visible_to(by, "view").filter(name=name).with_details()
+    return rows.order_by(F("archived_at").desc(nulls_first=True), nearness, "pk").first()
 
 
 def find_project(reference: str, *, by: Any, team: Team | None) -> Project:
@@ -118,10 +204,10 @@ def _default_project(by: Any, team: Team | None) -> Project:
 
 def _save(project: Project) -> None:
     try:
-        project.full_clean(validate_unique=False, validate_constraints=False)
+        project.full_clean(exclude={"number", "updated_at"}, validate_unique=False, validate_constraints=False)
         with transaction.atomic():
             project.save()
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
     except IntegrityError as error:
-        raise Invalid(errors={"name": ["A project of this name exists."]}) from error
+        raise Taken(errors={"name": ["A project of this name exists."]}) from error

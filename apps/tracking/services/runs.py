@@ -1,6 +1,7 @@
 """Writes on runs."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -9,13 +10,14 @@ from django.db.models.functions import Now
 
 from apps.access import policy
 from apps.audit import services as audit
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, NotFound
+from apps.core.locks import lock_row
 from apps.teams.models import Team
 from apps.teams.services import require_open
-from apps.tracking import batches, ingest
+from apps.tracking import batches, ingest, judging
 from apps.tracking.choices import RunStatus
 from apps.tracking.ingest import Outcome
-from apps.tracking.models import Project, Run
+from apps.tracking.models import Project, Run, Tag
 
 
 @transaction.atomic
@@ -27,20 +29,29 @@ def create_run(
     team: Team | None = None,
     visibility: str = "",
     tags: Mapping[str, str] | None = None,
+    started_at: datetime | None = None,
 ) -> Run:
     """Create a tracked run in a project; team and visibility are the project's unless given. Audited.
 
     Raises: NotAllowed, Invalid.
     """
     policy.require_active(by, "run:create")
-    run = open_run(project, by=by, name=name, team=team, visibility=visibility)
+    run = open_run(project, by=by, name=name, team=team, visibility=visibility, started_at=started_at)
     if tags:
         ingest.write(run.pk, batches.check({"tags": tags}), None)
     audit.record("create", run, by=by)
     return run
 
 
-def open_run(project: Project, *, by: Any, name: str, team: Team | None = None, visibility: str = "") -> Run:
+def open_run(
+    project: Project,
+    *,
+    by: Any,
+    name: str,
+    team: Team | None = None,
+    visibility: str = "",
+    started_at: datetime | None = None,
+) -> Run:
     """Create the run of something that is audited itself, in its transaction. The caller has judged the token's scope.
 
     Raises: NotAllowed, Invalid.
@@ -55,9 +66,10 @@ def open_run(project: Project, *, by: Any, name: str, team: Team | None = None, 
         owner=by,
         team=team or project.team,
         visibility=visibility or project.visibility,
+        started_at=started_at or Now(),
     )
     try:
-        run.clean_fields(exclude={"owner", "team", "project"})
+        run.clean_fields(exclude={"owner", "team", "project", "started_at"})
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
     run.save(force_insert=True)
@@ -79,6 +91,60 @@ def finish_run(run: Run, status: str, *, by: Any) -> None:
 
 
 @transaction.atomic
+def update_run(run: Run, *, by: Any, name: str = "", status: str = "", finished_at: datetime | None = None) -> Run:
+    """Rename a run, end it, or open it again, as trackers do that resume a run. Audited.
+
+    The status of a job's run is the platform's own: a script in the job that says how it ended changes nothing.
+    Raises: NotAllowed, Invalid for an unknown status or name, Conflict for a deleted run.
+    """
+    policy.require(by, "log", run)
+    fresh = lock_row(Run.objects.filter(pk=run.pk))
+    if fresh.archived_at is not None:
+        msg = "The run was deleted. Restore it first."
+        raise Conflict(msg)
+    if status and status not in RunStatus.values:
+        raise Invalid(errors={"status": [f"One of {', '.join(RunStatus.values)}."]})
+    changes: dict[str, Any] = {"name": name} if name and name != fresh.name else {}
+    if status and not _is_of_job(run):
+        changes |= _ended(fresh, status, finished_at)
+    if changes:
+        _change(fresh, changes)
+        audit.record("update", fresh, by=by, **{key: value for key, value in changes.items() if key != "finished_at"})
+    return fresh
+
+
+def _ended(run: Run, status: str, finished_at: datetime | None) -> dict[str, Any]:
+    if status == RunStatus.RUNNING:
+        return {} if run.status == status else {"status": status, "finished_at": None}
+    if run.status == status and finished_at is None:
+        return {}
+    return {"status": status, "finished_at": finished_at or Now()}
+
+
+def _change(run: Run, changes: Mapping[str, Any]) -> None:
+    for field, value in changes.items():
+        setattr(run, field, value)
+    try:
+        run.clean_fields(exclude={"owner", "team", "project", "started_at", "finished_at"})
+    except ValidationError as error:
+        raise Invalid(errors=error.message_dict) from error
+    run.save(update_fields=list(changes))
+    run.refresh_from_db(fields=["finished_at"])
+
+
+@transaction.atomic
+def restore_run(run: Run, *, by: Any) -> None:
+    """Bring a deleted run back into sight. Idempotent. Audited. Raises: NotAllowed, Conflict while its project is deleted."""
+    policy.require(by, "delete", run)
+    _require_no_job(run, "It belongs to an experiment, which cannot be restored.")
+    if run.project.archived_at is not None:
+        msg = "Its project was deleted. Restore that first."
+        raise Conflict(msg)
+    if Run.objects.filter(pk=run.pk).exclude(archived_at=None).update(archived_at=None):
+        audit.record("restore", run, by=by)
+
+
+@transaction.atomic
 def archive_run(run: Run, *, by: Any) -> None:
     """Take a run out of sight; nothing of it is erased. Idempotent. Audited.
 
@@ -87,6 +153,7 @@ def archive_run(run: Run, *, by: Any) -> None:
     policy.require(by, "delete", run)
     _require_no_job(run, "It belongs to an experiment. Delete that.")
     if Run.objects.filter(pk=run.pk, archived_at=None).update(archived_at=Now()):
+        judging.forget(run.pk)
         audit.record("archive", run, by=by)
 
 
@@ -100,6 +167,18 @@ def log_batch(run: Run, batch: Mapping[str, Any], *, by: Any) -> Outcome:
     return ingest.write(run.pk, checked, ingest.key_of(run.pk, checked, sender=by.pk))
 
 
+def delete_tag(run: Run, key: str, *, by: Any) -> None:
+    """Take a word off a run. Raises: NotAllowed, NotFound when it has no such tag."""
+    policy.require(by, "log", run)
+    if not Tag.objects.filter(run=run, key=key).delete()[0]:
+        msg = f"The run has no tag {key[:100]}."
+        raise NotFound(msg)
+
+
 def _require_no_job(run: Run, sentence: str) -> None:
-    if Run.objects.filter(pk=run.pk, experiment__isnull=False).exists():
+    if _is_of_job(run):
         raise Conflict(sentence)
+
+
+def _is_of_job(run: Run) -> bool:
+    return Run.objects.filter(pk=run.pk, experiment__isnull=False).exists()
