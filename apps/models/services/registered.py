@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from apps.access import policy
 from apps.access.choices import Visibility
 from apps.audit import services as audit
-from apps.core.errors import Invalid
+from apps.core.errors import Invalid, Taken
 from apps.core.locks import lock_row
 from apps.models.models import ModelTag, RegisteredModel
 from apps.models.services.protection import require_nothing_protected
@@ -118,6 +118,24 @@ def find_model(reference: str, *, by: Any, action: str = "view") -> RegisteredMo
     return found[0]
 
 
+def named_model(name: str, *, by: Any) -> RegisteredModel | None:
+    """Return the model of that name that `by` most likely means: his own, else one he may register with, else one he sees.
+
+    For clients that know names only; the oldest of several counts, so that it is the same each time.
+    """
+    own = RegisteredModel.objects.filter(owner_id=by.pk, team=None, name=name, archived_at=None).select_related("owner")
+    if (mine := own.first()) is not None:
+        if policy.can(by, "view", mine):
+            return mine
+        return None
+    for action in ("register", "view"):
+        rows: Any = RegisteredModel.objects.visible_to(by, action).filter(name=name, archived_at=None)
+        if (found := rows.select_related("owner", "team").order_by("pk").first()) is not None:
+            model: RegisteredModel = found
+            return model
+    return None
+
+
 def make_room_for(rows: QuerySet[Any], heir: Any) -> QuerySet[Any]:
     """Rename personal models that are about to go to `heir`, where he has one of that name himself; return all."""
     names = RegisteredModel.objects.filter(owner=heir, team=None, archived_at=None).values("name")
@@ -143,4 +161,4 @@ def _save(model: RegisteredModel) -> None:
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
     except IntegrityError as error:
-        raise Invalid(errors={"name": ["A model of this name exists."]}) from error
+        raise Taken(errors={"name": ["A model of this name exists."]}) from error

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import connection, transaction
@@ -81,6 +81,28 @@ def register_files(
         raise Invalid(errors={"files": ["There is no file in it."]})
     failpoints.hit("model.after_upload_before_row")
     return _register(model, files, details or Details(), by=by)
+
+
+@transaction.atomic
+def copy_version(
+    model: RegisteredModel, origin: ModelVersion, *, by: Any, details: Details | None = None
+) -> ModelVersion:
+    """Make the next version of `model` from another version: the same files, and what was known of them. Audited.
+
+    Raises: NotAllowed, NotFound for a version one may not see.
+    """
+    policy.require(by, "register", model)
+    policy.require(by, "view", origin)
+    rows = origin.files.order_by("path").values_list("path", "sha256", "size_bytes", "content_type")
+    given = details or Details()
+    same = replace(
+        given,
+        signature=given.signature or origin.signature,
+        environment=given.environment or origin.environment,
+        datasets=given.datasets or origin.datasets,
+        metrics={**origin.metrics, **given.metrics},
+    )
+    return _register(model, [Kept(*row) for row in rows], same, by=by, origin=origin)
 
 
 @transaction.atomic
@@ -167,6 +189,7 @@ def _register(
     by: Any,
     run: Run | None = None,
     run_path: str = "",
+    origin: ModelVersion | None = None,
 ) -> ModelVersion:
     learned = mlmodel.learn(files)
     tags = checked_tags(details.tags)
@@ -182,14 +205,14 @@ def _register(
         or learned.environment,
         datasets=_datasets(details.datasets),
         metrics={**_metrics_of(run), **details.metrics},
-        params=_params_of(run),
+        params=origin.params if origin else _params_of(run),
         scan={**scanning.scan(files), "flavors": list(learned.flavors)},
         files_count=len(files),
         size_bytes=sum(file.size_bytes for file in files),
         created_by=by,
     )
     _write(version, files, tags)
-    _connect(version)
+    _connect(version, origin)
     audit.record("register", model, by=by, version=version.number, files=len(files), run=run and str(run.pk))
     return version
 
@@ -212,9 +235,11 @@ def _write(version: ModelVersion, files: Sequence[Kept], tags: Mapping[str, str]
         _set_tags(version, tags)
 
 
-def _connect(version: ModelVersion) -> None:
+def _connect(version: ModelVersion, origin: ModelVersion | None) -> None:
     """Write what the version came from. SECURITY: only what its maker could see or said himself."""
     sources: list[tuple[lineage.Node, Relation]] = []
+    if origin is not None:
+        sources.append((lineage.Node("modelversion", origin.pk), Relation.PRODUCED))
     if version.run_id is not None:
         sources.append((lineage.Node("run", version.run_id), Relation.PRODUCED))
     for dataset in version.datasets:
