@@ -259,7 +259,9 @@ def searches(w):
 def registering(w):
     """The short ways, which resolve addresses by themselves."""
     c, name = w.client, w.name("registered")
-    address = w.source() if MAJOR > 2 else f"runs:/{w.run_id}/model"  # the newest looks for a logged model there
+    address = f"runs:/{w.run_id}/model"
+    if MAJOR > 2:  # it looks for a logged model there
+        address = f"models:/{c.create_logged_model(w.experiment, name='net', source_run_id=w.run_id).model_id}"
     made = mlflow.register_model(address, name)
     again = mlflow.register_model(address, name, tags={"a": "b"})
     answer = {"made": [told(made), told(again)], "model": told_model(c.get_registered_model(name))}

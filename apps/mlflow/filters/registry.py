@@ -16,6 +16,7 @@ from apps.mlflow.filters.conditions import (
     on_number,
     on_text,
     require,
+    text_of,
     unknown,
 )
 from apps.mlflow.filters.grammar import Comparison, parse_filter, parse_order
@@ -29,6 +30,7 @@ _VERSION_ORDER = {
     "creation_timestamp": "created_at",
     "last_updated_timestamp": "updated_at",
 }
+_IS_PROMPT = "mlflow.prompt.is_prompt"  # newer clients ask for what is not one, and mean also what has no such tag
 _VERSION_KEYS = ("name", "run_id", "source_path", "version_number")
 
 
@@ -91,6 +93,8 @@ def _tag(comparison: Comparison, table: type[Model], owner: str) -> Q:
     rows = table._default_manager.filter(key=comparison.key)  # noqa: SLF001 -- generic code
     if comparison.operator == "IS NULL":
         return ~Q(pk__in=rows.values(owner))
+    if comparison.key == _IS_PROMPT and comparison.operator == "!=":
+        return ~Q(pk__in=rows.filter(value=text_of(comparison)).values(owner))
     if comparison.operator != "IS NOT NULL":
         rows = rows.filter(on_text("value", comparison))
     return Q(pk__in=rows.values(owner))

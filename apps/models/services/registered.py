@@ -89,7 +89,6 @@ def tag_model(model: RegisteredModel, tags: Mapping[str, str], *, by: Any) -> No
     """Set tags; the last value written wins. Audited. Raises: NotAllowed, Invalid."""
     policy.require(by, "edit", model)
     set_tags(model, checked_tags(tags))
-    RegisteredModel.objects.filter(pk=model.pk).update(updated_at=Now())
     audit.record("tag", model, by=by, tags=dict(tags))
 
 
