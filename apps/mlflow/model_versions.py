@@ -31,7 +31,6 @@ def create(call: Call) -> dict[str, Any]:
         if kept is None:
             raise missing(name="run_id")
         version = services.register_run(model, kept, source.path, by=call.user, details=details, may_be_empty=True)
-    version.refresh_from_db(fields=["created_at", "updated_at"])
     return {"model_version": version_form(version, list(tags.items()), [])}
 
 

@@ -1,6 +1,5 @@
 """The bytes of a version's files: read here and nowhere else, so that where they lie is one module's business."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import IO
 
@@ -27,13 +26,12 @@ def open_file(sha256: str) -> IO[bytes]:
         raise NotFound(msg) from error
 
 
-def read_small(files: Iterable[Kept], path: str, *, most: int = 1 << 20) -> str:
-    """Return the text of a small file, "" when there is none of that path, or it is no text."""
-    for file in files:
-        if file.path == path and file.size_bytes <= most:
-            try:
-                with open_file(file.sha256) as opened:
-                    return opened.read().decode()
-            except (NotFound, UnicodeDecodeError):
-                return ""
-    return ""
+def read_small(file: Kept | None, *, most: int = 1 << 20) -> str:
+    """Return the text of a small file, "" when there is none, or it is no text."""
+    if file is None or file.size_bytes > most:
+        return ""
+    try:
+        with open_file(file.sha256) as opened:
+            return opened.read().decode()
+    except (NotFound, UnicodeDecodeError):
+        return ""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from apps.models.files import Kept, read_small
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FORMAT = "MLmodel"
 _ENVIRONMENTS = ("requirements.txt", "conda.yaml", "python_env.yaml")
 LONGEST_ENVIRONMENT = 100_000
 
@@ -25,8 +27,16 @@ class Learned:
 
 def learn(files: Sequence[Kept]) -> Learned:
     """Read `MLmodel` and the environment file beside it, where there are any. Never raises for what it cannot read."""
-    document = _document(read_small(files, "MLmodel"))
-    environment = next((text for name in _ENVIRONMENTS if (text := read_small(files, name))), "")
+    named = {file.path: file for file in files if file.path == _FORMAT or file.path in _ENVIRONMENTS}
+    found = next((named[name] for name in _ENVIRONMENTS if name in named), None)
+    return _learn(named.get(_FORMAT), found)
+
+
+@lru_cache(maxsize=512)
+def _learn(described: Kept | None, packages: Kept | None) -> Learned:
+    """Read the two files; what has the same hash says the same."""
+    document = _document(read_small(described))
+    environment = read_small(packages)
     flavors = document.get("flavors")
     return Learned(
         _signature(document.get("signature")),

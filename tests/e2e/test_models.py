@@ -144,7 +144,7 @@ def test_a_protected_alias_is_asked_for_and_approved(gina: Screen, hugo: Screen,
         expect(line).to_contain_text(words)
     mine.fill("#alias", "champion")
     mine.fill("#at", "2001-01-01T00:00")
-    mine.click("text=Ask")
+    mine.get_by_role("button", name="Ask", exact=True).click()
     expect(mine.locator("main [role=status]").first).to_contain_text("champion pointed to nothing then.")
     assert gina.accessibility() == []
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, cast
 
 import orjson
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
@@ -102,7 +102,8 @@ class VersionViewSet(ListModelMixin, GuardedViewSet):
         if run is None:
             raise Invalid(errors={"run": ["There is no such run, or you may not see it."]})
         made = services.register_run(model, run, asked["path"], by=request.user, details=details_of(asked))
-        return self._shown(made, status.HTTP_201_CREATED)
+        prefetch_related_objects([made], "tags", "aliases")
+        return Response(serializers.VersionSerializer(made).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
         operation_id="models_versions_update",

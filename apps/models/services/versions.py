@@ -267,7 +267,8 @@ def _datasets(given: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
 def _metrics_of(run: Run | None) -> dict[str, Any]:
     if run is None:
         return {}
-    return {one.key: tracking.wire(one.value) for one in tracking.latest_metrics(run) if one.value is not None}
+    rows = run.series.exclude(last_value=None).order_by("key").values_list("key", "last_value")[:_SHOWN]
+    return {key: tracking.wire(value) for key, value in rows}
 
 
 def _params_of(run: Run | None) -> dict[str, str]:
