@@ -79,7 +79,7 @@ def register_files(
     policy.require(by, "register", model)
     if not files:
         raise Invalid(errors={"files": ["There is no file in it."]})
-    failpoints.hit("model.after_upload_before_row")
+    failpoints.hit("artifact.after_write_before_row")
     return _register(model, files, details or Details(), by=by)
 
 
