@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 class Client:
     """One kept-alive connection. It shares the machine with what it measures, so it does no more than it must."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, *, prefix: str = "/api/v2") -> None:
+        self._prefix = prefix
         parts = urlsplit(url)
         self._socket = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=60)
         self._answers = self._socket.makefile("rb")
@@ -20,8 +21,7 @@ class Client:
 
     def call(self, method: str, path: str, body: bytes = b"") -> Any:
         """Return the decoded answer. Raises: AssertionError unless it is a success."""
-        target = path.removeprefix("/..") if path.startswith("/../") else f"/v2{path}"  # another API beside ours
-        head = f"{method} /api{target} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
         self._socket.sendall(head.encode() + body)
         status = int(self._answers.readline().split()[1])
         length = 0
@@ -34,14 +34,23 @@ class Client:
         return json.loads(text) if text else None
 
 
-def per_second(url: str, token: str, *, clients: int, each: int, work: Callable[[Client, int], None]) -> float:
+def per_second(
+    url: str,
+    token: str,
+    *,
+    clients: int,
+    each: int,
+    work: Callable[[Client, int], None],
+    prefix: str = "/api/v2",
+    first: str = "/me/",
+) -> float:
     """Run `work` `each` times in each of `clients` threads; return how many were done per second."""
     ready = threading.Barrier(clients + 1)
     failures: list[BaseException] = []
 
     def one(number: int) -> None:
-        client = Client(url, token)
-        client.call("GET", "/me/")
+        client = Client(url, token, prefix=prefix)
+        client.call("GET", first)
         ready.wait()
         try:
             for turn in range(each):

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Callable
 
 from benchmarks.load import Client, per_second
 from benchmarks.report import Result
@@ -41,12 +42,16 @@ def creation(platform: Platform, token: str) -> list[Result]:
 
     def by_wire(client: Client, number: int) -> None:
         body = json.dumps({"name": f"bench-{number // _EACH}", "source": source})
-        client.call("POST", "/../2.0/mlflow/model-versions/create", body.encode())
+        client.call("POST", "/model-versions/create", body.encode())
 
-    named = {"over the API": by_api, "over the API, all into one model": into_one, "over MLflow's wire": by_wire}
+    named: dict[str, tuple[Callable[[Client, int], None], dict[str, str]]] = {
+        "over the API": (by_api, {}),
+        "over the API, all into one model": (into_one, {}),
+        "over MLflow's wire": (by_wire, {"prefix": "/api/2.0/mlflow", "first": "/registered-models/get?name=bench-0"}),
+    }
     found = []
-    for words, work in named.items():
-        speeds = [per_second(platform.url, token, clients=_CLIENTS, each=_EACH, work=work) for _ in range(4)][1:]
+    for words, (work, how) in named.items():
+        speeds = [per_second(platform.url, token, clients=_CLIENTS, each=_EACH, work=work, **how) for _ in range(4)][1:]
         value = statistics.median(speeds)
         found.append(Result(f"model versions {words}, 8 clients", value, "versions/s", _BAR, value >= _GOAL))
     return found

@@ -34,8 +34,8 @@ class BadState(errors.Invalid):
 
 
 def body_of(error: errors.DomainError) -> dict[str, Any]:
-    """Build the body of an error answer; `code` is ours, for who reads both wires."""
-    return {"error_code": code_of(error), "message": error.detail, "code": error.code}
+    """Build the body of an error answer; `code` and `detail` are ours, for clients that read both wires."""
+    return {"error_code": code_of(error), "message": error.detail, "code": error.code, "detail": error.detail}
 
 
 def code_of(error: errors.DomainError) -> str:

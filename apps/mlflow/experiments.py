@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.access import policy
 from apps.core.errors import NotFound, Taken
 from apps.mlflow import forms, pages
 from apps.mlflow.calls import Call, wrong
@@ -93,6 +94,7 @@ def update(call: Call) -> dict[str, Any]:
 def delete(call: Call) -> dict[str, Any]:
     """Take a project out of sight, and its runs with it."""
     project = project_of(call)
+    policy.require(call.user, "delete", project)
     if project.archived_at is not None:
         msg = f"There is no experiment {project.number} in the 'active' state."
         raise NotFound(msg)
@@ -103,6 +105,7 @@ def delete(call: Call) -> dict[str, Any]:
 @answers("POST", "experiments/restore", judged="project:delete")
 def restore(call: Call) -> dict[str, Any]:
     project = project_of(call)
+    policy.require(call.user, "delete", project)
     if project.archived_at is None:
         msg = f"There is no experiment {project.number} in the 'deleted' state."
         raise NotFound(msg)

@@ -6,11 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.db.utils import DataError
 
 from apps.access import policy
 from apps.audit.services import refused
-from apps.core.errors import Invalid, NotFound
+from apps.core.errors import Invalid
 from apps.mlflow.calls import Call, absent, wrong
 from apps.mlflow.filters.runs import is_hex
 from apps.tracking import services as tracking
@@ -36,7 +35,7 @@ def project_of(call: Call, *, is_live: bool = False, field: str = "experiment_id
     if text == DEFAULT_ID:
         policy.require_active(call.user)
         return tracking.find_project(tracking.DEFAULT_PROJECT, by=call.user, team=None)
-    found: Project = _find(Project.objects.select_related("team"), call.user, number=_number(text))
+    found: Project = _find(Project.objects.select_related("team"), call.user, text, number=_number(text))
     if is_live and found.archived_at is not None:
         msg = f"The experiment {text} must be in the 'active' state. Current state is deleted."
         raise Invalid(msg)
@@ -67,7 +66,7 @@ def find_run(text: str, user: Any) -> Run:
     """Return the run of an id of the wire. Raises: NotFound."""
     if not is_hex(text):
         raise refused(user, "view", "tracking.run", absent("run", text), object_id=text)
-    found: Run = _find(Run.objects.select_related("project", "owner").only(*_OF_A_RUN), user, pk=UUID(text))
+    found: Run = _find(Run.objects.select_related("project", "owner").only(*_OF_A_RUN), user, text, pk=UUID(text))
     return found
 
 
@@ -81,7 +80,7 @@ def model_of(call: Call) -> LoggedModel:
     """Return the logged model that a call names. Raises: Invalid, NotFound, also for a deleted one."""
     text = call.needed("model_id")
     rows = LoggedModel.objects.filter(archived_at=None).select_related("run__project", "run__owner", "run__team")
-    found: LoggedModel = _find(rows, call.user, pk=model_pk(text, call.user))
+    found: LoggedModel = _find(rows, call.user, text, pk=model_pk(text, call.user))
     return found
 
 
@@ -96,16 +95,18 @@ def model_id(model: LoggedModel) -> str:
     return f"{_MODEL_PREFIX}{model.pk.hex}"
 
 
+_WORDS = {"tracking.project": "experiment", "tracking.run": "run", "tracking.loggedmodel": "logged model"}
+
+
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise wrong(name="experiment_id", sentence="Expected a whole number, as text.")
     return int(text)
 
 
-def _find(rows: QuerySet[Any], user: Any, **lookup: Any) -> Any:
+def _find(rows: QuerySet[Any], user: Any, text: str, **lookup: Any) -> Any:
     try:
         return policy.find(rows, user, **lookup)
-    except (rows.model.DoesNotExist, DataError):
-        kind = rows.model._meta.label_lower  # noqa: SLF001 -- documented Django API
-        error: NotFound = absent(rows.model._meta.verbose_name.__str__(), "".join(map(str, lookup.values())))  # noqa: SLF001 -- as above
-        raise refused(user, "view", kind, error, object_id=str(next(iter(lookup.values())))) from None
+    except rows.model.DoesNotExist:
+        label = rows.model._meta.label_lower  # noqa: SLF001 -- documented Django API
+        raise refused(user, "view", label, absent(_WORDS[label], text), object_id=text) from None

@@ -31,7 +31,7 @@ from apps.mlflow.views import encoded, headers_of
 from apps.tracking import ingest, judging
 
 Work = Callable[[str, Mapping[str, Any]], Awaitable[Answer]]
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[..., Awaitable[None]]
 
 _DONE = b"{}"
 _TOO_LARGE = f"A request may have {calls.LARGEST_BODY} bytes. Send several."

@@ -27,8 +27,11 @@ _NUMBERED = {1: ModelStatus.PENDING, 2: ModelStatus.READY, 3: ModelStatus.FAILED
 
 @answers("POST", "logged-models", judged="run:log")
 def create(call: Call) -> dict[str, Any]:
-    project = project_of(call, is_live=True)
     run = run_of(call, field="source_run_id", is_live=True) if call.text("source_run_id") else None
+    if run is not None and call.needed("experiment_id") == str(run.project.number):
+        project = run.project  # known, and perhaps not to be seen by itself: a job knows its run only
+    else:
+        project = project_of(call, is_live=True)
     model = tracking.create_logged_model(
         project,
         by=call.user,

@@ -166,9 +166,9 @@ def key_by_content(run_id: UUID, batch: Batch) -> Key | None:
     return Key(_derived(run_id, "content", hashlib.sha256(orjson.dumps(content) + batch.values.encode()).hexdigest()))
 
 
-def write(run_id: UUID, batch: Batch, key: Key | None) -> Outcome:
-    """Write a batch in one transaction, the caller's if there is one. Raises: Invalid, IdempotencyMismatch."""
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+def write(run_id: UUID, batch: Batch, key: Key | None, *, savepoint: bool = True) -> Outcome:
+    """Write a batch in one transaction. Raises: Invalid, IdempotencyMismatch; without a savepoint the caller then gives up his own."""
+    with transaction.atomic(savepoint=savepoint), connection.cursor() as cursor:
         statements = writing(run_id, batch, key)
         try:
             sql, values = next(statements)

@@ -7,12 +7,12 @@ from apps.access.models import GroupGrant, Owned, UserGrant
 from apps.core.ids import new_id
 from apps.tracking.choices import Direction, ModelStatus, RunStatus
 from apps.tracking.querysets import (
-    INDEXED_OF_TAG,
+    INDEXED_OF_TEXT,
     ArtifactQuerySet,
     LoggedModelQuerySet,
+    NamedQuerySet,
     ProjectQuerySet,
     RunQuerySet,
-    TagQuerySet,
 )
 
 
@@ -125,9 +125,14 @@ class Param(models.Model):
     key = models.CharField(max_length=250)
     value = models.TextField()
 
+    objects = NamedQuerySet["Param"].as_manager()
+
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["run", "key"], name="one_param_per_key")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index("key", models.functions.Left("value", INDEXED_OF_TEXT), name="param_lookup")
         ]
 
     @override
@@ -143,7 +148,7 @@ class Tag(models.Model):
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
-    objects = TagQuerySet["Tag"].as_manager()
+    objects = NamedQuerySet["Tag"].as_manager()
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -151,7 +156,7 @@ class Tag(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             # The whole value would not fit an index entry.
-            models.Index("key", models.functions.Left("value", INDEXED_OF_TAG), name="tag_lookup")
+            models.Index("key", models.functions.Left("value", INDEXED_OF_TEXT), name="tag_lookup")
         ]
 
     @override
@@ -189,7 +194,7 @@ class MetricSeries(models.Model):
             models.UniqueConstraint(fields=["run", "key"], name="one_series_per_key")
         ]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["project", "key", "last_value"], name="series_ranking")
+            models.Index(fields=["project", "key", "last_value"], include=["run"], name="series_ranking")
         ]
 
     @override

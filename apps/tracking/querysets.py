@@ -11,8 +11,8 @@ M_co = TypeVar("M_co", bound=Model, covariant=True)
 SHOWN_PER_RUN = 1000
 """So many params, tags and metrics of one run are shown with it; what a hostile run has beyond that is not read."""
 
-INDEXED_OF_TAG = 250
-"""So many characters of a tag's value are in the index: the whole would not fit an entry."""
+INDEXED_OF_TEXT = 250
+"""So many characters of the value of a tag or param are in the index: the whole would not fit an entry."""
 
 
 class ProjectQuerySet(GuardedQuerySet[M_co]):
@@ -42,10 +42,10 @@ class RunQuerySet(GuardedQuerySet[M_co]):
         return self.prefetch_related(*shown)
 
 
-class TagQuerySet(QuerySet[M_co]):
+class NamedQuerySet(QuerySet[M_co]):
     def saying(self, key: str, value: str) -> Self:
-        """Keep the tags of exactly that value."""
-        begins = Exact(Left("value", INDEXED_OF_TAG), value[:INDEXED_OF_TAG])
+        """Keep the tags, or params, of exactly that value."""
+        begins = Exact(Left("value", INDEXED_OF_TEXT), value[:INDEXED_OF_TEXT])
         return self.filter(begins, key=key, value=value)
 
 

@@ -11,6 +11,8 @@ PUBLIC_ROUTES: dict[str, str] = {
     "/api/v2/auth/login/": "scripts come in here",
     "/api/v2/schema/": "documentation: the same for everybody, holds no data",
     "/api/v2/spec-schema/": "documentation: the form of a specification",
+    "/health": "MLflow's client asks it before it shows a token; says that somebody is there, nothing else",
+    "/version": "MLflow's client asks it; says which MLflow is spoken here, nothing else",
     "/healthz": "load balancers ask it; says that the process is alive, nothing else",
     "/readyz": "load balancers ask it; says whether database and hints answer, nothing else",
 }

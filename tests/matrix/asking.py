@@ -35,7 +35,9 @@ def as_script(world: World, person: str) -> Client:
 def ask(client: Client, row: Row, world: World, **names: Any) -> tuple[int, bytes]:
     """Send the request, take back what it changed, return status and body."""
     url = reverse(row.name, kwargs={**row.names(world), **names}) + row.query
-    given = {"content_type": "application/json"} if row.name.startswith("api-") and row.method != "GET" else {}
+    given = (
+        {"content_type": "application/json"} if row.name.startswith(("api-", "mlflow-")) and row.method != "GET" else {}
+    )
     with transaction.atomic():
         response = getattr(client, row.method.lower())(url, row.data(world), **given)
         body = b"".join(response.streaming_content) if response.streaming else response.content

@@ -4,14 +4,14 @@ from apps.access import policy
 from apps.access.decision import Role
 from apps.experiments.models import Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
-from apps.tracking.models import Artifact, Run
+from apps.tracking.models import Artifact, LoggedModel, Run
 from tests.matrix.table import Row
 from tests.matrix.world import ROLES
 
 PEOPLE = ("alice", "bob", "charlie", "dana", "mia", "olaf", "tom", "vera", "gus", "sre", "aud")
 OUTSIDE = ("anonymous", "ivan")
 TOKENS = ("reader", "job", "stray")  # alice, reading only; the ended experiment's own; another run's
-OF_A_RUN = (Experiment, Run, Artifact)
+OF_A_RUN = (Experiment, Run, Artifact, LoggedModel)
 
 
 def expected_page(row: Row) -> dict[str, int]:

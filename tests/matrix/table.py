@@ -263,6 +263,8 @@ PAGES = [
     Row("POST", "sessions-end-others", 302),
     Row("POST", "session-end", 302, UserSession, "end", "own", lambda world: {"pk": world.session.pk}),
     Row("POST", "seeing-stop", 302),
+    Row("GET", "mlflow-health", public=True),
+    Row("GET", "mlflow-version", public=True),
     Row("GET", "home"),
     *PAGES_USAGE,
     *PAGES_MODELS,

@@ -11,6 +11,7 @@ from tests.architecture.routes import routes
 from tests.matrix import asking
 from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS, expected_api, expected_page
 from tests.matrix.table import API, PAGES, Row
+from tests.matrix.table_mlflow import MLFLOW
 from tests.matrix.world import NONE, ROLES, SECRET, World
 
 pytestmark = pytest.mark.django_db  # the database is set up for tests that carry the mark
@@ -25,11 +26,11 @@ def _id(row: Row) -> str:
 
 def test_the_table_knows_every_route_and_no_other() -> None:
     served = {f"{route.method} {route.name}" for route in routes() if route.door in {"page", "api"}}
-    assert {row.key for row in (*PAGES, *API)} == served
+    assert {row.key for row in (*PAGES, *API, *MLFLOW)} == served
 
 
 def test_the_table_names_each_route_once() -> None:
-    keys = [row.key for row in (*PAGES, *API)]
+    keys = [row.key for row in (*PAGES, *API, *MLFLOW)]
     assert len(keys) == len(set(keys))
 
 
@@ -39,13 +40,13 @@ def test_page(row: Row, world: World) -> None:
     assert found == expected_page(row)
 
 
-@pytest.mark.parametrize("row", API, ids=_id)
+@pytest.mark.parametrize("row", [*API, *MLFLOW], ids=_id)
 def test_operation_by_token(row: Row, world: World) -> None:
     found = {name: asking.ask(asking.as_script(world, name), row, world)[0] for name in EVERYBODY}
     assert found == expected_api(row)
 
 
-@pytest.mark.parametrize("row", API, ids=_id)
+@pytest.mark.parametrize("row", [*API, *MLFLOW], ids=_id)
 def test_operation_by_session(row: Row, world: World) -> None:
     people = (*OUTSIDE, "alice", "bob", "charlie")  # who is judged how does not depend on how he logged in
     found = {name: asking.ask(asking.as_browser(world, name), row, world)[0] for name in people}
@@ -68,6 +69,17 @@ def test_what_may_not_be_seen_looks_like_what_does_not_exist(row: Row, world: Wo
     nothing = asking.ask(client, row, world, **{name: _other(value) for name, value in row.names(world).items()})
     assert hidden[0] == nothing[0] == 404
     assert asking.without_ids(hidden[1]) == asking.without_ids(nothing[1])
+    assert SECRET.encode() not in hidden[1]
+
+
+@pytest.mark.parametrize("row", [row for row in MLFLOW if row.model], ids=_id)
+def test_mlflows_client_cannot_tell_what_is_hidden_either(row: Row, world: World) -> None:
+    """Here objects are named in the body: for charlie an answer differs by the id that he sent himself, and by nothing."""
+    client = asking.as_script(world, "charlie")
+    hidden = asking.ask(client, row, world)
+    nothing = asking.ask(client, row.of_nothing(), world)
+    assert hidden[0] == nothing[0] == 404
+    assert row.without_names(hidden[1], world) == row.of_nothing().without_names(nothing[1], world)
     assert SECRET.encode() not in hidden[1]
 
 

@@ -5,9 +5,10 @@ They read through connections of their own, so the world is committed here.
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
+import orjson
 import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
@@ -20,12 +21,24 @@ from apps.tracking import tickets
 from config import asgi, content
 from tests import people
 from tests.architecture.routes import sockets
-from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS
+from tests.matrix.judged import OUTSIDE, PEOPLE, TOKENS, expected_api
+from tests.matrix.table_mlflow import MLFLOW
 from tests.matrix.world import NONE, ROLES, SECRET, VIEWER, World, make_world
 
 EVERYBODY = (*OUTSIDE, *PEOPLE, *TOKENS)
 SOCKETS = {"/ws/experiments/<uuid:experiment>/logs/"}
-NATIVE = {"GET /healthz", "GET /readyz", "POST /api/v2/runs/<id>/log-batch/"}
+_WIRE = {
+    "POST": (
+        "runs/log-batch", "runs/log-metric", "runs/log-parameter", "runs/set-tag", "runs/create", "runs/update", "runs/search",
+    ),
+    "GET": ("runs/get", "metrics/get-history", "experiments/get", "experiments/get-by-name"),
+}  # fmt: skip
+NATIVE = {
+    "GET /healthz",
+    "GET /readyz",
+    "POST /api/v2/runs/<id>/log-batch/",
+    *(f"{method} /api/2.0/mlflow/{path}" for method, paths in _WIRE.items() for path in paths),
+}
 _PATIENCE = 5
 
 
@@ -121,7 +134,7 @@ def test_every_socket_and_native_route_is_tried_here() -> None:
 
 
 def _plain(pattern: str) -> str:
-    return pattern.strip("^$").replace("(?P<run_id>[0-9a-f-]{36})", "<id>")
+    return pattern.strip("^$").replace("\\", "").replace("(?P<run_id>[0-9a-f-]{36})", "<id>")
 
 
 def test_health_is_public(world: World) -> None:
@@ -160,6 +173,20 @@ def test_metric_batches(world: World) -> None:
     assert found == _expected(
         world, outside=401, hidden=404, ok=200, tokens=tokens, least=ROLES["ended"]["dana"], low=403
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for method, paths in _WIRE.items() for path in paths], ids=str
+)
+def test_mlflows_hot_calls(world: World, method: str, path: str) -> None:
+    """What is beside Django answers everybody as the view of the same call does."""
+    row = next(row for row in MLFLOW if row.key == f"{method} mlflow-{path.replace('/', '-')}")
+    data = row.data(world)
+    query = f"?{urlencode(data)}" if method == "GET" else ""
+    body = b"" if method == "GET" else orjson.dumps(data)
+    url = f"/api/2.0/mlflow/{path}{query}"
+    found = _codes(world, lambda person: _http(asgi.application, method, url, _headers(world, person), body))
+    assert found == expected_api(row)
 
 
 def test_files(world: World) -> None:

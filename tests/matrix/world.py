@@ -35,6 +35,7 @@ from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.teams.models import Invitation, Membership
+from apps.tracking import services as tracking
 from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Tag
 from tests import people
 
@@ -150,6 +151,7 @@ def make_world() -> World:
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
     model, move, rule_of_model = _model(ended, cast)
+    tracking.create_logged_model(project, by=alice, name=f"net {SECRET}", run=ended.run)
     credential = _credential(alice, cast)
     rule, sync = _directory(cast)
     request, asked = _requests(cast, waiting)

@@ -23,21 +23,21 @@ class Wire:
             headers = {"Authorization": f"Bearer {token_of(user)}", **headers}
         self.client = Client(headers=headers, raise_request_exception=False)
 
-    def get(self, path: str, **query: Any) -> Any:
-        return self.client.get(_full(path), query)
+    def get(self, where: str, **query: Any) -> Any:
+        return self.client.get(_full(where), query)
 
-    def post(self, path: str, body: Any = None, *, method: str = "post", **fields: Any) -> Any:
+    def post(self, where: str, body: Any = None, *, method: str = "post", **fields: Any) -> Any:
         text = body if isinstance(body, (str, bytes)) else json.dumps(body if body is not None else fields)
-        return getattr(self.client, method)(_full(path), text, content_type="application/json")
+        return getattr(self.client, method)(_full(where), text, content_type="application/json")
 
-    def made(self, path: str, **fields: Any) -> Any:
+    def made(self, where: str, **fields: Any) -> Any:
         """Post, expect that it works, return the answer."""
-        answer = self.post(path, fields)
+        answer = self.post(where, fields)
         assert answer.status_code == 200, answer.content
         return answer.json()
 
-    def read(self, path: str, **query: Any) -> Any:
-        answer = self.get(path, **query)
+    def read(self, where: str, **query: Any) -> Any:
+        answer = self.get(where, **query)
         assert answer.status_code == 200, answer.content
         return answer.json()
 

@@ -19,6 +19,15 @@ ANSWERS = Path(__file__).parent / "answers"
 LONG = bool(os.environ.get("FATHOM_LONG_TESTS"))
 _SCRIPT = Path(__file__).parent / "script.py"
 
+_SHOW = f"""
+from apps.access.principal import SYSTEM
+from apps.compute import services
+from apps.compute.models import Cluster
+cluster = Cluster.objects.get()
+cluster.settings = {{**cluster.settings, "readable_paths": [{str(FOLDER)!r}]}}
+services.save_cluster(cluster, by=SYSTEM)
+"""
+
 
 def python_of(name: str) -> Path:
     """Return the Python of a client's environment, or skip: it could not be installed here."""
@@ -51,6 +60,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder.chmod(0o755)  # jobs run as a user of their own and must reach their folder
     found = Platform(folder / "home")
     found.start()
+    found.manage(_SHOW)  # the clients' environments, to jobs
     yield found
     assert found.stop() == 0
 

@@ -485,7 +485,6 @@ def errors(w):
     return [
         code_of(c.log_batch, run, [Metric("a", 1, T0, 0)], [Param("a", "1"), Param("a", "2")]),
         code_of(c.search_runs, [w.experiment], "metrics.loss < 1", page_token="nonsense!"),
-        code_of(c.update_run, run, "WHAT"),
         code_of(c.set_tag, run, "k", "x" * 9000) in {None, "INVALID_PARAMETER_VALUE"},
         code_of(c.create_experiment, ""),
     ]

@@ -18,7 +18,7 @@ _TOKEN_WITHOUT_LIMIT = timedelta(days=30)
 
 
 # MLflow's client knows no file for its token; so it is read where the job begins, and stands in no plan and no table.
-_MLFLOW_TOKEN = 'MLFLOW_TRACKING_TOKEN="$(cat "$FATHOM_TOKEN_FILE")"; export MLFLOW_TRACKING_TOKEN'
+_FOR_MLFLOW = 'MLFLOW_TRACKING_TOKEN="$(cat "$FATHOM_TOKEN_FILE")"; export MLFLOW_TRACKING_TOKEN'
 
 
 def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
@@ -48,7 +48,7 @@ def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
     tracks = RUN_FOR_MLFLOW in template["env"]
     return WorkloadSpec(
         command=_after(
-            "\n".join(filter(None, [given.first, _MLFLOW_TOKEN if tracks else ""])), tuple(template["command"])
+            "\n".join(filter(None, [given.first, _FOR_MLFLOW if tracks else ""])), tuple(template["command"])
         ),
         env={
             **({"MLFLOW_TRACKING_URI": settings.FATHOM_URL} if tracks else {}),

@@ -21,7 +21,7 @@ _FAR = 200_000_000_000_000  # milliseconds: within the years that Python knows
 _NUMBERS = {"<": LessThan, "<=": LessThanOrEqual, ">": GreaterThan, ">=": GreaterThanOrEqual}
 
 
-class Like(Lookup):  # type: ignore[type-arg]  # not generic when it runs
+class Like(Lookup):
     """LIKE with % and _, in which a backslash is a character as any other: one at the end would be an error else."""
 
     lookup_name = "wire_like"

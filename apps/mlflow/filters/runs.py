@@ -149,8 +149,8 @@ def _named(model: type[Param] | type[Tag], comparison: Comparison) -> Q:
         return ~Q(pk__in=rows.values("run_id"))
     if comparison.operator == "IS NOT NULL":
         return Q(pk__in=rows.values("run_id"))
-    if comparison.operator == "=" and model is Tag:
-        return Q(pk__in=Tag.objects.saying(comparison.key, text_of(comparison)).values("run_id"))
+    if comparison.operator == "=":
+        return Q(pk__in=model.objects.saying(comparison.key, text_of(comparison)).values("run_id"))
     return Q(pk__in=rows.filter(on_text("value", comparison)).values("run_id"))
 
 

@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL("UPDATE tracking_run SET started_at = created_at", migrations.RunSQL.noop),
         migrations.AddIndex(
             model_name="metricseries",
-            index=models.Index(fields=["project", "key", "last_value"], name="series_ranking"),
+            index=models.Index(fields=["project", "key", "last_value"], include=["run"], name="series_ranking"),
         ),
         migrations.AddIndex(
             model_name="run",
@@ -143,6 +143,12 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="tag",
             index=models.Index(models.F("key"), django.db.models.functions.text.Left("value", 250), name="tag_lookup"),
+        ),
+        migrations.AddIndex(
+            model_name="param",
+            index=models.Index(
+                models.F("key"), django.db.models.functions.text.Left("value", 250), name="param_lookup"
+            ),
         ),
         migrations.AddField(
             model_name="loggedmodel",

@@ -38,7 +38,7 @@ def create_run(
     policy.require_active(by, "run:create")
     run = open_run(project, by=by, name=name, team=team, visibility=visibility, started_at=started_at)
     if tags:
-        ingest.write(run.pk, batches.check({"tags": tags}), None)
+        ingest.write(run.pk, batches.check({"tags": tags}), None, savepoint=False)
     audit.record("create", run, by=by)
     return run
 

@@ -19,7 +19,8 @@ __version__ = VERSION
 TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would cost more than all the rest here
 
 if TYPE_CHECKING:
-    from fathom import models
+    from fathom import models, runs
+    from fathom.autologging import autolog
     from fathom.client import Client
     from fathom.errors import (
         ApiError,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "autolog": "autologging",
     "Client": "client",
     "Listing": "paging",
     "Page": "paging",
@@ -147,6 +149,7 @@ __all__ = [
     "Usage",
     "__version__",
     "active_run",
+    "autolog",
     "flush",
     "log_artifact",
     "log_artifacts",
@@ -155,6 +158,7 @@ __all__ = [
     "log_param",
     "log_params",
     "models",
+    "runs",
     "set_tag",
     "set_tags",
     "start_run",
@@ -162,8 +166,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "models":  # a module, and not a name in one
-        return import_module("fathom.models")
+    if name in {"models", "runs"}:  # modules, and not names in one
+        return import_module(f"fathom.{name}")
     try:
         home = _HOME[name]
     except KeyError:
