@@ -138,7 +138,7 @@ def model_of(call: Call) -> RegisteredModel:
     name = call.needed("name")
     found = services.named_model(name, by=call.user)
     if found is None:
-        msg = f"Registered Model with name={name[:200]} not found, or you may not see it."
+        msg = "Registered model not found: there is none of this name, or you may not see it."
         raise refused(call.user, "view", "registry.registeredmodel", NotFound(msg), object_id=name[:64])
     return found
 
