@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import admin, admission, artifacts, audit, jobs, logs, policy, token_check, tracking
+from benchmarks import admin, admission, artifacts, audit, jobs, logs, policy, registry, token_check, tracking
 from benchmarks.report import Result, write
 from tests.platform import Platform, proportional_memory
 
@@ -40,6 +40,7 @@ def main() -> int:
             results.append(logs.flood(platform, token))
             results.append(tracking.ingestion(platform, token))
             results += artifacts.transfers(platform, token)
+            results += registry.creation(platform, token)
             results.append(jobs.submissions(platform, token))
             results += audit.cost(platform)
             results += token_check.checks(platform)

@@ -13,7 +13,9 @@ urlpatterns = [
     path("", include("apps.credentials.urls")),
     path("", include("apps.directory.urls")),
     path("", include("apps.sharing.urls")),
+    path("", include("apps.lineage.urls")),
     path("", include("apps.experiments.urls")),
+    path("", include("apps.models.urls")),
 ]
 
 handler400 = "apps.portal.failures.bad_request"

@@ -4,7 +4,7 @@ LOCKING: one global order (platform, organization, team, user, object; within a 
 impossible. Locks are never held across a network call.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -37,15 +37,16 @@ def lock_row(queryset: QuerySet[M], *, no_key: bool = True) -> M:
     return queryset.select_for_update(no_key=no_key, of=("self",)).get()
 
 
-def pin_row(model: type[Model], pk: str | int | UUID) -> bool:
-    """Keep a row from being deleted until the transaction ends, as a foreign key to it would; false when it is not there.
+def pin_rows(model: type[Model], pks: Collection[str | int | UUID]) -> bool:
+    """Keep rows from being deleted until the transaction ends, as foreign keys to them would; false when one is not there.
 
-    Those who pin the same row do not wait for each other.
+    Those who pin the same row do not wait for each other. The keys are distinct.
     """
     table, column = model._meta.db_table, model._meta.pk.column  # noqa: SLF001 -- documented Django API
+    which = f'WHERE "{column}" = ANY(%s) ORDER BY "{column}" FOR KEY SHARE'
     with connection.cursor() as cursor:
-        cursor.execute(f'SELECT 1 FROM "{table}" WHERE "{column}" = %s FOR KEY SHARE', [pk])  # noqa: S608 -- names of the model
-        return cursor.fetchone() is not None
+        cursor.execute(f'SELECT 1 FROM "{table}" {which}', [list(pks)])  # noqa: S608 -- names of the model
+        return len(cursor.fetchall()) == len(pks)
 
 
 @contextmanager

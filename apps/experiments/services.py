@@ -24,6 +24,8 @@ from apps.credentials import services as credentials
 from apps.experiments import spec as specs
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.spec import Parsed
+from apps.lineage import services as lineage
+from apps.lineage.choices import Relation, ThingKind
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
 from apps.storage import services as storage
@@ -65,6 +67,9 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
     experiment = Experiment.objects.create(
         run=run, workload=workload, kind=parsed.kind, spec=dict(parsed.document), cloned_from=cloned_from
     )
+    if parsed.code_sha256:
+        code = lineage.thing(ThingKind.CODE, "upload", parsed.code_sha256)
+        lineage.link(lineage.Node("run", run.pk), [(code, Relation.CODE)])
     audit.record("submit", experiment, by=by)
     return experiment
 

@@ -35,7 +35,7 @@ def create(call: Call) -> dict[str, Any]:
     if call.text("artifact_location"):
         raise wrong(name="artifact_location", sentence="Fathom keeps the files itself. Leave it out.")
     tags = call.pairs("tags")
-    team = _team(tags.pop(forms.TEAM_TAG, ""), call.user)
+    team = team_of(tags.pop(forms.TEAM_TAG, ""), call.user)
     name = call.needed("name", longest=_LONGEST_NAME)
     same = Project.objects.filter(owner_id=call.user.pk, team=team, name=name).order_by("-archived_at").first()
     if same is not None:
@@ -137,7 +137,8 @@ def view_of(call: Call, field: str) -> dict[str, Any]:
     return dict(VIEWS[name])
 
 
-def _team(slug: str, user: Any) -> Team | None:
+def team_of(slug: str, user: Any) -> Team | None:
+    """Return the team of a tag, None for none. Raises: Invalid."""
     if not slug:
         return None
     found: Team | None = Team.objects.visible_to(user, "view").filter(slug=slug).first()

@@ -21,6 +21,8 @@ SUBJECTS = (
     "inputs",
     "logged_models",
     "files",
+    "registry",
+    "model_versions",
 )
 """The modules with translators; one more is one more word here."""
 

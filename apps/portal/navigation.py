@@ -6,6 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from apps.experiments.models import Experiment
+from apps.models.models import RegisteredModel
 from apps.teams.models import Team
 from apps.tracking.models import Project
 
@@ -30,6 +31,9 @@ _ACTIONS = (
     ("New experiment", "experiment-new", "plus"),
     ("Home", "home", "home"),
     ("Experiments", "experiment-list", "flask"),
+    ("Models", "registeredmodel-list", "box"),
+    ("New model", "registeredmodel-new", "plus"),
+    ("Approvals of model moves", "registeredmodel-approvals", "inbox"),
     ("Teams", "team-list", "people"),
     ("Credentials", "credential-list", "lock"),
     ("New credential", "credential-new", "plus"),
@@ -47,6 +51,7 @@ def find(text: str, *, user: Any) -> list[Group]:
     groups = [
         Group("Go to", _actions(wanted)),
         Group("Experiments", _experiments(wanted, user)),
+        Group("Models", _models(wanted, user) if wanted else []),
         Group("Projects", _projects(wanted, user) if wanted else []),
         Group("Teams", _teams(wanted, user) if wanted else []),
     ]
@@ -67,6 +72,15 @@ def _experiments(text: str, user: Any) -> list[Entry]:
             "flask",
             f"{row.workload.state} · {row.run.project.name}",
         )
+        for row in found
+    ]
+
+
+def _models(text: str, user: Any) -> list[Entry]:
+    rows = RegisteredModel.objects.visible_to(user, "view").live().filter(name__icontains=text)
+    found = rows.select_related("team", "owner").order_by("-pk")[:_EACH]
+    return [
+        Entry(row.name, reverse("registeredmodel", args=[row.pk]), "box", f"model of {row.team or row.owner}")
         for row in found
     ]
 

@@ -22,7 +22,7 @@ from apps.audit import services as audit
 from apps.core import blobs, failpoints
 from apps.core.blobs import Blob as Stored
 from apps.core.errors import Unready
-from apps.core.locks import claim_rows, pin_row
+from apps.core.locks import claim_rows
 from apps.storage import handlers
 from apps.storage.handlers import Group
 from apps.storage.models import Blob, Collection
@@ -70,9 +70,9 @@ def note_blob(blob: Stored) -> None:
         cursor.execute(_TOUCH.format(quick=quick), [blob.sha256, blob.size_bytes])
 
 
-def require_kept(sha256: str) -> None:
-    """Hold a blob in the transaction that writes a row which refers to it. Raises: Unready when it was swept meanwhile."""
-    if not pin_row(Blob, sha256):
+def require_kept(*sha256: str) -> None:
+    """Hold blobs in the transaction that writes rows which refer to them. Raises: Unready when one was swept meanwhile."""
+    if not pin_rows(Blob, set(sha256)):
         msg = "These bytes were not kept meanwhile. Send them again."
         raise Unready(msg)
 

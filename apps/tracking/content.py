@@ -23,8 +23,8 @@ from apps.core import blobs
 from apps.core.errors import DomainError, Invalid, NotFound, Unready
 from apps.core.ids import new_id
 from apps.core.middleware import RequestContext, current_request
-from apps.tracking import judging, media, parts, tickets
-from apps.tracking.models import Artifact
+from apps.tracking import handlers, judging, media, parts, tickets
+from apps.tracking.handlers import Made
 from apps.tracking.paths import clean_path
 from apps.tracking.ranges import UNSATISFIABLE, Range, requested
 from apps.tracking.tickets import Ticket
@@ -35,7 +35,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = structlog.get_logger(__name__)
 
-_ROUTE = re.compile(r"/artifacts/(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<path>.+)", re.DOTALL)
+_ROUTE = re.compile(r"/(?P<kind>[a-z-]+)/(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<path>.+)", re.DOTALL)
 _CHUNK = 256 << 10
 _JUDGED_AGAIN_SECONDS = 3.0
 _STALL_SECONDS = 30.0
@@ -61,7 +61,10 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
             return
         ticket = _ticket(scope)
         artifact = await judging.in_thread(judging.artifact_of, ticket)
-        await _serve(scope, send, ticket, artifact)
+        if isinstance(artifact, Made):
+            await _make(scope, send, ticket, artifact)
+        else:
+            await _serve(scope, send, ticket, artifact)
     except DomainError as error:
         await _refuse(send, error.status, error.code, error.detail)
         if error.status in judging.REFUSALS and b"ticket=" in scope["query_string"]:
@@ -91,23 +94,23 @@ def _named(path: str) -> tuple[str, str, str]:
     if (part := parts.ROUTE.fullmatch(path)) is not None:
         return "log", "tracking.upload", part["upload"]
     named = _ROUTE.fullmatch(path)
-    return "view", "tracking.run", named["run"] if named else ""
+    return ("view", handlers.label_of(named["kind"]), named["run"]) if named else ("view", "tracking.run", "")
 
 
 def _ticket(scope: Scope) -> Ticket:
     """Raises: NotFound, NotAuthenticated."""
     match = _ROUTE.fullmatch(scope["path"])
-    if match is None:
+    if match is None or (match["kind"] != "artifacts" and handlers.source_of(match["kind"]) is None):
         raise NotFound
     try:
         path = clean_path(match["path"])
     except Invalid:
         raise NotFound from None
     query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=10)
-    return tickets.read(query.get("ticket", [""])[0], run=UUID(match["run"]), path=path)
+    return tickets.read(query.get("ticket", [""])[0], run=UUID(match["run"]), path=path, kind=match["kind"])
 
 
-async def _serve(scope: Scope, send: Send, ticket: Ticket, artifact: Artifact) -> None:
+async def _serve(scope: Scope, send: Send, ticket: Ticket, artifact: Any) -> None:
     asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     etag = f'"{artifact.sha256}"'
     headers = {**_common(), **_described(artifact, is_download=b"download=1" in scope["query_string"]), "ETag": etag}
@@ -132,7 +135,7 @@ async def _serve(scope: Scope, send: Send, ticket: Ticket, artifact: Artifact) -
         await asyncio.to_thread(file.close)
 
 
-async def _open(artifact: Artifact, part: Range) -> BinaryIO:
+async def _open(artifact: Any, part: Range) -> BinaryIO:
     try:
         return await asyncio.to_thread(blobs.open_blob, artifact.sha256, part.start, part.stop)
     except blobs.Missing as error:
@@ -140,21 +143,42 @@ async def _open(artifact: Artifact, part: Range) -> BinaryIO:
         raise NotFound from error
 
 
+async def _make(scope: Scope, send: Send, ticket: Ticket, made: Made) -> None:
+    """Send what is made meanwhile: in chunks, without a length, always to be kept as a file."""
+    headers = {**_common(), **_described(made, is_download=True)}
+    del headers["Accept-Ranges"]
+    await _head(send, 200, headers)
+    if scope["method"] == "HEAD":
+        await send({"type": "http.response.body", "body": b""})
+        return
+    chunks = made.chunks()
+    try:
+        await _pour(send, lambda: next(chunks, b""), ticket)
+    except DomainError:
+        logger.exception("content_cut", kind=ticket.kind, id=str(ticket.run))  # without its end, as below
+
+
 async def _stream(send: Send, file: BinaryIO, part: Range, ticket: Ticket) -> None:
-    left, judged_at = part.stop - part.start, time.monotonic()
-    while left > 0:
+    await _pour(send, lambda: file.read(_CHUNK), ticket, part.stop - part.start)
+
+
+async def _pour(send: Send, read: Callable[[], bytes], ticket: Ticket, length: int | None = None) -> None:
+    left, judged_at = length, time.monotonic()
+    while left is None or left > 0:
         if time.monotonic() - judged_at > _JUDGED_AGAIN_SECONDS:
             try:
                 await judging.in_thread(judging.artifact_of, ticket)
             except DomainError as error:
-                run = str(ticket.run)
-                await judging.in_thread(audit.record_denied, None, "view", "tracking.run", error, object_id=run)
+                label, run = handlers.label_of(ticket.kind), str(ticket.run)
+                await judging.in_thread(audit.record_denied, None, "view", label, error, object_id=run)
                 return  # an answer without its end: the server cuts the connection, so the client sees a failure
             judged_at = time.monotonic()
-        chunk = await asyncio.to_thread(file.read, min(_CHUNK, left))
+        chunk = (await asyncio.to_thread(read))[:left]
         if not chunk:
+            if left is None:
+                break
             return
-        left -= len(chunk)
+        left = None if left is None else left - len(chunk)
         try:
             await asyncio.wait_for(
                 send({"type": "http.response.body", "body": chunk, "more_body": True}), _STALL_SECONDS
@@ -179,7 +203,7 @@ def _common() -> dict[str, str]:
     }
 
 
-def _described(artifact: Artifact, *, is_download: bool) -> dict[str, str]:
+def _described(artifact: Any, *, is_download: bool) -> dict[str, str]:
     content_type, is_shown = media.served_as(artifact.content_type)
     name = quote(artifact.path.rpartition("/")[2], safe="")
     place = "inline" if is_shown and not is_download else "attachment"

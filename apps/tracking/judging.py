@@ -5,7 +5,7 @@ import contextvars
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import close_old_connections, transaction
@@ -17,6 +17,7 @@ from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.core.errors import DomainError, NotAuthenticated, NotFound
 from apps.core.middleware import current_request
+from apps.tracking import handlers
 from apps.tracking.models import Artifact, Run, Upload
 from apps.tracking.tickets import Ticket
 
@@ -80,18 +81,20 @@ async def in_pool(threads: ThreadPoolExecutor, call: Callable[P, R], *args: P.ar
     return await asyncio.get_running_loop().run_in_executor(threads, context.run, work)
 
 
-def artifact_of(ticket: Ticket) -> Artifact:
-    """Return the artifact that a genuine ticket names, if its user may still view it.
+def artifact_of(ticket: Ticket) -> Any:
+    """Return the artifact that a genuine ticket names, or what another app serves, if its user may still view it.
 
     Raises: NotAuthenticated when the user, his token or his session has ended since, NotFound.
     """
     user = _user_of(ticket)
+    source = handlers.source_of(ticket.kind)
+    if source is not None:
+        return source.find(user, ticket)
     rows = Artifact.objects.visible_to(user, "view").filter(run_id=ticket.run, path=ticket.path, run__archived_at=None)
     found = rows.first()
     if found is None:
         raise audit.refused(user, "view", "tracking.run", NotFound(), object_id=str(ticket.run))
-    result: Artifact = found
-    return result
+    return found
 
 
 def upload_of(ticket: Ticket) -> Upload:
@@ -119,7 +122,7 @@ def _user_of(ticket: Ticket) -> User:
 
 def _ended(user: User | None, ticket: Ticket) -> DomainError:
     refusal = NotAuthenticated("Who opened this link may not any more.")
-    return audit.refused(user, "view", "tracking.run", refusal, object_id=str(ticket.run))
+    return audit.refused(user, "view", handlers.label_of(ticket.kind), refusal, object_id=str(ticket.run))
 
 
 async def _ask(key: _Key, token: str) -> int:

@@ -1,5 +1,7 @@
 """Signed links to user content: `/artifacts/<run>/<path>?ticket=<expiry>.<user>.<through>.<signature>`.
 
+Other apps have their own word in place of "artifacts", and the id of what a file belongs to in place of the run's.
+
 A ticket says who asked, through what (the id of a token, or "s" and the id of a session), for what and until when. It
 gives no right of its own: who serves it judges again, with what the token or the session gives then.
 """
@@ -34,13 +36,14 @@ class Ticket:
     token: UUID | None
     expires_at: int
     session: UUID | None = None
+    kind: str = "artifacts"
 
 
-def link(run: UUID, path: str, *, by: Any, now: float | None = None) -> str:
+def link(run: UUID, path: str, *, by: Any, now: float | None = None, kind: str = "artifacts") -> str:
     """Return a link to one file on the content origin, for `by`, good for five minutes."""
-    ticket = _ticket(run, path, by, LIFETIME_SECONDS, now)
+    ticket = _ticket(run, path, by, LIFETIME_SECONDS, now, kind)
     claims = _claims(ticket)
-    return f"{settings.FATHOM_CONTENT_URL}/artifacts/{run}/{quote(path, safe='/')}?ticket={claims}.{_signature(ticket)}"
+    return f"{settings.FATHOM_CONTENT_URL}/{kind}/{run}/{quote(path, safe='/')}?ticket={claims}.{_signature(ticket)}"
 
 
 def part_link(upload: UUID, number: int, *, by: Any, now: float | None = None) -> str:
@@ -60,13 +63,14 @@ def _part(number: int) -> str:
     return f"//part/{number}"
 
 
-def _ticket(what: UUID, path: str, by: Any, seconds: int, now: float | None) -> Ticket:
+def _ticket(what: UUID, path: str, by: Any, seconds: int, now: float | None, kind: str = "artifacts") -> Ticket:
     token, session = getattr(by, "token", None), getattr(by, "session", None)
     expires_at = int(time.time() if now is None else now) + seconds
-    return Ticket(what, path, by.pk, token and token.pk, expires_at, session.pk if session and not token else None)
+    through = session.pk if session and not token else None
+    return Ticket(what, path, by.pk, token and token.pk, expires_at, through, kind)
 
 
-def read(text: str, *, run: UUID, path: str, now: float | None = None) -> Ticket:
+def read(text: str, *, run: UUID, path: str, now: float | None = None, kind: str = "artifacts") -> Ticket:
     """Check a ticket for this file. Raises: NotAuthenticated, never saying what was wrong with it."""
     refusal = NotAuthenticated("The link is not valid, or no longer. Open the file from its run again.")
     parts = text.split(".")
@@ -76,7 +80,7 @@ def read(text: str, *, run: UUID, path: str, now: float | None = None) -> Ticket
     try:
         session = UUID(through[1:]) if through.startswith("s") else None
         token = None if session or through == _NOTHING else UUID(through)
-        ticket = Ticket(run, path, int(user), token, int(expiry), session)
+        ticket = Ticket(run, path, int(user), token, int(expiry), session, kind)
     except ValueError:
         raise refusal from None
     # The claims are compared in their one spelling: int() and UUID() read several.
@@ -93,5 +97,6 @@ def _claims(ticket: Ticket) -> str:
 
 def _signature(ticket: Ticket) -> str:
     key = hmac.digest(bytes.fromhex(settings.FATHOM_DATA_KEY), b"content-ticket", hashlib.sha256)
-    message = f"{_claims(ticket)}|{ticket.run}|{ticket.path}".encode()
+    whose = ticket.run if ticket.kind == "artifacts" else f"{ticket.kind}:{ticket.run}"
+    message = f"{_claims(ticket)}|{whose}|{ticket.path}".encode()
     return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).decode().rstrip("=")

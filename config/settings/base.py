@@ -94,8 +94,10 @@ INSTALLED_APPS = [
     "apps.storage.apps.StorageConfig",
     "apps.budgets.apps.BudgetsConfig",
     "apps.compute.apps.ComputeConfig",
+    "apps.lineage.apps.LineageConfig",
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
+    "apps.models.apps.ModelsConfig",
     "apps.mlflow.apps.MlflowConfig",
     "apps.portal.apps.PortalConfig",
 ]

@@ -21,6 +21,7 @@ from apps.directory import services as directory
 from apps.directory.models import DirectoryRule
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
+from apps.models import services as models
 from apps.quotas import services as quotas
 from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Resource, ShareUse
 from apps.sharing.models import AccessRequest
@@ -72,10 +73,21 @@ def make_row(no: int) -> Experiment:
     LoginFailure.objects.create(username=f"user-{no}", ip="192.0.2.1")
     directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
     directory.sync(by=SYSTEM)
+    _model(experiment, team, no)
     _quotas(team, user, no)
     _charge(experiment.workload, no)
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
     return experiment
+
+
+def _model(experiment: Experiment, team: Team, no: int) -> None:
+    """A model with a version, an alias that moved, a rule, and a request that waits."""
+    owner = experiment.run.owner
+    model = models.create_model(f"model-{no}", by=owner, team=team)
+    version = models.register_run(model, experiment.run, by=owner)
+    models.set_alias(model, "beta", version, by=owner, reason="first")
+    models.protect(model, "alias", "champion", by=owner)
+    models.request_move(model, "alias", "champion", version, by=owner, reason="good")
 
 
 def _charge(workload: Workload, no: int) -> None:

@@ -25,7 +25,8 @@ EXPECTED = [
     "compute.attempt", "compute.cluster", "compute.loop", "compute.priorityclass", "compute.workload", "compute.workloadevent",
     "credentials.credential", "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
     "experiments.experiment", "quotas.allocationrequest", "quotas.quotadefault",
-    "quotas.quotanode", "quotas.reservation", "quotas.resource", "quotas.shareuse", "sharing.accessrequest", "teams.invitation",
+    "quotas.quotanode", "quotas.reservation", "quotas.resource", "quotas.shareuse",
+    "registry.modelversion", "registry.move", "registry.moverequest", "registry.protection", "registry.registeredmodel", "sharing.accessrequest", "teams.invitation",
     "teams.organization", "teams.team", "tracking.artifact", "tracking.project", "tracking.run",
 ]  # fmt: skip
 CAN_ADD = {

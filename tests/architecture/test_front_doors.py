@@ -25,6 +25,7 @@ ALSO_PUBLIC: dict[str, str] = {
     "apps.compute.order": "the places in the queue: a question of many tables, and of no single queryset",
     "apps.compute.whatif": "which of what waits would start: it looks, and changes nothing",
     "apps.compute.why": "why something waits, asked at the door of whose it is",
+    "apps.lineage.drawing": "a graph as boxes: the same picture on the page of a node and on its own",
     "apps.quotas.api": "places and amounts are read in one form, also where one asks what would be",
     "apps.quotas.forms": "limits as people write them: one form, also where it is asked what would start with others",
     "apps.compute.api": "attempts and events have no door of their own; the owner's door shows them in compute's form",

@@ -15,6 +15,7 @@ from apps.budgets.models import Budget, LedgerTx
 from apps.compute.models import Cluster, PriorityClass
 from apps.credentials.models import Credential
 from apps.experiments.models import CodeUpload, Experiment
+from apps.models.models import ModelVersion, MoveRequest, RegisteredModel
 from apps.quotas.models import AllocationRequest, QuotaNode
 from apps.sharing.models import AccessRequest
 from apps.teams.models import Invitation, Membership, Organization, Team
@@ -163,6 +164,64 @@ PAGES_SHARING = [
 ]  # fmt: skip
 
 
+def _model(world: World) -> dict[str, Any]:
+    return {"pk": world.model.pk}
+
+
+def _version(world: World) -> dict[str, Any]:
+    return {**_model(world), "number": 1}
+
+
+def _move(world: World) -> dict[str, Any]:
+    return {"pk": world.move.pk}
+
+
+def _on_model(method: str, route: str, ok: int = 200, action: str = "view", names: Names = _model, **data: Any) -> Row:
+    return Row(method, route, ok, RegisteredModel, action, "model", names, lambda _world: data)
+
+
+def _of_version(world: World) -> dict[str, Any]:
+    """Name a version as a node of the lineage."""
+    pk = ModelVersion.objects.get(model=world.model, number=1).pk
+    return {"kind": "modelversion", "pk": pk}
+
+
+PAGES_MODELS = [
+    Row("GET", "registeredmodel-list"),
+    Row("GET", "registeredmodel-new"),
+    Row("POST", "registeredmodel-new", 400),  # nothing was typed
+    Row("GET", "registeredmodel-register", 200, Run, "view", "ended", lambda world: {"run": world.ended.pk}),
+    Row("POST", "registeredmodel-register", 400, Run, "view", "ended", lambda world: {"run": world.ended.pk}),  # nor here
+    Row("GET", "registeredmodel-approvals"),
+    Row("POST", "registeredmodel-answer", 302, MoveRequest, "approve", "model", _move, lambda _world: {"do": "approve"}),
+    Row("POST", "registeredmodel-withdraw", 302, MoveRequest, "withdraw", "model", _move),
+    _on_model("GET", "registeredmodel"),
+    _on_model("GET", "registeredmodel-moves"),
+    _on_model("GET", "registeredmodel-rules"),
+    _on_model("GET", "registeredmodel-history"),
+    _on_model("GET", "registeredmodel-compare"),
+    _on_model("GET", "registeredmodel-edit", action="edit"),
+    _on_model("POST", "registeredmodel-edit", 302, "edit", name="renamed"),
+    _on_model("GET", "registeredmodel-upload", action="register"),
+    _on_model("POST", "registeredmodel-upload", 400, "register"),  # no file
+    _on_model("POST", "registeredmodel-delete", 302, "delete"),
+    _on_model("POST", "registeredmodel-alias", 302, "move", alias="beta", version="2", do="set"),
+    _on_model("POST", "registeredmodel-protect", 400, "protect"),  # nothing was typed
+    _on_model(
+        "POST", "registeredmodel-lift", 302, "protect", lambda world: {**_model(world), "rule": world.rule_of_model.pk},
+        reason="x",
+    ),
+    _on_model("GET", "modelversion", names=_version),
+    _on_model("GET", "modelversion-files", names=_version),
+    _on_model("GET", "modelversion-archive", 302, names=_version),
+    _on_model("GET", "modelversion-edit", action="edit", names=_version),
+    _on_model("POST", "modelversion-edit", 302, "edit", _version, description="x"),
+    _on_model("POST", "modelversion-stage", 302, "move", _version, stage="Staging"),
+    _on_model("POST", "modelversion-delete", 302, "delete", _version),
+    Row("GET", "lineage", 200, ModelVersion, "view", "model", _of_version),
+]  # fmt: skip
+
+
 def _allocation(world: World) -> dict[str, Any]:
     return {"pk": world.allocation.pk}
 
@@ -208,6 +267,7 @@ PAGES = [
     Row("GET", "mlflow-version", public=True),
     Row("GET", "home"),
     *PAGES_USAGE,
+    *PAGES_MODELS,
     Row("GET", "usage-statement"),
     Row("GET", "search"),
     Row("POST", "preferences", 302),
@@ -517,8 +577,70 @@ API_QUOTAS = [
 ]  # fmt: skip
 
 
+_MODEL_ID = _by_id(_model)
+
+
+def _api_version(world: World) -> dict[str, Any]:
+    return {**_MODEL_ID(world), "version": "1"}
+
+
+def _api_model(
+    method: str, route: str, ok: int = 200, action: str = "view", names: Names = _MODEL_ID, **data: Any
+) -> Row:
+    return _on_model(method, f"api-{route}", ok, action, names, **data)
+
+
+API_MODELS = [
+    Row("GET", "api-model-list"),
+    Row("POST", "api-model-list", 201, scope="model:create", data=lambda _world: {"name": "new"}),
+    _api_model("GET", "model-detail"),
+    _api_model("PATCH", "model-detail", 200, "edit", description="x"),
+    _api_model("DELETE", "model-detail", 204, "delete"),
+    _api_model("GET", "model-history"),
+    _api_model("GET", "model-moves"),
+    Row("GET", "api-model-pointed", 200, RegisteredModel, "view", "model", _MODEL_ID, query="?alias=beta"),
+    Row("GET", "api-model-compare", 200, RegisteredModel, "view", "model", _MODEL_ID, query="?version=1&version=2"),
+    _api_model("PUT", "model-alias", 200, "move", lambda world: {**_MODEL_ID(world), "alias": "beta"}, version="2"),
+    _api_model("DELETE", "model-alias", 204, "move", lambda world: {**_MODEL_ID(world), "alias": "beta"}),
+    _api_model("GET", "model-protections"),
+    _api_model("POST", "model-protections", 200, "protect", name="champion"),
+    _api_model(
+        "DELETE", "model-protection", 204, "protect",
+        lambda world: {**_MODEL_ID(world), "rule": str(world.rule_of_model.pk)},
+    ),
+    _api_model("POST", "model-ask", 201, "move", name="champion", version="2", reason="x"),
+    Row("GET", "api-model-request-list"),
+    Row("GET", "api-model-request-detail", 200, MoveRequest, "view", "model", _by_id(_move)),
+    # alice asked for it herself: somebody else answers
+    Row("POST", "api-model-request-approve", 200, MoveRequest, "approve", "model", _by_id(_move), but={"alice": 403}),
+    Row(
+        "POST", "api-model-request-refuse", 200, MoveRequest, "approve", "model", _by_id(_move), _reason,
+        but={"alice": 403},
+    ),
+    Row("POST", "api-model-request-withdraw", 200, MoveRequest, "withdraw", "model", _by_id(_move), only="alice"),
+    _api_model("GET", "version-list"),
+    Row(
+        "POST", "api-version-list", 201, RegisteredModel, "register", "model", _MODEL_ID,
+        lambda world: {"run": str(world.ended.pk), "path": "out"},
+    ),
+    _api_model("POST", "version-upload", 415, "register"),  # JSON is no archive
+    _api_model("GET", "version", names=_api_version),
+    _api_model("PATCH", "version", 200, "edit", _api_version, description="x"),
+    _api_model("DELETE", "version", 204, "delete", _api_version),
+    _api_model("POST", "version-stage", 200, "move", _api_version, stage="Staging"),
+    _api_model("GET", "version-files", names=_api_version),
+    _api_model("GET", "version-archive", 302, names=_api_version),
+    _api_model("GET", "version-file", 302, names=lambda world: {**_api_version(world), "path": "report.txt"}),
+    Row(
+        "GET", "api-lineage", 200, ModelVersion, "view", "model",
+        lambda world: {"kind": "modelversion", "id": str(_of_version(world)["pk"])},
+    ),
+]  # fmt: skip
+
+
 API = [
     *API_MONEY,
+    *API_MODELS,
     *PEOPLE_API,
     *API_SHARING,
     *API_QUOTAS,

@@ -7,6 +7,7 @@ meant that there is not.
 from dataclasses import dataclass, replace
 from typing import Any
 
+from apps.models.models import RegisteredModel
 from apps.tracking.models import LoggedModel, Project, Run, Upload
 from tests.matrix.table import NOT_HIS, Row
 from tests.matrix.world import World
@@ -18,6 +19,7 @@ _NOTHING = {
     "experiment_name": "nothing of that name",
     "model_id": f"m-{'f' * 32}",
     "source_run_id": "f" * 32,
+    "name": "nothing of that name",
 }
 T0 = 1_700_000_000_000
 
@@ -127,6 +129,49 @@ def _model(method: str, rest: str, action: str, code: int = 200, key: str = "", 
     return WireRow(method, name, code, LoggedModel, action, "ended", names, lambda _world: data, token_only=True)
 
 
+def _registry(method: str, path: str, action: str = "view", **data: Any) -> WireRow:
+    def fields(world: World) -> dict[str, Any]:
+        return {"name": world.model.name, **data}
+
+    return WireRow(method, _named(path), 200, RegisteredModel, action, "model", data=fields, token_only=True)
+
+
+def _new_version(world: World) -> dict[str, Any]:
+    return {"name": world.model.name, "source": f"runs:/{world.ended.pk.hex}/out"}
+
+
+_ONE: dict[str, Any] = {"version": "1"}
+REGISTRY = [
+    _any("POST", "registered-models/create", scope="model:create", name="new"),
+    _any("GET", "registered-models/search"),
+    _any("POST", "registered-models/search"),
+    _registry("GET", "registered-models/get"),
+    _registry("POST", "registered-models/rename", "edit", new_name="other"),
+    _registry("PATCH", "registered-models/update", "edit", description="x"),
+    _registry("DELETE", "registered-models/delete", "delete"),
+    _registry("GET", "registered-models/get-latest-versions"),
+    _registry("POST", "registered-models/get-latest-versions"),
+    _registry("POST", "registered-models/set-tag", "edit", key="k", value="v"),
+    _registry("DELETE", "registered-models/delete-tag", "edit", key="k"),
+    _registry("POST", "registered-models/alias", "move", alias="beta", version="2"),
+    _registry("DELETE", "registered-models/alias", "move", alias="beta"),
+    _registry("GET", "registered-models/alias", alias="beta"),
+    WireRow(
+        "POST", _named("model-versions/create"), 200, RegisteredModel, "register", "model", data=_new_version,
+        token_only=True,
+    ),
+    _any("GET", "model-versions/search"),
+    _any("POST", "model-versions/search"),
+    _registry("GET", "model-versions/get", **_ONE),
+    _registry("PATCH", "model-versions/update", "edit", **_ONE, description="x"),
+    _registry("DELETE", "model-versions/delete", "delete", **_ONE),
+    _registry("POST", "model-versions/transition-stage", "move", **_ONE, stage="Staging"),
+    _registry("GET", "model-versions/get-download-uri", **_ONE),
+    _registry("POST", "model-versions/set-tag", "edit", **_ONE, key="k", value="v"),
+    _registry("DELETE", "model-versions/delete-tag", "edit", **_ONE, key="k"),
+]  # fmt: skip
+
+
 def _new_model(world: World) -> dict[str, Any]:
     number = Project.objects.get(pk=world.project.pk).number
     return {"experiment_id": str(number), "source_run_id": world.ended.pk.hex, "name": "net"}
@@ -175,6 +220,7 @@ MLFLOW = [
     _run("GET", f"{_HISTORY}-interval", "view", field="run_ids", metric_key="loss"),
     _run("GET", f"ajax-api/{_HISTORY}-interval", "view", field="run_ids", metric_key="loss"),
     _run("GET", "artifacts/list", "view"),
+    *REGISTRY,
     _any("POST", "logged-models/search", experiment_ids=["1"]),
     WireRow("POST", _named("logged-models"), 200, Run, "log", "ended", data=_new_model, token_only=True),
     _model("GET", "", "view"),

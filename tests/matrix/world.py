@@ -28,6 +28,8 @@ from apps.directory import services as directory
 from apps.directory.models import DirectoryRule, DirectorySync
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
+from apps.models import services as models
+from apps.models.models import MoveRequest, Protection, RegisteredModel
 from apps.quotas import services as quotas
 from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Reservation, Resource, ShareUse
 from apps.sharing import services as sharing
@@ -50,6 +52,7 @@ ROLES: dict[str, dict[str, Role]] = {
     "organization": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": VIEWER},
     "public": {"alice": MANAGER, "bob": VIEWER, "charlie": VIEWER, "dana": VIEWER, "mia": MANAGER, "olaf": VIEWER},
     "project": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "model": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "own": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
     "team": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "credential": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
@@ -69,7 +72,7 @@ ROLES: dict[str, dict[str, Role]] = {
 }
 # Beside the cast: tom is a member of the team, vera was given the role viewer, gus' team in another organization the role
 # manager. With alice, bob, mia, dana, olaf and charlie these are the nine relations one can have to an object.
-_TOM = dict.fromkeys(["ended", "waiting", "organization", "public", "project", "credential", "team"], EDITOR)
+_TOM = dict.fromkeys(["ended", "waiting", "organization", "public", "project", "model", "credential", "team"], EDITOR)
 _MORE: dict[str, dict[str, Role]] = {
     "tom": {**_TOM, "budget": VIEWER, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
     "vera": {"ended": VIEWER, "waiting": VIEWER, "public": VIEWER, "cluster": VIEWER},
@@ -89,6 +92,9 @@ class World:
     cast: people.Cast
     cluster: Cluster
     project: Project
+    model: RegisteredModel
+    move: MoveRequest
+    rule_of_model: Protection
     ended: Experiment
     waiting: Experiment
     private: Experiment
@@ -148,6 +154,7 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
+    model, move, rule_of_model = _model(ended, cast)
     tracking.create_logged_model(project, by=alice, name=f"net {SECRET}", run=ended.run)
     credential = _credential(alice, cast)
     rule, sync = _directory(cast)
@@ -163,7 +170,7 @@ def make_world() -> World:
     priority_class = PriorityClass.objects.create(name="high", rank=10)
     bearers = _bearers(cast, ended, other["private"])
     return World(
-        cast, cluster, project, ended, waiting, **other, upload=upload, token=token, membership=membership,
+        cast, cluster, project, model, move, rule_of_model, ended, waiting, **other, upload=upload, token=token, membership=membership,
         request=request, asked=asked, artifact=artifact, sending=sending, credential=credential, rule=rule, sync=sync, robot=robot,
         invitation=invitation, registration=registration, budget=budget, charge=charge, place=place, allocation=allocation,
         priority_class=priority_class, bearers=bearers, sessions=_sessions(cast),
@@ -212,6 +219,20 @@ def _sent(artifact: Artifact) -> Upload:
         size_bytes=artifact.size_bytes, part_bytes=5 << 20, part_count=1, quota_node=quotas.leaf_of(artifact.run.owner, None),
         expires_at=timezone.now() + timedelta(hours=1), completed_at=timezone.now(),
     )  # fmt: skip
+
+
+def _model(ended: Experiment, cast: people.Cast) -> tuple[RegisteredModel, MoveRequest, Protection]:
+    """A model of alice's in her team with two versions; an alias of it is protected, and she asks for its move."""
+    alice = cast.alice
+    model = models.create_model(f"model {SECRET}", by=alice, team=cast.team, description=SECRET)
+    details = models.Details(
+        datasets=[{"name": f"data {SECRET}", "digest": "1"}], environment=SECRET, tags={"t": SECRET}
+    )
+    first, _ = (models.register_run(model, ended.run, "out", by=alice, details=details) for _ in range(2))
+    models.set_alias(model, "beta", first, by=alice, reason=SECRET)
+    rule = models.protect(model, "alias", "champion", by=alice)
+    models.protect(model, "stage", "Production", by=alice, approvals=0, separate_duties=False)
+    return model, models.request_move(model, "alias", "champion", first, by=alice, reason=SECRET), rule
 
 
 def _money(experiment: Experiment, cast: people.Cast) -> tuple[Budget, LedgerTx]:

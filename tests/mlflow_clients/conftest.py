@@ -37,8 +37,8 @@ def python_of(name: str) -> Path:
     return found
 
 
-def answers_of(name: str, url: str, token: str = "") -> Any:
-    """Run the script with one client against one server."""
+def answers_of(name: str, url: str, token: str = "", script: Path = _SCRIPT) -> Any:
+    """Run a script with one client against one server."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PYTHONPATH"))}
     settings = {
         "MLFLOW_TRACKING_TOKEN": token,
@@ -46,7 +46,7 @@ def answers_of(name: str, url: str, token: str = "") -> Any:
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     done = subprocess.run(
-        [str(python_of(name)), str(_SCRIPT), url, f"u{uuid.uuid4().hex[:12]}"],
+        [str(python_of(name)), str(script), url, f"u{uuid.uuid4().hex[:12]}"],
         env={**kept, **{key: value for key, value in settings.items() if value}},
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip

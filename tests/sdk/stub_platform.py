@@ -20,6 +20,7 @@ import uvicorn
 TOKEN = "fth_pat_test"
 ADMIN_TOKEN = "fth_pat_admin"
 KNOWN = {f"Bearer {TOKEN}", f"Bearer {ADMIN_TOKEN}"}
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 NOW = "2026-11-24T10:00:00Z"
 EVENT = {
     "id": 7,
@@ -432,6 +433,24 @@ class StubPlatform:
         held = {"kind": kind, "id": id_, "owner": "alice", "team": None, "visibility": "private", "role": "manager"}
         lines = [{**line, "name": f"person-{offset}", "is_share": True}]
         return Answer(200, {**held, "results": lines, "more": offset == 0})
+
+    def _models(self, request: Recorded, id_: str = "", verb: str = "", *rest: str) -> Answer:
+        last = rest[-1] if rest else verb
+        if request.method == "DELETE":
+            return Answer(204)
+        if verb == "protections" and request.method == "GET":
+            return Answer(200, [])
+        if last in {"", "moves", "files", "versions"} and request.method == "GET" and (verb or not id_):
+            return self._list(request, {})
+        if last == "archive":
+            return Answer(200, EMPTY_ZIP)
+        return Answer(200, {"id": id_ or "model-1", "name": "digits", "number": 1, "versions": [1, 2]})
+
+    def _model_requests(self, request: Recorded, id_: str = "", _verb: str = "") -> Answer:
+        return Answer(200, {"id": id_, "state": "open"}) if id_ else self._list(request, {})
+
+    def _lineage(self, _request: Recorded, _kind: str, _id: str) -> Answer:
+        return Answer(200, {"nodes": [], "edges": [], "cut": False})
 
     def _clusters(self, _request: Recorded, name: str = "") -> Answer:
         cluster = {"name": "local", "kind": "local", "state": "ok", "message": "", "isolation": "sandbox", "labels": {}}

@@ -41,6 +41,49 @@ def _history(kind: Any, client: Client) -> Any:
     return list(client.audit.history(kind, ID))
 
 
+def _upload(client: Client) -> Any:
+    Path("weights.bin").write_bytes(b"weights")
+    return client.models.upload(ID, "weights.bin")
+
+
+_MODEL = "/api/v2/models/{}/"
+_MODELS: list[tuple[str, str, Callable[[Client], Any]]] = [
+    ("GET /api/v2/models/", "model list", lambda c: list(c.models.list(q="d"))),
+    ("POST /api/v2/models/", "model create", lambda c: c.models.create("digits")),
+    (f"GET {_MODEL}", "model show", lambda c: c.models.get(ID)),
+    (f"PATCH {_MODEL}", "model update", lambda c: c.models.update(ID, tags={"a": None})),
+    (f"DELETE {_MODEL}", "model delete", lambda c: c.models.delete(ID)),
+    (f"GET {_MODEL}moves/", "model moves", lambda c: list(c.models.moves(ID))),
+    (f"GET {_MODEL}pointed/", "model was", lambda c: c.models.pointed_to(ID, "champion")),
+    (f"GET {_MODEL}compare/", "model compare", lambda c: c.models.compare(ID, 1, 2)),
+    (f"PUT {_MODEL}aliases/{{}}/", "model alias", lambda c: c.models.set_alias(ID, "champion", 1)),
+    (f"DELETE {_MODEL}aliases/{{}}/", "model unalias", lambda c: c.models.remove_alias(ID, "champion")),
+    (f"GET {_MODEL}protections/", "model rules", lambda c: c.models.rules(ID)),
+    (f"POST {_MODEL}protections/", "model protect", lambda c: c.models.protect(ID, "champion", approvals=2)),
+    (f"DELETE {_MODEL}protections/{{}}/", "model unprotect", lambda c: c.models.unprotect(ID, ID)),
+    (f"POST {_MODEL}requests/", "model request", lambda c: c.models.request_move(ID, "champion", 1, reason="x")),
+    (f"POST {_MODEL}uploads/", "model register", _upload),
+    (f"GET {_MODEL}versions/", "model versions", lambda c: list(c.models.versions(ID))),
+    (f"POST {_MODEL}versions/", "model register", lambda c: c.models.register_run(ID, ID, "model")),
+    (f"GET {_MODEL}versions/{{}}/", "model version", lambda c: c.models.version(ID, "latest")),
+    (
+        f"PATCH {_MODEL}versions/{{}}/",
+        "model update-version",
+        lambda c: c.models.update_version(ID, 1, description="x"),
+    ),
+    (f"DELETE {_MODEL}versions/{{}}/", "model delete-version", lambda c: c.models.delete_version(ID, 1)),
+    (f"POST {_MODEL}versions/{{}}/stage/", "model stage", lambda c: c.models.set_stage(ID, 1, "Staging")),
+    (f"GET {_MODEL}versions/{{}}/files/", "model files", lambda c: list(c.models.files(ID, 1))),
+    (f"GET {_MODEL}versions/{{}}/files/{{}}", "model get", lambda c: c.models.get_file(ID, 1, "a/b", "b")),
+    (f"GET {_MODEL}versions/{{}}/archive/", "model download", lambda c: list(c.models.download(ID, 1, "out"))),
+    ("GET /api/v2/model-requests/", "model requests", lambda c: list(c.models.requests(state="open"))),
+    ("GET /api/v2/model-requests/{}/", "model show-request", lambda c: c.models.request(ID)),
+    ("POST /api/v2/model-requests/{}/approve/", "model approve", lambda c: c.models.approve(ID)),
+    ("POST /api/v2/model-requests/{}/refuse/", "model refuse", lambda c: c.models.refuse(ID, reason="x")),
+    ("POST /api/v2/model-requests/{}/withdraw/", "model withdraw", lambda c: c.models.withdraw(ID)),
+    ("GET /api/v2/lineage/{}/{}/", "lineage", lambda c: c.models.lineage("run", ID)),
+]
+
 OPERATIONS = [
     Operation("GET /api/v2/me/", "whoami", lambda c: c.me()),
     Operation("POST /api/v2/auth/login/", "login", lambda c: c.login("alice", "correct", name="x")),
@@ -225,8 +268,9 @@ OPERATIONS = [
     Operation("GET /api/v2/statement/", "budget statement", lambda c: c.budgets.statement(node=1)),
     *(
         Operation(f"GET /api/v2/{kind}/{{}}/history/", "audit history", partial(_history, kind))
-        for kind in ("experiments", "projects", "runs", "teams", "tokens")
+        for kind in ("experiments", "models", "projects", "runs", "teams", "tokens")
     ),
+    *(Operation(route, command, call) for route, command, call in _MODELS),
     Operation("GET /api/v2/spec-schema/", "- for editors and forms, not for people", lambda c: c.spec_schema()),
     Operation("GET /api/v2/schema/", "- for generators, not for people", lambda c: c.api_schema()),
 ]  # fmt: skip

@@ -4,6 +4,8 @@ from apps.tracking.batches import Batch
 from apps.tracking.curves import Curve, read_curves
 from apps.tracking.ingest import Outcome
 from apps.tracking.listing import Entry, Folder, list_folder
+from apps.tracking.media import content_type_of
+from apps.tracking.paths import clean_path as artifact_path
 from apps.tracking.previews import Preview, read_preview
 from apps.tracking.services.artifacts import (
     artifact_link,
@@ -57,7 +59,8 @@ from apps.tracking.services.uploads import (
     part_links,
     received_parts,
 )
-from apps.tracking.summaries import Summary, latest_metrics
+from apps.tracking.summaries import Summary, latest_metrics, wire
+from apps.tracking.tickets import link as content_link
 
 __all__ = [
     "DEFAULT_PROJECT",
@@ -78,9 +81,12 @@ __all__ = [
     "archive_project_with_runs",
     "archive_run",
     "artifact_link",
+    "artifact_path",
     "begin_unmeasured_upload",
     "begin_upload",
     "complete_upload",
+    "content_link",
+    "content_type_of",
     "create_logged_model",
     "create_project",
     "create_run",
@@ -118,4 +124,5 @@ __all__ = [
     "update_logged_model",
     "update_project",
     "update_run",
+    "wire",
 ]

@@ -19,7 +19,7 @@ __version__ = VERSION
 TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would cost more than all the rest here
 
 if TYPE_CHECKING:
-    from fathom import runs
+    from fathom import models, runs
     from fathom.autologging import autolog
     from fathom.client import Client
     from fathom.errors import (
@@ -157,6 +157,7 @@ __all__ = [
     "log_metrics",
     "log_param",
     "log_params",
+    "models",
     "runs",
     "set_tag",
     "set_tags",
@@ -165,8 +166,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "runs":
-        return import_module("fathom.runs")
+    if name in {"models", "runs"}:  # modules, and not names in one
+        return import_module(f"fathom.{name}")
     try:
         home = _HOME[name]
     except KeyError:

@@ -23,6 +23,7 @@ from fathom.resources.money import BudgetsApi
 from fathom.resources.paths import path
 from fathom.resources.people import InvitationsApi, OrganizationsApi, RegistrationsApi, UsersApi
 from fathom.resources.quotas import AllocationsApi, PriorityClassesApi, QueueApi, QuotasApi, ResourcesApi
+from fathom.resources.registry import ModelsApi
 from fathom.resources.runs import RunsApi
 from fathom.resources.uploads import UploadsApi
 from fathom.transport import Transport
@@ -53,6 +54,7 @@ class Client:
         self.experiments = ExperimentsApi(self.transport, self.code)
         self.runs = RunsApi(self.transport)
         self.uploads = UploadsApi(self.transport)
+        self.models = ModelsApi(self.transport)
         self.projects = ProjectsApi(self.transport)
         self.credentials = CredentialsApi(self.transport)
         self.tokens = TokensApi(self.transport)

@@ -34,6 +34,15 @@ from fathom.models.quotas import (
     Wait,
     WhatIf,
 )
+from fathom.models.registry import (
+    ModelFile,
+    ModelMove,
+    ModelRule,
+    ModelVersion,
+    MoveRequest,
+    RegisteredModel,
+    register,
+)
 from fathom.models.work import (
     ACTIVE_STATES,
     FINAL_STATES,
@@ -88,6 +97,11 @@ __all__ = [
     "MetricPoint",
     "MetricSeries",
     "MetricSummary",
+    "ModelFile",
+    "ModelMove",
+    "ModelRule",
+    "ModelVersion",
+    "MoveRequest",
     "Obstacle",
     "Offboarding",
     "Organization",
@@ -99,6 +113,7 @@ __all__ = [
     "QueuePlace",
     "QuotaNode",
     "Ref",
+    "RegisteredModel",
     "Registration",
     "Resource",
     "Run",
@@ -115,5 +130,6 @@ __all__ = [
     "WhatIf",
     "Why",
     "in_money",
+    "register",
     "to_micros",
 ]
