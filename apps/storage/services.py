@@ -22,7 +22,7 @@ from apps.audit import services as audit
 from apps.core import blobs, failpoints
 from apps.core.blobs import Blob as Stored
 from apps.core.errors import Unready
-from apps.core.locks import claim_rows
+from apps.core.locks import claim_rows, pin_rows
 from apps.storage import handlers
 from apps.storage.handlers import Group
 from apps.storage.models import Blob, Collection
