@@ -100,7 +100,7 @@ kill: install-dev ## the long kill tests, half an hour
 
 # Each client has an environment of its own: they cannot live beside each other, nor beside us. The newest also trains.
 mlflow-clients: install-dev
-	@$(call CLIENT,newest,mlflow-skinny==3.17.2 scikit-learn pandas) && $(call CLIENT,2.22,mlflow-skinny==2.22.5) && \
+	@$(call CLIENT,newest,mlflow-skinny==3.17.2 scikit-learn pandas matplotlib) && $(call CLIENT,2.22,mlflow-skinny==2.22.5) && \
 	  $(call CLIENT,2.9,mlflow-skinny==2.9.2 "setuptools<80") \
 	  || echo "MLflow's clients could not be installed. The tests that need them are skipped."
 

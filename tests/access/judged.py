@@ -32,6 +32,7 @@ from apps.sharing.models import AccessRequest
 from apps.teams import services as teams
 from apps.tracking.models import (
     Artifact,
+    LoggedModel,
     Project,
     ProjectGroupGrant,
     ProjectUserGrant,
@@ -68,6 +69,7 @@ def make_objects(cast: Cast) -> None:
             CredentialUse.objects.create(credential=secret, version=1, **use)
         if not number % 7:
             Artifact.objects.create(run=run, path="a.txt", sha256="0" * 64, size_bytes=1)
+            LoggedModel.objects.create(run=run, name="net")
     submit(cast.alice, visibility="organization", team="vision")
     submit(cast.mia)
     _make_requests(cast)

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.e2e.browser import open_browser, open_window
 from tests.e2e.conftest import CHROMIUM
-from tests.mlflow_clients.conftest import CLIENTS, python_of
+from tests.mlflow_clients.conftest import CLIENTS, HAS_FILES, python_of
 from tests.platform import Platform, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -21,8 +21,6 @@ for step in range(5):
 mlflow.set_tag("who", "me")
 """
 TRAINING = """
-import os
-os.environ["MLFLOW_ENABLE_ARTIFACTS"] = "0"
 import mlflow
 mlflow.sklearn.autolog(log_models=False)
 from sklearn.datasets import load_iris
@@ -69,6 +67,7 @@ def test_what_autologging_saw_is_on_the_page_of_the_run(platform: Platform, toke
         page = screen.go(f"/experiments/{run}/")
         expect(page.locator("body")).to_contain_text("max_iter")
         expect(page.locator("body")).to_contain_text("0.125")
-        page = screen.go(f"/experiments/{run}/metrics/")
-        expect(page.locator("body")).to_contain_text("training_accuracy_score")
+        if HAS_FILES:  # the hooks write a file before they come to the metrics
+            page = screen.go(f"/experiments/{run}/metrics/")
+            expect(page.locator("body")).to_contain_text("training_accuracy_score")
         assert screen.complaints == []
