@@ -29,6 +29,7 @@ PREFIX = "/api/2.0/mlflow"
 SERVER = REPOSITORY / "build" / "mlflow" / "server" / "bin" / "mlflow"
 ROUNDS = 3
 POINTS = 100_000
+_VERSIONS = 20  # of each client, into a model of its own
 
 _KEYS = "unnest(ARRAY['loss', 'acc', 'f1', 'auc']) AS k"
 _FATHOM = f"""
@@ -71,6 +72,8 @@ class Side:
     def prepare(self) -> None:
         self.experiment = self.post("/experiments/create", name="bench")["experiment_id"]
         self.run = self.post("/runs/create", experiment_id=self.experiment, start_time=1)["run"]["info"]["run_id"]
+        for number in range(8):
+            self.post("/registered-models/create", name=f"bench-{number}")
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,12 @@ def _one_run(side: Side, _number: int) -> tuple[str, str, bytes]:
     return "GET", f"/runs/get?run_id={side.run}", b""
 
 
+def _version(side: Side, number: int) -> tuple[str, str, bytes]:
+    source = f"mlflow-artifacts:/{side.experiment}/{side.run}/artifacts/model"
+    body = {"name": f"bench-{number // _VERSIONS}", "source": source, "run_id": side.run}
+    return "POST", "/model-versions/create", json.dumps(body).encode()
+
+
 def _time(side: Side, method: str, path: str, times: int, **body: Any) -> float:
     client, data = side.client(), json.dumps(body).encode() if body else b""
     found = []
@@ -143,6 +152,7 @@ LINES = [
     Line("log-batch of 1,000, 8 clients", "metrics/s", lambda side: _rate(side, _batch, 4, 1000), 5, 60_000),
     Line("log-metric, 8 clients", "/s", lambda side: _rate(side, _one_metric, 25), 2, 500),
     Line("get-run, 8 clients", "/s", lambda side: _rate(side, _one_run, 25), 2, 0),
+    Line("model version create, 8 clients", "/s", lambda side: _rate(side, _version, _VERSIONS), 3, 300),
     Line("search, filter and order", "ms", lambda side: _search(side, filter="metrics.loss < 0.5", order_by=["metrics.acc DESC"]), 10, 15),
     Line("search, recent", "ms", _search, 5, 10),
     Line("history of 100,000 points", "ms", lambda side: _time(side, "GET", f"/metrics/get-history?run_id={side.run}&metric_key=long", 1), 8, 400),

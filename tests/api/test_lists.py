@@ -14,6 +14,8 @@ from apps.accounts import services as accounts
 from apps.compute import services as compute
 from apps.compute.models import Cluster, PriorityClass
 from apps.experiments.services import quota_node
+from apps.models import services as models
+from apps.models.models import RegisteredModel
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
 from apps.teams import services as teams
@@ -71,6 +73,21 @@ def _priority_class(_cast: Cast, _stage: Stage, number: int) -> None:
     PriorityClass.objects.create(name=f"p{number}", rank=number // 2)
 
 
+def _model(cast: Cast, _stage: Stage, number: int) -> RegisteredModel:
+    team = cast.team if number % 2 else None
+    model = models.create_model(f"m{number}", by=cast.alice, team=team, tags={"k": "v"})
+    kept = models.store_files([("weights", iter([b"w"]))])
+    models.set_alias(model, "best", models.register_files(model, kept, by=cast.alice), by=cast.alice)
+    return model
+
+
+def _move_request(cast: Cast, stage: Stage, number: int) -> None:
+    model = _model(cast, stage, number)
+    models.protect(model, "alias", "champion", by=cast.alice)
+    version = models.find_version(model, "latest")
+    models.request_move(model, "alias", "champion", version, by=cast.alice, reason="x")
+
+
 LISTS: dict[str, Add] = {
     "experiments": _experiment,
     "teams": _team,
@@ -78,6 +95,8 @@ LISTS: dict[str, Add] = {
     "tokens": _token,
     "projects": _project,
     "runs": _run,
+    "models": _model,
+    "model-requests": _move_request,
     "quotas": _place,
     "allocation-requests": _allocation,
     "priority-classes": _priority_class,

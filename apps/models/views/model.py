@@ -55,12 +55,11 @@ class OverviewView(Tab):
     @override
     def context(self, model: RegisteredModel) -> dict[str, Any]:
         rows: Any = ModelVersion.objects.visible_to(self.user, "view").live().filter(model=model).with_details()
-        rules = list(model.protections.all())
+        rules = {rule.name: rule for rule in model.protections.filter(target=Target.ALIAS)}
         aliases = model.aliases.select_related("version").order_by("name")[:200]
-        guards = {alias.pk: services.rule_for(model, Target.ALIAS, alias.name) for alias in aliases} if rules else {}
         return {
             "page": Page(rows, self.request.GET),
-            "aliases": [(alias, guards.get(alias.pk)) for alias in aliases],
+            "aliases": [(alias, rules.get(alias.name) or rules.get("")) for alias in aliases],
             "card": cards.render(model.description),
             "form": AliasForm(),
             "may_move": policy.decide(policy.in_person(self.user), "move", model),
