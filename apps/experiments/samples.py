@@ -7,11 +7,13 @@ from uuid import UUID
 
 import structlog
 
+from apps.access.principal import SYSTEM
 from apps.compute.handlers import Sample
 from apps.compute.models import Attempt
 from apps.core.errors import DomainError
 from apps.quotas.choices import CPU, MEMORY, in_units, unit_of, words
-from apps.tracking import batches, ingest
+from apps.tracking import services as tracking
+from apps.tracking.models import Run
 
 logger = structlog.get_logger(__name__)
 
@@ -28,7 +30,7 @@ def keep_samples(samples: Sequence[Sample]) -> None:
         if kind != "run" or not points:
             continue
         try:
-            ingest.write(UUID(run), batches.check({"metrics": points}), None)
+            tracking.log_batch(Run(pk=UUID(run)), {"metrics": points}, by=SYSTEM)
         except DomainError as refusal:
             logger.warning("sample_not_kept", run=run, error=str(refusal))
 

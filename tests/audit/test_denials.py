@@ -345,7 +345,7 @@ def world(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     url = urlsplit(settings.DATABASE_URL)
     monkeypatch.setattr(settings, "DATABASE_URL", url._replace(path=f"/{connection.settings_dict['NAME']}").geturl())
     yield make_world()
-    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     with connection.cursor() as cursor:
         cursor.execute(others)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
@@ -89,6 +90,9 @@ def sent(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[list[str]]:
     """What a listener hears, over a real server."""
     settings.HINTS_ENABLED = True
     monkeypatch.setattr(wakeup, "_started", None)
+    # The other processes of this test run share the server, and change things meanwhile.
+    channel = f"test.{uuid4()}."
+    monkeypatch.setattr(wakeup, "_channel", lambda name: channel + name)
     made: list[str] = []
     stop = threading.Event()
     listener = threading.Thread(target=wakeup.listen, args=("compute", lambda: made.append("hint"), stop))

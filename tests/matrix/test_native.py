@@ -49,7 +49,7 @@ def world(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(settings, "DATABASE_URL", url._replace(path=f"/{connection.settings_dict['NAME']}").geturl())
     yield make_world()
     # The threads that judge for native handlers keep their connections, and a database in use cannot be dropped.
-    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     with connection.cursor() as cursor:
         cursor.execute(others)
 
