@@ -90,7 +90,7 @@ _BESIDE = f"""
 
 
 def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
-    """Return the place of one among those that are `seen`; None when it does not wait."""
+    """Return the place of one among those that are `seen`; None when it does not wait, or not any more meanwhile."""
     narrowed = "" if seen is None else "AND w.id = ANY(%(seen)s)"
     facts: dict[str, Any] = {"seen": list(seen or ()), "patience": settings.QUEUE_PATIENCE, "id": pk}
 
@@ -107,13 +107,16 @@ def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
     if pk in late:
         return late.index(pk) + 1
     counts = {node: rest for node, *rest in rows(_COUNTS, rank=rank, late=late)}
+    among_own = rows(_AMONG_OWN, leaf=leaf, rank=rank, late=late)
+    if leaf not in counts or not among_own:
+        return None
     given = _places(dict(rows(_PATHS, leaves=list(counts))))
     place = dict(zip(given["leaves"], given["places"], strict=True))
     used = dict(zip(given["leaves"], given["used"], strict=True))
     ahead = len(late) + sum(
         higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal) in counts.items()
     )
-    ((turn, number),) = rows(_AMONG_OWN, leaf=leaf, rank=rank, late=late)
+    ((turn, number),) = among_own
     level = [node for node in counts if place[node] == place[leaf] and node != leaf]
     after: dict[str, Any] = {"size": used[leaf] + turn[0], "at": turn[1], "leaf": leaf}
     ((beside,),) = rows(_BESIDE, level=level, used=[used[node] for node in level], rank=rank, late=late, **after)

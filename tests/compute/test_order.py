@@ -2,8 +2,10 @@
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import F
 
 from apps.access.principal import SYSTEM
@@ -90,6 +92,27 @@ def test_places_are_counted_among_what_is_seen(cast: Cast, stage: Stage) -> None
     assert order.in_order(seen) == [(seen[0], 1), (seen[1], 2)]
     assert order.in_order(offset=1, limit=1) == [(rows[1].workload_id, 2)]
     assert order.in_order([]) == []
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_what_is_stopped_while_its_place_is_counted_has_none_or_the_one_it_had(
+    after: int, cast: Cast, stage: Stage
+) -> None:
+    first, second = stage.submit(cast.alice), stage.submit(cast.alice)
+    asked = 0
+
+    def stop_meanwhile(execute: Any, *rest: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == after + 1:
+            Workload.objects.filter(pk=second.workload_id).update(desired_state="stop")
+        return execute(*rest)
+
+    with connection.execute_wrapper(stop_meanwhile):
+        found = order.place_of(second.workload_id)
+    assert asked > after
+    assert found in (None, 2)
+    assert order.place_of(first.workload_id) == 1
 
 
 @pytest.mark.django_db
