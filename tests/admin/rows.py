@@ -58,6 +58,7 @@ def make_row(no: int) -> Experiment:
     experiment = submit(user, team=team.slug, cluster=cluster.name, name=f"job-{no}")
     start(experiment.workload)
     run = experiment.run
+    Blob.objects.get_or_create(sha256="ab" * 32, defaults={"size_bytes": 2048})
     Artifact.objects.create(run=run, path=f"model-{no}.bin", sha256="ab" * 32, size_bytes=2048)
     _files(run, team, no)
     Param.objects.create(run=run, key="lr", value="0.1")

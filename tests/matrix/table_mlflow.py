@@ -4,6 +4,7 @@ A job stands behind the run, so some of what is allowed ends in a conflict, or i
 meant that there is not.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +38,7 @@ class WireRow(Row):
         """Take out of an answer what the question named."""
         for given in (self.names(world), self.data(world)):
             for name in given.keys() & _NOTHING.keys():
-                body = body.replace(str(given[name]).encode(), b"")
+                body = re.sub(rb"\b" + re.escape(str(given[name]).encode()) + rb"\b", b"", body)
         return body
 
 
