@@ -83,7 +83,7 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
     used = uses.columns(attempt, facts.get("use") or Use())
     seconds = used.get("cpu_seconds", attempt.cpu_seconds)
     ran = milliseconds(started, evidence or workload.missing_since or workload.last_seen_at)
-    budgets.close(attempt.handle, ran, cpu_ms=None if seconds is None else round(seconds * 1000))
+    budgets.close(attempt.handle, ran, cpu_ms=uses.cpu_ms(seconds))
     end = max(evidence, started or evidence) if evidence else Greatest(Value(started), Now()) if started else Now()
     ended: dict[str, Any] = {"exit_code": facts.get("exit_code"), "started_at": started, "finished_at": end}
     told = {"reason": facts["reason"], "message": facts["message"]}

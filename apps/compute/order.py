@@ -110,9 +110,7 @@ def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
     among_own = rows(_AMONG_OWN, leaf=leaf, rank=rank, late=late)
     if leaf not in counts or not among_own:
         return None
-    given = _places(dict(rows(_PATHS, leaves=list(counts))))
-    place = dict(zip(given["leaves"], given["places"], strict=True))
-    used = dict(zip(given["leaves"], given["used"], strict=True))
+    place, used = _places(dict(rows(_PATHS, leaves=list(counts))))
     ahead = len(late) + sum(
         higher + (equal if place[node] < place[leaf] else 0) for node, (higher, equal) in counts.items()
     )
@@ -128,15 +126,16 @@ def _read(seen: Collection[UUID] | None, **given: Any) -> list[tuple[UUID, int]]
     facts = {"seen": list(seen or ()), "patience": settings.QUEUE_PATIENCE, **given}
     with connection.cursor() as cursor:
         cursor.execute(_LEAVES.format(seen=narrowed), facts)
-        facts |= _places(dict(cursor.fetchall()))
+        places, used = _places(dict(cursor.fetchall()))
+        facts |= {"leaves": list(places), "places": list(places.values()), "used": list(used.values())}
         cursor.execute(_ORDER.format(seen=narrowed), facts)
         return [(pk, int(place)) for pk, place in cursor.fetchall()]
 
 
-def _places(paths: dict[int, list[int]]) -> dict[str, list[Any]]:
+def _places(paths: dict[int, list[int]]) -> tuple[dict[int, int], dict[int, float]]:
     """Rank the leaves by what was used lately above them, and say what was used at each; the same step is the same place."""
     shares = quotas.shares_of({node for path in paths.values() for node in path})
     scores = {leaf: standing(path, shares) for leaf, path in paths.items()}
     ranks = {score: place for place, score in enumerate(sorted(set(scores.values())))}
-    used = [shares[leaf].score if leaf in shares else 0.0 for leaf in scores]
-    return {"leaves": list(scores), "places": [ranks[score] for score in scores.values()], "used": used}
+    used = {leaf: shares[leaf].score if leaf in shares else 0.0 for leaf in scores}
+    return {leaf: ranks[score] for leaf, score in scores.items()}, used

@@ -183,9 +183,8 @@ class Walk:
 
     def _in_order(self, passing: list[Candidate]) -> Iterator[tuple[Candidate, Outcome]]:
         """Judge by fair share; what fits and would pass an earlier one is put into `passing`."""
-        heap = [
-            (self._rank(one), one) for one in self.queue.heads()
-        ]  # what was overdue is passed, what follows it is not
+        # What was overdue is passed, what follows it is not.
+        heap = [(self._rank(one), one) for one in self.queue.heads()]
         heapq.heapify(heap)
         waited: dict[int, int] = {}
         following: dict[int, list[Candidate]] = {}

@@ -19,3 +19,8 @@ def columns(attempt: Attempt, use: Use) -> dict[str, Any]:
     if known := [value for value in peaks if value is not None]:
         found["peak_memory_bytes"] = max(known)
     return found | {"measured_at": Now()} if found else {}
+
+
+def cpu_ms(seconds: float | None) -> int | None:
+    """Return CPU time as money counts it, in milliseconds; None where nobody knows."""
+    return None if seconds is None else round(seconds * 1000)

@@ -13,6 +13,8 @@ _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 WIDE = {"width": 1380, "height": 860}
 NARROW = {"width": 420, "height": 800}
 _TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"  # all is drawn then
+# What changes by and by, as colours of links do when the scheme changes, is at its end; what never ends is left out.
+_AT_REST = "document.getAnimations().forEach((each) => { try { each.finish() } catch { each.cancel() } })"
 PATIENCE = 60_000  # milliseconds; a page that needs them all has failed, also on a machine that does much else
 expect.set_options(timeout=PATIENCE)
 
@@ -46,6 +48,7 @@ class Screen:
         # Colours are measured at rest: an animation, a hover or half the style sheets would be caught half way.
         self.page.wait_for_load_state()
         self.page.evaluate(_TWO_FRAMES)
+        self.page.evaluate(_AT_REST)
         self.page.evaluate(AXE.read_text())
         # Without `preload`: it would put style sheets into the page, which the policy refuses, and says so.
         found: dict[str, Any] = self.page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Question, Reasoned, question_filter
+from apps.access.admin import KeptAdmin, Question, Reasoned, question_filter
 from apps.access.admin.display import link, list_url
 from apps.compute import priority_classes
 from apps.compute.choices import OpenTo, State
@@ -21,12 +21,9 @@ _CLASSES = question_filter(
 
 
 @admin.register(PriorityClass)
-class PriorityClassAdmin(GuardedAdmin):
+class PriorityClassAdmin(KeptAdmin):
     """A change counts for work submitted from then on: what waits keeps its rank, unless somebody changes that."""
 
-    can_add = True
-    can_change = True
-    policy_change = "manage"
     form = PriorityClassForm
     list_display = ("name", "rank", "open_to", "description", "waiting")
     list_filter = (_CLASSES, "open_to")
@@ -42,11 +39,6 @@ class PriorityClassAdmin(GuardedAdmin):
             done="deleted",
         ),
     )
-
-    @override
-    def get_fields(self, request: HttpRequest, obj: PriorityClass | None = None) -> Any:
-        may_save = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        return self.fields if may_save else self.fields[:-1]
 
     @override
     def get_readonly_fields(self, request: HttpRequest, obj: PriorityClass | None = None) -> Any:

@@ -408,9 +408,8 @@ def _tell_all(rows: Q, message: str, reason: str, looked_at: list[UUID]) -> bool
         _told.clear()
     _told[message] = now
     others = _waiting().filter(rows).exclude(pk__in=looked_at).exclude(message=message)
-    some = others.order_by("queued_at").values_list("pk", flat=True)[
-        :_TOLD_AT_ONCE
-    ]  # all of fifty thousand would stop the turn for seconds
+    # All of fifty thousand would stop the turn for seconds.
+    some = others.order_by("queued_at").values_list("pk", flat=True)[:_TOLD_AT_ONCE]
     Workload.objects.filter(pk__in=list(some)).update(message=message, reason=reason)
     return True
 

@@ -14,6 +14,7 @@ from apps.access.principal import SYSTEM
 from apps.budgets import services as budgets
 from apps.budgets.models import Hold
 from apps.budgets.services import Outcome, Tick
+from apps.compute import uses
 from apps.compute.choices import DesiredState
 from apps.compute.models import Attempt, Workload
 from apps.compute.services import request_stop
@@ -53,8 +54,8 @@ def _pages() -> Iterator[list[Attempt]]:
 
 def _tick(attempt: Attempt) -> Tick:
     ended = bool(attempt.verdict)
-    cpu_ms = None if attempt.cpu_seconds is None else round(attempt.cpu_seconds * 1000)
-    return Tick(attempt.handle, evidence_ms(attempt), renews=not ended, is_final=ended, cpu_ms=cpu_ms)
+    used = uses.cpu_ms(attempt.cpu_seconds)
+    return Tick(attempt.handle, evidence_ms(attempt), renews=not ended, is_final=ended, cpu_ms=used)
 
 
 def evidence_ms(attempt: Attempt) -> int:

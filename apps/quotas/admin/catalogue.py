@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from typing_extensions import override
 
-from apps.access.admin import GuardedAdmin, Question, Reasoned, question_filter
+from apps.access.admin import KeptAdmin, Question, Reasoned, question_filter
 from apps.access.admin.display import link, list_url
 from apps.access.admin.filters import one_of
 from apps.quotas import services
@@ -20,21 +20,6 @@ _RESOURCES = question_filter(
     Resource, [Question("counted", "Counted in fair share", lambda rows: rows.filter(weight__gt=0))]
 )
 _DEFAULTS = question_filter(QuotaDefault, [Question("open", "Without a limit", lambda rows: rows.filter(limit=None))])
-
-
-class KeptAdmin(GuardedAdmin):
-    """Rows that an admin adds, changes and deletes, each with a reason."""
-
-    can_add = True
-    can_change = True
-    policy_change = "manage"
-
-    @override
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Ask for a reason where something can be saved."""
-        may_save = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        named = super().get_fields(request, obj)
-        return named if may_save else [name for name in named if name != "reason"]
 
 
 @admin.register(Resource)
