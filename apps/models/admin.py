@@ -52,6 +52,20 @@ _REQUESTS = question_filter(
         Question("long", "Open for more than 7 days", lambda rows: rows.open().filter(created_at__lt=Now() - _WEEK)),
     ],
 )
+_RULES = question_filter(
+    Protection,
+    [
+        Question("alone", "Any one person may move", lambda rows: rows.filter(approvals=0, thresholds=[])),
+        Question("own", "One may approve his own request", lambda rows: rows.filter(separate_duties=False)),
+    ],
+)
+_MOVES = question_filter(
+    Move,
+    [
+        Question("day", "In the last day", lambda rows: rows.filter(at__gt=Now() - _DAY)),
+        Question("removed", "Alias or stage taken away", lambda rows: rows.filter(after="")),
+    ],
+)
 
 
 class AliasInline(LatestInline):
@@ -182,7 +196,7 @@ class ProtectionAdmin(RecordAdmin):
     """What is protected. A rule is lifted here with a reason; it is set on the model's page."""
 
     list_display = ("__str__", "model_shown", "approvals", "separate_duties", "created")
-    list_filter = ("target", "separate_duties")
+    list_filter = (_RULES, "target", "separate_duties")
     list_select_related = ("model__team",)
     search_fields = ("name", "model__name", "model__owner__username")
     ordering = ("-id",)
@@ -276,7 +290,7 @@ class MoveAdmin(RecordAdmin):
     """The history: the database refuses to change it."""
 
     list_display = ("__str__", "model_shown", "version_number", "who", "reason", "at_shown")
-    list_filter = ("target",)
+    list_filter = (_MOVES, "target")
     list_select_related = ("model__team", "version__model", "by")
     search_fields = ("name", "model__name", "by__username")
     ordering = ("-id",)

@@ -26,12 +26,13 @@ EXPECTED = [
     "credentials.credential", "directory.directoryrule", "directory.directorysync", "experiments.codeupload",
     "experiments.experiment", "quotas.allocationrequest", "quotas.quotadefault",
     "quotas.quotanode", "quotas.reservation", "quotas.resource", "quotas.shareuse",
-    "registry.modelversion", "registry.move", "registry.moverequest", "registry.protection", "registry.registeredmodel", "sharing.accessrequest", "teams.invitation",
-    "teams.organization", "teams.team", "tracking.artifact", "tracking.project", "tracking.run",
+    "registry.modelversion", "registry.move", "registry.moverequest", "registry.protection", "registry.registeredmodel", "sharing.accessrequest",
+    "storage.blob", "storage.collection", "teams.invitation", "teams.organization", "teams.team",
+    "tracking.artifact", "tracking.project", "tracking.retention", "tracking.run", "tracking.upload",
 ]  # fmt: skip
 CAN_ADD = {
     "accounts.user", "budgets.budget", "budgets.price", "compute.cluster", "compute.priorityclass", "credentials.credential", "directory.directoryrule",
-    "directory.directorysync", "quotas.quotadefault", "quotas.resource", "storage.collection", "teams.invitation", "teams.organization", "teams.team",
+    "directory.directorysync", "quotas.quotadefault", "quotas.resource", "storage.blob", "storage.collection", "teams.invitation", "teams.organization", "teams.team",
     "tracking.retention",
 }  # fmt: skip
 CAN_CHANGE = {

@@ -71,6 +71,11 @@ def test_these_actions_exist() -> None:
         ("quotas.quotanode", "create_group"),
         ("quotas.quotanode", "move"),
         ("quotas.resource", "remove"),
+        ("registry.modelversion", "delete_versions"),
+        ("registry.moverequest", "approve_moves"),
+        ("registry.moverequest", "refuse_moves"),
+        ("registry.protection", "lift_rules"),
+        ("registry.registeredmodel", "delete_models"),
         ("teams.invitation", "revoke"),
         ("teams.organization", "archive"),
         ("teams.organization", "restore"),
@@ -78,6 +83,7 @@ def test_these_actions_exist() -> None:
         ("teams.team", "restore"),
         ("sharing.accessrequest", "grant_requests"),
         ("sharing.accessrequest", "refuse_requests"),
+        ("tracking.retention", "remove"),
     }
 
 
@@ -164,7 +170,7 @@ def test_disabled_user_is_out_and_can_be_let_in_again(browser: Client, alice: Us
     assert (event.reason, event.data["revoked_tokens"]) == ("left the company", 1)
     assert event.data["effects"] == {
         "tokens revoked": 1, "sessions ended": 2, "credentials kept": 1, "projects kept": 1, "runs kept": 1, "memberships kept": 1,
-        "running jobs stopped": 1,
+        "registered models kept": 1, "running jobs stopped": 1,
     }  # fmt: skip
     do(browser, user, "enable", "came back")
     user.refresh_from_db()

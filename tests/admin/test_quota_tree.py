@@ -122,7 +122,7 @@ def test_a_move_tells_first_what_would_be_over_its_limit(browser: Client, team: 
     ask(browser, team, "move", _confirmed="1", parent=str(small.pk), reason="reorganized")
     team.refresh_from_db()
     assert team.parent == small
-    assert AuditEvent.objects.get(action="move").reason == "reorganized"
+    assert AuditEvent.objects.get(action="move", object_type="quotas.quotanode").reason == "reorganized"
     assert quotas.drift() == []
     back = ask(browser, team, "move", _look="1", parent=str(parent.pk))
     assert "nothing is over a limit there" in back.context["outcomes"][0].words
