@@ -126,7 +126,7 @@ def _missing(principal: "Principal", obj: Model, judged: Policy, *, reached: boo
         yield "The account is disabled."
     if not reached:
         token: Any = getattr(principal, "token", None)
-        yield f"The token is bound to {token.bound_to} and reaches nothing else."
+        yield f"The token is bound to {token.bound_to} and does not reach this."
     if getattr(principal, "platform_role", "") == "admin" and not principal.is_superuser:
         yield "An admin's rights count only while he acts as one."
     if judged.rule is None:

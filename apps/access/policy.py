@@ -8,13 +8,14 @@ conditions, so they cannot disagree:
 - visibility "organization" and "public" let others view;
 - a grant (one row per subject and object) gives its role.
 
-A token narrows its user: the action must be in its scopes, and a token bound to one object reaches that object only.
+A token narrows its user: the action must be in its scopes, and a token bound to one object reaches that object only, and
+what the policies say is reached from it.
 Auditors, and an admin who sees the platform as somebody else, change nothing.
 """
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db.models import Case, Model, Q, QuerySet, Value, When
@@ -49,6 +50,9 @@ class Policy:
     writes: frozenset[str] = frozenset()  # actions that a viewer may do and that are more than reading
     is_personal: bool = False  # part of one's own account, which also who changes nothing else keeps in order
     not_for_admins: frozenset[str] = frozenset()  # actions for which being a platform admin counts nothing
+    # Which rows a token that is bound to one object reaches besides: by the kind of that object, the relation from the
+    # owned row to it; "" reaches all that the person himself may.
+    reached_from: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -206,7 +210,7 @@ def require_active(principal: "Principal", scope: str = "") -> None:
         msg = "Log in first."
         raise NotAuthenticated(msg)
     token = getattr(principal, "token", None)
-    if scope and token is not None and (token.bound_to or not _carries(token.scopes, scope, is_read=False)):
+    if scope and token is not None and not (_opens(token, scope) and _carries(token.scopes, scope, is_read=False)):
         msg = f"The token lacks the scope {scope}."
         raise refused(principal, scope, "", InsufficientScope(msg, need=[scope]))
     is_own = scope.partition(":")[0] in _personal_scopes() and not _is_seen(principal)
@@ -389,13 +393,27 @@ def _carries(scopes: Iterable[str], scope: str, *, is_read: bool) -> bool:
     return not held.isdisjoint({"all", ADMIN_SCOPE, scope}) or (is_read and "read" in held)
 
 
+def bound_pk(principal: "Principal", model: type[Model]) -> str:
+    """Return the key of the row of `model` that the token of `principal` is bound to, or ""."""
+    kind, _, pk = (getattr(getattr(principal, "token", None), "bound_to", "") or "").partition(":")
+    return pk if kind == model._meta.model_name else ""  # noqa: SLF001 -- documented Django API
+
+
+def _opens(token: Any, scope: str) -> bool:
+    """Return whether something new may be made with a token, which may be bound: of what that reaches whole."""
+    kind, name = token.bound_to.partition(":")[0], scope.partition(":")[0]
+    return not kind or any(policy.reached_from.get(kind) == "" for policy in _policies.values() if policy.name == name)
+
+
 def _bound_condition(principal: "Principal", policy: Policy) -> Q | None:
-    """Return what a bound token (a run's own) may reach: its object, and what is judged through it."""
+    """Return what a bound token (a run's own) may reach: its object, what is judged through it, what is reached from it."""
     token = getattr(principal, "token", None)
     if token is None or not token.bound_to:
         return None
     kind, _, pk = token.bound_to.partition(":")
-    owned = _owned_model(policy)._meta.model_name  # noqa: SLF001 -- documented Django API
-    if owned != kind:
-        return Q(pk__in=[])
-    return Q(**{policy.via or "pk": pk})
+    owned = _owned_model(policy)
+    condition = Q(**{policy.via or "pk": pk}) if owned._meta.model_name == kind else Q(pk__in=[])  # noqa: SLF001 -- as above
+    relation = policy_for(owned).reached_from.get(kind)
+    if relation is None:
+        return condition
+    return condition | Q(**{f"{policy.via}__{relation}" if policy.via else relation: pk}) if relation else None

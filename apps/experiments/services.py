@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.access import policy
@@ -35,7 +36,11 @@ from apps.tracking import services as tracking
 from apps.tracking.choices import RunStatus
 from apps.tracking.models import Run, Tag
 
-RUN_TOKEN_SCOPES = ("run:view", "run:log", "experiment:view")
+# What a job may: log to its run and to runs that it makes beside it, load models and register new ones. SECURITY: neither
+# move an alias nor delete, share or submit.
+RUN_TOKEN_SCOPES = (
+    "run:view", "run:log", "run:create", "experiment:view", "project:view", "model:view", "model:create", "model:register",
+)  # fmt: skip
 CODE_FORMATS = {"application/gzip": "tar.gz", "application/zip": "zip"}
 
 _RUN_STATUS = {
@@ -264,6 +269,7 @@ def follow_workload(workload: Workload, from_state: str) -> None:
     transaction.on_commit(partial(announce, workload.subject, {"type": "state"}), robust=True)
     status = _RUN_STATUS.get(State(workload.state))
     if status is not None:
-        Run.objects.filter(pk=run_id).update(status=status, finished_at=workload.finished_at or Now())
+        ended = Q(pk=run_id) | Q(made_in=run_id, status=RunStatus.RUNNING)  # nothing else can end what a job left open
+        Run.objects.filter(ended).update(status=status, finished_at=workload.finished_at or Now())
     elif from_state in TERMINAL:
         Run.objects.filter(pk=run_id).update(status=RunStatus.RUNNING, finished_at=None)

@@ -19,6 +19,7 @@ def declare() -> None:
                 "delete": Role.MANAGER,
             },
             scope="model",
+            reached_from={"run": ""},  # a job loads and registers the models that its person may
         )
     )
     register(

@@ -88,6 +88,10 @@ class Run(Owned):
     """A tracked record: parameters, metrics, tags, artifacts. A submitted experiment has exactly one."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
+    # The job's run whose token made this one: that token reaches it as well, and it ends with the job at the latest.
+    made_in = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, editable=False, db_index=False, related_name="made"
+    )
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=8, choices=RunStatus, default=RunStatus.RUNNING)
     started_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
@@ -103,6 +107,7 @@ class Run(Owned):
             models.Index(fields=["project", "-id"], name="run_of_project"),
             models.Index(fields=["project", "-started_at", "id"], name="run_of_project_by_start"),
             models.Index(fields=["visibility", "-id"], name="run_shared", condition=models.Q(visibility="public")),
+            models.Index(fields=["made_in"], name="run_made_in", condition=models.Q(made_in__isnull=False)),
         ]
 
     @override

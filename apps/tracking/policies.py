@@ -24,6 +24,7 @@ def declare() -> None:
                 "share": Role.MANAGER,
                 "delete": Role.MANAGER,
             },
+            reached_from={"run": "runs"},
         )
     )
     register(
@@ -37,6 +38,7 @@ def declare() -> None:
                 "share": Role.MANAGER,
                 "delete": Role.MANAGER,
             },
+            reached_from={"run": "made_in"},
         )
     )
     register(

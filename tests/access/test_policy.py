@@ -108,7 +108,7 @@ def test_a_bound_token_reaches_its_object_only(cast: Cast, stage: Stage) -> None
     user = behind(cast.alice, scopes=["all"], bound_to=f"run:{own.pk}")
     assert list(Experiment.objects.visible_to(user, "view")) == [own]
     assert list(Run.objects.visible_to(user, "log")) == [own.run]
-    assert not Project.objects.visible_to(user, "view").exists()
+    assert list(Project.objects.visible_to(user, "view")) == [own.run.project]
     assert not Team.objects.visible_to(user, "view").exists()
     with pytest.raises(NotFound):
         policy.require(user, "stop", other)

@@ -6,7 +6,6 @@ import subprocess
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ CLIENTS = ("newest", "2.22", "2.9")
 FOLDER = REPOSITORY / "build" / "mlflow"
 ANSWERS = Path(__file__).parent / "answers"
 LONG = bool(os.environ.get("FATHOM_LONG_TESTS"))
-HAS_FILES = find_spec("apps.mlflow.artifacts") is not None
-"""Whether the bytes of files are served: scikit-learn's hooks write a picture of the estimator before they log a metric."""
 
 _SCRIPT = Path(__file__).parent / "script.py"
 

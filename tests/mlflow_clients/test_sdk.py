@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_clients.conftest import HAS_FILES, python_of
+from tests.mlflow_clients.conftest import python_of
 from tests.platform import REPOSITORY, Platform
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -51,7 +51,7 @@ def test_what_scikit_learn_does_is_logged_and_found(platform: Platform, token: s
     found = json.loads(next(line for line in lines if line.startswith("[")))
     assert found[:6] == [1, True, "77", 2.5, "alice", "auto"]
     assert found[6] == ["finished_at", "name", "owner", "project", "run_id", "started_at", "status"]
-    assert found[7] == (["metrics.training_score"] if HAS_FILES else [])
+    assert found[7] == ["metrics.training_score"]
 
 
 def test_a_search_that_is_refused_says_why(platform: Platform, token: str, tmp_path: Any) -> None:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from apps.access import policy
 from apps.audit import services as audit
-from apps.core.errors import Conflict, Invalid, NotFound
+from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from apps.core.locks import lock_row
 from apps.teams.models import Team
 from apps.teams.services import require_open
@@ -33,10 +33,13 @@ def create_run(
 ) -> Run:
     """Create a tracked run in a project; team and visibility are the project's unless given. Audited.
 
-    Raises: NotAllowed, Invalid.
+    A job makes runs beside its own, with the team and visibility of that. Raises: NotAllowed, Invalid.
     """
-    policy.require_active(by, "run:create")
-    run = open_run(project, by=by, name=name, team=team, visibility=visibility, started_at=started_at)
+    if job := policy.bound_pk(by, Run):
+        run = _open_beside(Run.objects.select_related("team", "project").get(pk=job), project, by, name, started_at)
+    else:
+        policy.require_active(by, "run:create")
+        run = open_run(project, by=by, name=name, team=team, visibility=visibility, started_at=started_at)
     if tags:
         ingest.write(run.pk, batches.check({"tags": tags}), None, savepoint=False)
     audit.record("create", run, by=by)
@@ -59,15 +62,29 @@ def open_run(
     policy.require(by, "submit", project)
     if team is not None:
         policy.require(by, "submit", team)
-    require_open(team or project.team)
-    run = Run(
-        project=project,
-        name=name,
-        owner=by,
-        team=team or project.team,
-        visibility=visibility or project.visibility,
-        started_at=started_at or Now(),
+    return _open(
+        Run(
+            project=project,
+            name=name,
+            owner=by,
+            team=team or project.team,
+            visibility=visibility or project.visibility,
+            started_at=started_at or Now(),
+        )
     )
+
+
+def _open_beside(job: Run, project: Project, by: Any, name: str, started_at: datetime | None) -> Run:
+    policy.require(by, "create", job)
+    if job.project_id != project.pk:
+        msg = f"A job makes runs in its own project, {job.project.name}."
+        raise NotAllowed(msg)
+    like = {"owner": by, "team": job.team, "visibility": job.visibility}
+    return _open(Run(project=project, made_in=job, name=name, started_at=started_at or Now(), **like))
+
+
+def _open(run: Run) -> Run:
+    require_open(run.team)
     try:
         run.clean_fields(exclude={"owner", "team", "project", "started_at"})
     except ValidationError as error:
