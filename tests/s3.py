@@ -106,6 +106,7 @@ def start(folder: Path, access_key: str, secret_key: str, bucket: str = "artifac
                 "-volume.max=20",
                 "-master.volumeSizeLimitMB=256",
                 "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
                 "-s3.autoCreateBucket=false",
                 *named,
             ],

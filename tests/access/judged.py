@@ -26,9 +26,11 @@ from apps.directory import services as directory
 from apps.directory.models import DirectoryRule
 from apps.experiments.models import CodeUpload
 from apps.experiments.services import quota_node
+from apps.models import services as models
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaDefault, Resource, ShareUse
 from apps.sharing.models import AccessRequest
+from apps.storage.models import Blob, Collection
 from apps.teams import services as teams
 from apps.tracking.models import (
     Artifact,
@@ -36,9 +38,11 @@ from apps.tracking.models import (
     Project,
     ProjectGroupGrant,
     ProjectUserGrant,
+    Retention,
     Run,
     RunGroupGrant,
     RunUserGrant,
+    Upload,
 )
 from tests.people import NAMES, Cast, browser_of, submit
 
@@ -80,6 +84,7 @@ def make_objects(cast: Cast) -> None:
         )
     _make_ways_in(cast)
     _make_books(cast)
+    _make_models(cast)
     for name in ("alice", "bob", "sre"):
         accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
@@ -101,6 +106,25 @@ def _make_books(cast: Cast) -> None:
     money.settle("fth-judged-1", 1_800_000)
     alert = Alert.objects.create(period=budget.periods.get(), level="50", spent_micros=1, amount_micros=2, message="x")
     Delivery.objects.create(alert=alert, channel="email", target="x@example.org")
+
+
+def _make_models(cast: Cast) -> None:
+    """Make models of some shapes with what is judged through them, and what is stored."""
+    Blob.objects.create(sha256="0" * 64, size_bytes=1)  # those of all artifacts here
+    node, ends = quota_node(cast.alice, cast.team), timezone.now() + timedelta(hours=1)
+    runs = Run.objects.filter(owner=cast.alice, artifacts__isnull=False).select_related("owner", "team")
+    for number, run in enumerate(runs[:4]):
+        team, visibility = (cast.team, "team") if number % 2 else (None, "public" if number else "private")
+        model = models.create_model(f"m{number}", by=cast.alice, team=team, visibility=visibility)
+        version = models.register_run(model, run, by=cast.alice)
+        models.protect(model, "alias", "champion", by=cast.alice)
+        models.request_move(model, "alias", "champion", version, by=cast.alice, reason="good")
+        grants.grant(cast.dana, model, list(Role)[1 + number % 3])
+        facts = {"sha256": "2" * 64, "size_bytes": 1, "part_bytes": 1, "part_count": 1, "expires_at": ends}
+        Upload.objects.create(run=run, created_by=cast.alice, path="part", quota_node=node, **facts)
+    Run.objects.filter(pk__in=[run.pk for run in runs[2:4]]).update(made_in=runs[0].pk)
+    Collection.objects.create(asked_by="system")
+    Retention.objects.create(team=cast.team, days_after_end=1)
 
 
 def _make_ways_in(cast: Cast) -> None:

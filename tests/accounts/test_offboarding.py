@@ -39,6 +39,7 @@ GOES_WITH_HIM = {
     "directory.DirectoryPerson.user",
     "sharing.AccessRequest.by",
     "sharing.UnknownName.by",
+    "tracking.Upload.created_by",  # what is on its way and not kept yet
     "accounts.User_user_permissions.user",
     "admin.LogEntry.user",  # Django's own; never written here
     "guardian.UserObjectPermission.user",  # the generic table, which is not used

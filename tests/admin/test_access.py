@@ -32,7 +32,7 @@ EXPECTED = [
 ]  # fmt: skip
 CAN_ADD = {
     "accounts.user", "budgets.budget", "budgets.price", "compute.cluster", "compute.priorityclass", "credentials.credential", "directory.directoryrule",
-    "directory.directorysync", "quotas.quotadefault", "quotas.resource", "storage.blob", "storage.collection", "teams.invitation", "teams.organization", "teams.team",
+    "directory.directorysync", "quotas.quotadefault", "quotas.resource", "storage.collection", "teams.invitation", "teams.organization", "teams.team",
     "tracking.retention",
 }  # fmt: skip
 CAN_CHANGE = {

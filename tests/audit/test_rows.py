@@ -34,7 +34,8 @@ WATCHED = {
     "auth_group_permissions", "compute_cluster", "quotas_quotalimit", "quotas_quotanode", "teams_membership",
     "teams_organization", "teams_team", "tracking_project", "tracking_projectgroupgrant", "tracking_projectusergrant",
     "tracking_rungroupgrant", "tracking_runusergrant", "quotas_resource", "quotas_quotadefault", "compute_priorityclass",
-    "budgets_budget", "budgets_period", "budgets_price",
+    "budgets_budget", "budgets_period", "budgets_price", "registry_alias", "registry_moverequest", "registry_protection",
+    "registry_registeredmodel", "registry_registeredmodelgroupgrant", "registry_registeredmodelusergrant",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from apps.compute import bootstep, tasks
 from apps.compute.models import Cluster, Loop
 from apps.compute.reconcile import loop
-from apps.compute.reconcile.loop import _HOUSE, Reconciler
+from apps.compute.reconcile.loop import _HOUSE, _STORE, Reconciler
 from apps.compute.reconcile.turn import run_turn
 from apps.experiments.models import Experiment
 from tests.factories import Stage, assert_books_balance, attempt_of, fresh
@@ -51,7 +51,7 @@ def test_a_worker_does_it_all(people: Cast, platform: Stage, worker: Reconciler)
     wait_for(lambda: ended(experiment), what="the end")
     assert fresh(experiment).state == "succeeded"
     wait_for(lambda: Cluster.objects.get().state == "ok", what="the look at its health")
-    wait_for(lambda: Loop.objects.exclude(ran_at=None).count() == len(_HOUSE), what="the slow loops")
+    wait_for(lambda: Loop.objects.exclude(ran_at=None).count() == len(_HOUSE | _STORE), what="the slow loops")
     assert_books_balance(live=0)
 
 

@@ -12,7 +12,6 @@ from fathom.errors import FathomError
 
 COMMANDS = {
     "access": "access",
-    "artifact": "tracked",
     "artifacts": "tracked",
     "audit": "audit",
     "budget": "money",

@@ -199,11 +199,6 @@ def pin_artifacts(state: State, id_: str, paths: Sequence[str], undo: bool) -> N
         click.echo(f"{'Unpinned' if undo else 'Pinned'} {path}.")
 
 
-# The short names that people's fingers know.
-artifacts.add_command(list_artifacts, "ls")
-artifacts.add_command(delete_artifacts, "rm")
-
-
 def _run_row(item: Run) -> list[str]:
     values = ", ".join(f"{clean(key, 20)} {number(metric.value)}" for key, metric in list(item.metrics.items())[:3])
     return [
@@ -250,4 +245,4 @@ def _points_table(series: Sequence[MetricSeries]) -> str:
     return table(["METRIC", "STEP", "TIME", "VALUE"], rows, right=(1, 3))
 
 
-COMMANDS = {"artifact": artifacts, "artifacts": artifacts, "metrics": metrics, "runs": runs}
+COMMANDS = {"artifacts": artifacts, "metrics": metrics, "runs": runs}
