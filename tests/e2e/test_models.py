@@ -32,9 +32,9 @@ class Trap:
 
 @pytest.fixture(scope="module")
 def tokens(platform: Platform) -> dict[str, str]:
-    """gina and hugo, in one team, and a token of each."""
+    """mona and nick, in one team, and a token of each."""
     found = {}
-    for name in ("gina", "hugo"):
+    for name in ("mona", "nick"):
         platform.make_user(name, password=PASSWORD)
         with Client(platform.url, token="") as anonymous:
             found[name] = str(anonymous.login(name, PASSWORD, name="e2e").token)
@@ -43,11 +43,11 @@ def tokens(platform: Platform) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def version(platform: Platform, tokens: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
-    """A model of gina's with two versions: one from a run, one uploaded, its alias protected, shared with hugo."""
+    """A model of mona's with two versions: one from a run, one uploaded, its alias protected, shared with nick."""
     folder = tmp_path_factory.mktemp("model")
     (folder / "MLmodel").write_text(MLMODEL)
     (folder / "weights.pkl").write_bytes(pickle.dumps(Trap()))
-    with Client(platform.url, tokens["gina"]) as client:
+    with Client(platform.url, tokens["mona"]) as client:
         run = client.runs.create(name="training")
         client.runs.log_batch(run.id, {"metrics": [{"key": "accuracy", "value": 0.91}], "params": {"lr": "0.1"}})
         for name in ("MLmodel", "weights.pkl"):
@@ -57,24 +57,24 @@ def version(platform: Platform, tokens: dict[str, str], tmp_path_factory: pytest
         (folder / "weights.pkl").write_bytes(pickle.dumps({"better": True}))
         client.models.upload(model.id, folder, metrics={"accuracy": 0.95}, tags={"k": "v"}, description="Better.")
         client.models.set_alias(model.id, "challenger", 2, reason="looks good")
-        client.access.share("registeredmodel", model.id, user="hugo", role="manager")
+        client.access.share("registeredmodel", model.id, user="nick", role="manager")
         threshold = {"metric": "accuracy", "operator": ">=", "value": 0.9}
         client.models.protect(model.id, "champion", approvals=1, thresholds=[threshold], reason="it is served")
     return first
 
 
 @pytest.fixture
-def gina(screen: Screen, version: ModelVersion) -> Screen:
-    screen.log_in("gina", PASSWORD)
+def mona(screen: Screen, version: ModelVersion) -> Screen:
+    screen.log_in("mona", PASSWORD)
     return screen
 
 
 @pytest.fixture
-def hugo(screen: Screen) -> Iterator[Screen]:
+def nick(screen: Screen) -> Iterator[Screen]:
     browser = screen.page.context.browser
     assert browser is not None
     with open_window(browser, screen.url) as other:
-        other.log_in("hugo", PASSWORD)
+        other.log_in("nick", PASSWORD)
         yield other
         assert other.complaints == []
 
@@ -95,7 +95,7 @@ def shots() -> Path | None:
     return Path(named) if named else None
 
 
-def test_every_page_is_sound_in_both_schemes(gina: Screen, version: ModelVersion, shots: Path | None) -> None:
+def test_every_page_is_sound_in_both_schemes(mona: Screen, version: ModelVersion, shots: Path | None) -> None:
     model = f"/models/{version.model_id}/"
     pages = {
         "list": "/models/", "new": "/models/new/", "approvals": "/models/approvals/", "model": model, "moves": f"{model}moves/",
@@ -105,19 +105,19 @@ def test_every_page_is_sound_in_both_schemes(gina: Screen, version: ModelVersion
         "register": f"/models/register/{version.run}/", "lineage": f"/lineage/modelversion/{version.id}/",
     }  # fmt: skip
     for name, path in pages.items():
-        page = gina.go(path)
+        page = mona.go(path)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            assert gina.accessibility() == [], name
-        shoot(gina, shots, name)
+            assert mona.accessibility() == [], name
+        shoot(mona, shots, name)
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     for name in ("list", "model", "version", "lineage"):
-        gina.go(pages[name])
+        mona.go(pages[name])
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
-def test_a_protected_alias_is_asked_for_and_approved(gina: Screen, hugo: Screen, version: ModelVersion) -> None:
-    mine = gina.go(f"/models/{version.model_id}/")
+def test_a_protected_alias_is_asked_for_and_approved(mona: Screen, nick: Screen, version: ModelVersion) -> None:
+    mine = mona.go(f"/models/{version.model_id}/")
     mine.fill("#id_alias", "champion")
     mine.fill("#id_version", "1")
     mine.fill("#id_reason", "it is the best so far")
@@ -126,31 +126,31 @@ def test_a_protected_alias_is_asked_for_and_approved(gina: Screen, hugo: Screen,
     expect(mine.locator("main")).to_contain_text("1 request to move something protected")
     mine.click("text=Answer")
     expect(mine.locator("main")).to_contain_text("Nothing waits for your answer.")  # her own she does not answer
-    assert gina.accessibility() == []
+    assert mona.accessibility() == []
 
-    theirs = hugo.go("/models/")
+    theirs = nick.go("/models/")
     expect(theirs.get_by_label("1 waiting")).to_be_visible()
     theirs.get_by_role("link", name=re.compile("Approvals")).click()
-    assert hugo.accessibility() == []
+    assert nick.accessibility() == []
     theirs.get_by_role("button", name="Refuse").click()
     expect(theirs.locator(".notices")).to_contain_text("reason")  # a no needs one
     theirs.get_by_label("Reason").fill("I looked at it")
     theirs.get_by_role("button", name="Approve").click()
     expect(theirs.locator(".notices")).to_contain_text("it is moved")
 
-    mine = gina.go(f"/models/{version.model_id}/moves/")
+    mine = mona.go(f"/models/{version.model_id}/moves/")
     line = mine.locator("tbody tr").first
-    for words in ("champion", "nothing", "version 1", "gina", "hugo", "it is the best so far"):
+    for words in ("champion", "nothing", "version 1", "mona", "nick", "it is the best so far"):
         expect(line).to_contain_text(words)
     mine.fill("#alias", "champion")
     mine.fill("#at", "2001-01-01T00:00")
     mine.get_by_role("button", name="Ask", exact=True).click()
     expect(mine.locator("main [role=status]").first).to_contain_text("champion pointed to nothing then.")
-    assert gina.accessibility() == []
+    assert mona.accessibility() == []
 
 
-def test_files_are_uploaded_and_downloaded(gina: Screen, version: ModelVersion, tmp_path: Path) -> None:
-    page = gina.go(f"/models/{version.model_id}/upload/")
+def test_files_are_uploaded_and_downloaded(mona: Screen, version: ModelVersion, tmp_path: Path) -> None:
+    page = mona.go(f"/models/{version.model_id}/upload/")
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
     page.set_input_files("#id_chosen", [tmp_path / "config.json", tmp_path / "model.safetensors"])
@@ -168,11 +168,11 @@ def test_files_are_uploaded_and_downloaded(gina: Screen, version: ModelVersion, 
     assert download.value.suggested_filename == "config.json"
 
 
-def test_a_runs_folder_becomes_a_model(gina: Screen, version: ModelVersion) -> None:
-    page = gina.go(f"/models/register/{version.run}/?path=model")
+def test_a_runs_folder_becomes_a_model(mona: Screen, version: ModelVersion) -> None:
+    page = mona.go(f"/models/register/{version.run}/?path=model")
     page.get_by_role("button", name="Register").click()
     expect(page.locator("main")).to_contain_text("Choose a model, or give the new one a name.")
-    gina.complaints.clear()  # the 400 itself
+    mona.complaints.clear()  # the 400 itself
     page.fill("#id_new_name", "digits-of-hers")
     page.get_by_role("button", name="Register").click()
     expect(page.locator(".notices")).to_contain_text("digits-of-hers 1 is registered.")
@@ -184,7 +184,7 @@ def test_a_runs_folder_becomes_a_model(gina: Screen, version: ModelVersion) -> N
 
 def test_the_command_line(platform: Platform, tokens: dict[str, str], version: ModelVersion, tmp_path: Path) -> None:
     def fathom(*words: str, code: int = 0) -> str:
-        environment = {**os.environ, "FATHOM_URL": platform.url, "FATHOM_TOKEN": tokens["gina"], "HOME": str(tmp_path)}
+        environment = {**os.environ, "FATHOM_URL": platform.url, "FATHOM_TOKEN": tokens["mona"], "HOME": str(tmp_path)}
         done = subprocess.run(
             [sys.executable, "-m", "fathom", *words],
             env=environment,

@@ -4,7 +4,8 @@ from apps.access import policy
 from apps.access.decision import Role
 from apps.experiments.models import Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
-from apps.tracking.models import Artifact, LoggedModel, Run, Upload
+from apps.models.models import ModelVersion, MoveRequest, RegisteredModel, VersionFile
+from apps.tracking.models import Artifact, LoggedModel, Project, Run, Upload
 from tests.matrix.table import Row
 from tests.matrix.world import ROLES
 
@@ -12,6 +13,7 @@ PEOPLE = ("alice", "bob", "charlie", "dana", "mia", "olaf", "tom", "vera", "gus"
 OUTSIDE = ("anonymous", "ivan")
 TOKENS = ("reader", "job", "stray")  # alice, reading only; the ended experiment's own; another run's
 OF_A_RUN = (Experiment, Run, Artifact, LoggedModel, Upload)
+OPEN_TO_JOBS = (Project, RegisteredModel, ModelVersion, VersionFile, MoveRequest)  # both jobs run in the one project
 
 
 def expected_page(row: Row) -> dict[str, int]:
@@ -35,11 +37,17 @@ def expected_api(row: Row) -> dict[str, int]:
         if row.admin_only:
             inside = {name: row.ok if name == "sre" else 403 for name in PEOPLE}
         tokens = dict.fromkeys(TOKENS, 403 if row.scope or row.admin_only else row.ok)
+        if row.scope == "model:create":
+            tokens |= {"job": row.ok, "stray": row.ok}
     else:
         inside = {name: _by_role(row, name) for name in PEOPLE}
         if row.admin_only:
             inside = {name: code if name == "sre" or code == 404 else 403 for name, code in inside.items()}
-        tokens = {"reader": _reading(row), "job": _own_job(row), "stray": 404}
+        tokens = {
+            "reader": _reading(row),
+            "job": _own_job(row),
+            "stray": _as_job(row) if row.model in OPEN_TO_JOBS else 404,
+        }
     return {**dict.fromkeys(OUTSIDE, 401), **inside, **tokens, **row.but}
 
 
@@ -75,9 +83,15 @@ def _reading(row: Row) -> int:
 
 
 def _own_job(row: Row) -> int:
-    """The token of the very run: it reaches that run only, and there only what its scopes name."""
+    """The token of the very run: it reaches that run, its project and models, and there only what its scopes name."""
+    if row.model in OPEN_TO_JOBS or (row.model in OF_A_RUN and row.role == "ended"):
+        return _as_job(row)
+    return 404
+
+
+def _as_job(row: Row) -> int:
     assert row.model is not None
-    if row.model not in OF_A_RUN or row.role != "ended":
+    if ROLES[row.role]["alice"] is Role.NONE:
         return 404
     if row.people_only:
         return 403

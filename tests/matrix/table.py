@@ -622,6 +622,7 @@ API_MODELS = [
     Row(
         "POST", "api-version-list", 201, RegisteredModel, "register", "model", _MODEL_ID,
         lambda world: {"run": str(world.ended.pk), "path": "out"},
+        but={"stray": 400},  # who may register, from a run that he does not see
     ),
     _api_model("POST", "version-upload", 415, "register"),  # JSON is no archive
     _api_model("GET", "version", names=_api_version),
