@@ -4,17 +4,16 @@ SECURITY: what others use of limits that tenants share (the platform's, a cluste
 would follow from it: how much less would fit, and when it may start.
 """
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from apps.compute import order
 from apps.compute.choices import DesiredState, State
 from apps.compute.models import Workload
-from apps.compute.queue import Candidate, Walk
-from apps.compute.reconcile.admit import ends_of, read_candidate
+from apps.compute.queue import Candidate
+from apps.compute.reconcile.admit import freed_at, read_candidate
 from apps.quotas import services as quotas
 from apps.quotas.choices import in_units, words
 from apps.quotas.models import QuotaNode, Resource
@@ -128,12 +127,13 @@ def _remedies(candidate: Candidate, fits: Mapping[str, int]) -> list[str]:
 
 def _starts_at(candidate: Candidate, over: Sequence[quotas.Line]) -> datetime | None:
     """Return when it could start at the latest, if what holds its place ends at its limit of time and nobody goes before."""
-    now = time.time()
     if not over:
         return None
-    obstacles = [(line.node_id, line.resource, candidate.need[line.resource], line.free or 0) for line in over]
-    start, _ = Walk.start_of(obstacles, ends_of, now)
-    return None if start is None else datetime.fromtimestamp(start, UTC)
+    free_from = [
+        freed_at(line.node_id, line.resource, candidate.need[line.resource] - (line.free or 0)) for line in over
+    ]
+    known = [moment for moment in free_from if moment is not None]
+    return max(known) if len(known) == len(over) else None
 
 
 def standing_of(path: Sequence[int], *, by: Any) -> list[Standing]:

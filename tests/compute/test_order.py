@@ -1,5 +1,6 @@
 """The places that people are told: the order in which a walk along the queue looks at what waits."""
 
+import random
 import time
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import F
+from django.utils import timezone
 
 from apps.access.principal import SYSTEM
 from apps.compute import order
@@ -92,6 +94,27 @@ def test_places_are_counted_among_what_is_seen(cast: Cast, stage: Stage) -> None
     assert order.in_order(seen) == [(seen[0], 1), (seen[1], 2)]
     assert order.in_order(offset=1, limit=1) == [(rows[1].workload_id, 2)]
     assert order.in_order([]) == []
+
+
+def test_every_place_is_that_of_the_whole_order(cast: Cast, stage: Stage) -> None:
+    draw = random.Random(4)
+    people = (cast.alice, cast.charlie, cast.mia, cast.olaf)
+    rows = [stage.submit(people[number % 4]).workload_id for number in range(60)]
+    for node in QuotaNode.objects.filter(kind="user"):
+        ShareUse.objects.create(node=node, amount=draw.choice((0.0, 3.3e6, 7e6)))
+    for pk in rows:
+        queued_at = timezone.now() - timedelta(hours=draw.choice((1, 2, 3, 5, 80)))
+        chosen = {
+            "rank": draw.choice((0, 0, 10)),
+            "priority": draw.choice((-1, 0, 5)),
+            "size": draw.choice((1e5, 3.3e6, 9e6)),
+        }
+        Workload.objects.filter(pk=pk).update(**chosen, queued_at=queued_at)
+    places = order.in_order()
+    assert sorted(place for _, place in places) == list(range(1, 61))
+    assert [(pk, order.place_of(pk)) for pk, _ in places] == places
+    few = [pk for pk, _ in places[::3]]
+    assert [(pk, order.place_of(pk, few)) for pk in few] == [(pk, place) for place, pk in enumerate(few, 1)]
 
 
 @pytest.mark.parametrize("after", range(6))

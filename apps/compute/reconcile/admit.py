@@ -6,6 +6,7 @@ The walk is on numbers that were only looked at. What it would start is decided 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -376,6 +377,26 @@ def expected_ends(node_id: int, resource: str) -> list[tuple[int, float | None]]
     with connection.cursor() as cursor:
         cursor.execute(_EXPECTED, given)
         return [(amount, end) for amount, end in cursor.fetchall()]
+
+
+_FREED = """
+    SELECT greatest(min(ends_by), statement_timestamp()) FROM (
+        SELECT ends_by, sum((amounts ->> %(resource)s)::bigint) OVER (ORDER BY ends_by, id ROWS UNBOUNDED PRECEDING) AS freed
+          FROM quotas_reservation
+         WHERE released_at IS NULL AND ends_by IS NOT NULL AND node_ids @> ARRAY[%(node)s]::bigint[] AND amounts ? %(resource)s
+    ) AS held WHERE freed >= %(amount)s HAVING count(*) > 0
+"""
+
+
+def freed_at(node_id: int, resource: str, amount: int) -> datetime | None:
+    """Return when so much of `resource` will have become free below a node, if all that has a limit of time runs until then.
+
+    None when what has no limit is in the way.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_FREED, {"node": node_id, "resource": resource, "amount": amount})
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def assumed_seconds() -> float:
