@@ -323,7 +323,7 @@ def test_die_at_a_failpoint_and_stay_away(
     platform.start()
     with ThreadPoolExecutor(1) as pool:  # whoever submits is answered after the outage
         begun = pool.submit(begin, platform, witness, count=6)
-        wait_for(lambda: (fired / name).exists(), seconds=90, what=f"{name} to be passed twice")
+        wait_for(lambda: (fired / name).exists(), seconds=300, what=f"{name} to be passed twice")
         outage(platform, downtime)
         client = begun.result()
     settle(client)
