@@ -105,7 +105,7 @@ mlflow-clients: install-dev
 	  || echo "MLflow's clients could not be installed. The tests that need them are skipped."
 
 mlflow-server: install-dev
-	@$(call CLIENT,server,mlflow==3.17.2 "psycopg[binary]" uvloop httptools)
+	@$(call CLIENT,server,"mlflow[auth]==3.17.2" "psycopg[binary]" uvloop httptools)
 
 CLIENT = { test -e build/mlflow/$(1)/.made || { $(BIN)/uv venv --quiet --python $(BIN)/python build/mlflow/$(1) && \
 	$(BIN)/uv pip install --quiet --python build/mlflow/$(1)/bin/python $(2) && touch build/mlflow/$(1)/.made; }; }

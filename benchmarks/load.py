@@ -1,5 +1,6 @@
 """A closed loop of HTTP clients: threads with kept-alive connections. Bounded in count."""
 
+import base64
 import json
 import socket
 import threading
@@ -13,11 +14,13 @@ class Client:
     """One kept-alive connection. It shares the machine with what it measures, so it does no more than it must."""
 
     def __init__(self, url: str, token: str, *, prefix: str = "/api/v2") -> None:
+        """`token` is a bearer token, or name and password with a colon between them."""
         self._prefix = prefix
         parts = urlsplit(url)
         self._socket = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=60)
         self._answers = self._socket.makefile("rb")
-        self._head = f"Host: {parts.netloc}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        shown = f"Basic {base64.b64encode(token.encode()).decode()}" if ":" in token else f"Bearer {token}"
+        self._head = f"Host: {parts.netloc}\r\nAuthorization: {shown}\r\nContent-Type: application/json\r\n"
 
     def call(self, method: str, path: str, body: bytes = b"") -> Any:
         """Return the decoded answer. Raises: AssertionError unless it is a success."""

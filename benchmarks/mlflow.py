@@ -1,11 +1,13 @@
 """MLflow's wire beside MLflow's own server: same machine, the same PostgreSQL twice, the two by turns. `python -m benchmarks.mlflow`.
 
-Fathom has authentication and permissions on, MLflow has neither; MLflow's server is given uvloop. Both hold the same runs,
-written by SQL, and both are asked with the same bytes. Needs `make mlflow-server`.
+Fathom has authentication and permissions on, MLflow has neither, and with `--basic-auth` its own, with its cache; it is
+given uvloop. Both hold the same runs, written by SQL, and both are asked with the same bytes. Needs `make mlflow-server`.
 """
 
+import argparse
 import json
 import os
+import secrets
 import signal
 import statistics
 import subprocess
@@ -14,7 +16,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import psycopg
 
 from benchmarks.load import Client, per_second
 from config.embedded.postgres import Postgres
-from tests.platform import REPOSITORY, Platform, free_port, wait_for
+from tests.platform import REPOSITORY, Platform, descendants, free_port, proportional_memory, wait_for
 
 PREFIX = "/api/2.0/mlflow"
 SERVER = REPOSITORY / "build" / "mlflow" / "server" / "bin" / "mlflow"
@@ -60,6 +62,8 @@ class Side:
     name: str
     url: str
     token: str
+    memory: Callable[[], int]
+    starts: Callable[[], float]  # again, on what is there already; returns the seconds until it answers
     experiment: str = ""
     run: str = ""
 
@@ -87,8 +91,8 @@ class Line:
     bar: float
 
     @property
-    def is_time(self) -> bool:
-        return self.unit == "ms"
+    def is_cost(self) -> bool:
+        return self.unit in {"ms", "MB"}
 
 
 def _rate(side: Side, body: Callable[[Side, int], tuple[str, str, bytes]], each: int, per_call: int = 1) -> float:
@@ -155,6 +159,8 @@ LINES = [
     Line("model version create, 8 clients", "/s", lambda side: _rate(side, _version, _VERSIONS), 3, 300),
     Line("search, filter and order", "ms", lambda side: _search(side, filter="metrics.loss < 0.5", order_by=["metrics.acc DESC"]), 10, 15),
     Line("search, recent", "ms", _search, 5, 10),
+    Line("start again until it answers", "ms", lambda side: side.starts() * 1000, 2, 4_000),
+    Line("memory without the database, idle", "MB", lambda side: side.memory() / 1e6, 2, 400),
     Line("history of 100,000 points", "ms", lambda side: _time(side, "GET", f"/metrics/get-history?run_id={side.run}&metric_key=long", 1), 8, 400),
 ]  # fmt: skip
 
@@ -175,24 +181,84 @@ def postgres(home: Path) -> Iterator[str]:
         running.wait(30)
 
 
-@contextmanager
-def mlflow_server(database: str, folder: Path) -> Iterator[str]:
-    """Run `mlflow server` on a database; yield its address."""
-    port = free_port()
-    options = ["--backend-store-uri", database, "--artifacts-destination", str(folder), "--port", str(port)]
-    with (folder / "mlflow.out").open("wb") as out:
-        running = subprocess.Popen(
-            [str(SERVER), "server", *options], cwd=folder, stdout=out, stderr=out, start_new_session=True
-        )
+class Mlflow:
+    """`mlflow server` on a database."""
+
+    def __init__(self, database: str, folder: Path, *, has_accounts: bool) -> None:
+        self._folder = folder
+        port = free_port()
+        self.url, self.login = f"http://127.0.0.1:{port}", "none"
+        options = ["--backend-store-uri", database, "--artifacts-destination", str(folder), "--port", str(port)]
+        self._environment = dict(os.environ)
+        if has_accounts:
+            password = secrets.token_hex(12)
+            self.login = f"admin:{password}"
+            ini = folder / "auth.ini"
+            ini.write_text(_ACCOUNTS.format(database=f"sqlite:///{folder / 'accounts.db'}", password=password))
+            self._environment |= {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_FLASK_SERVER_SECRET_KEY": password}
+            options += ["--app-name", "basic-auth"]
+        self._command = [str(SERVER), "server", *options]
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start it, after an end if it runs; return the seconds until it answers."""
+        self.stop()
+        began = time.monotonic()
+        with (self._folder / "mlflow.out").open("ab") as out:
+            running = self._running = subprocess.Popen(
+                self._command, cwd=self._folder, env=self._environment, stdout=out, stderr=out, start_new_session=True
+            )
+        wait_for(lambda: running.poll() is not None or _is_up(self.url), seconds=180, every=0.05, what="MLflow")
+        assert running.poll() is None, (self._folder / "mlflow.out").read_text()[-2000:]
+        return time.monotonic() - began
+
+    def memory(self) -> int:
+        assert self._running is not None
+        return proportional_memory([self._running.pid, *descendants(self._running.pid)])
+
+    def stop(self) -> None:
+        if self._running is None or self._running.poll() is not None:
+            return
+        left = descendants(self._running.pid)  # some have sessions of their own and outlive it
+        os.killpg(self._running.pid, signal.SIGTERM)
+        self._running.wait(30)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+class Fathom:
+    """A platform, of which what is not a database is weighed."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def start(self) -> float:
+        self._platform.stop()
+        began = time.monotonic()
+        self._platform.start()
+        return time.monotonic() - began
+
+    def memory(self) -> int:
+        return proportional_memory([pid for pid in self._platform.processes() if not _is_database(pid)])
+
+
+def _is_database(pid: int) -> bool:
     try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: running.poll() is not None or _is_up(url), seconds=180, every=0.3, what="MLflow's server")
-        assert running.poll() is None, (folder / "mlflow.out").read_text()[-2000:]
-        yield url
-    finally:
-        if running.poll() is None:
-            os.killpg(running.pid, 15)
-            running.wait(30)
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"postgres" in command.split(b"\0")[0] or b"valkey" in command.split(b"\0")[0]
+
+
+_ACCOUNTS = """[mlflow]
+default_permission = READ
+database_uri = {database}
+admin_username = admin
+admin_password = {password}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
+"""
 
 
 def _is_up(url: str) -> bool:
@@ -217,18 +283,29 @@ def _seed(address: str, sql: str, side: Side, runs: int) -> None:
 
 
 def main() -> int:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", type=int, nargs="?", default=100_000)
+    parser.add_argument("--basic-auth", action="store_true", help="MLflow with its own accounts and their cache")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fathom-mlflow-") as name:
         platform = Platform(Path(name) / "home")
         platform.start()
         try:
             ours = json.loads((platform.home / "run" / "env.json").read_text())["DATABASE_URL"]
-            with postgres(Path(name) / "other") as theirs, mlflow_server(theirs, Path(name)) as url:
-                sides = [Side("Fathom", platform.url, platform.make_user("bench")), Side("MLflow", url, "none")]
-                for side, address, sql in zip(sides, (ours, theirs), (_FATHOM, _MLFLOW), strict=True):
-                    side.prepare()
-                    _seed(address, sql, side, runs)
-                print(_table(sides, runs))
+            with postgres(Path(name) / "other") as theirs:
+                peer, own = Mlflow(theirs, Path(name), has_accounts=asked.basic_auth), Fathom(platform)
+                try:
+                    peer.start()
+                    sides = [
+                        Side("Fathom", platform.url, platform.make_user("bench"), own.memory, own.start),
+                        Side("MLflow", peer.url, peer.login, peer.memory, peer.start),
+                    ]
+                    for side, address, sql in zip(sides, (ours, theirs), (_FATHOM, _MLFLOW), strict=True):
+                        side.prepare()
+                        _seed(address, sql, side, asked.runs)
+                    print(_table(sides, asked.runs))
+                finally:
+                    peer.stop()
         finally:
             platform.stop()
     return 0
@@ -248,8 +325,8 @@ def _table(sides: list[Side], runs: int) -> str:
             for side in sides:
                 found[side.name].append(line.work(side))
         ours, theirs = (statistics.median(found[side.name]) for side in sides)
-        factor = theirs / ours if line.is_time else ours / theirs
-        figure = f"{'≤' if line.is_time else '≥'} {line.bar:,} {line.unit}" if line.bar else "-"
+        factor = theirs / ours if line.is_cost else ours / theirs
+        figure = f"{'≤' if line.is_cost else '≥'} {line.bar:,} {line.unit}" if line.bar else "-"
         lines.append(
             f"| {line.name} | {ours:,.1f} {line.unit} | {theirs:,.1f} {line.unit} | {factor:.1f} | {line.better} | {figure} |"
         )
