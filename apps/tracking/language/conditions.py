@@ -9,8 +9,7 @@ from django.db.models.functions import Lower
 from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, In, LessThan, LessThanOrEqual
 from typing_extensions import override
 
-from apps.core.errors import Invalid
-from apps.mlflow.filters.grammar import Comparison
+from apps.tracking.language.grammar import Comparison, IllFormed
 
 NUMERIC = frozenset({"=", "!=", "<", "<=", ">", ">="})
 TEXT = frozenset({"=", "!=", "LIKE", "ILIKE"})
@@ -85,9 +84,10 @@ def on_time(column: str, comparison: Comparison) -> Q:
     return on_number(column, _EPOCH + timedelta(milliseconds=milliseconds), comparison.operator)
 
 
-def wrong(comparison: Comparison, sentence: str) -> Invalid:
-    return Invalid(f"Invalid comparison of {comparison.entity} '{comparison.key[:100]}': {sentence}")
+def wrong(comparison: Comparison, sentence: str) -> IllFormed:
+    detail = f"Invalid comparison of {comparison.entity} '{comparison.key[:100]}': {sentence}"
+    return IllFormed(detail, sentence=detail, at=comparison.at, length=comparison.length)
 
 
-def unknown(comparison: Comparison, keys: Collection[str]) -> Invalid:
+def unknown(comparison: Comparison, keys: Collection[str]) -> IllFormed:
     return wrong(comparison, f"There is no such {comparison.entity}; there are {', '.join(sorted(keys))}.")

@@ -1,7 +1,7 @@
 """Filter and order of runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from django.db.models import CharField, F, FloatField, Func, Q, TextField, Value
 from django.db.models.functions import Cast, Concat
 
 from apps.core.errors import Invalid
-from apps.mlflow.filters.conditions import (
+from apps.tracking.language.conditions import (
     LISTED,
     NAMED,
     NUMERIC,
@@ -22,7 +22,7 @@ from apps.mlflow.filters.conditions import (
     unknown,
     wrong,
 )
-from apps.mlflow.filters.grammar import Comparison, Order, parse_filter, parse_order
+from apps.tracking.language.grammar import Comparison, Order, parse_filter, parse_order
 from apps.tracking.models import MetricSeries, Param, RunDataset, Tag
 
 NAN = float("nan")
@@ -44,6 +44,12 @@ _TEXTS: dict[str, Any] = {
     "run_id": _HEX,
 }
 _TIMES = {"start_time": "started_at", "end_time": "finished_at"}
+# What the portal's table can be ordered by beside; the wire knows nothing of it.
+_MORE: dict[str, Any] = {
+    "created_at": F("created_at"),
+    "duration": F("finished_at") - F("started_at"),
+    "team": F("team__name"),
+}
 _ALIASES = {"created": "start_time", "run name": "run_name"}
 _DATASETS = {"name": "name", "digest": "digest", "context": "context"}
 
@@ -96,8 +102,8 @@ def _canonical(order: Order) -> Order:
 
 
 def attribute_to_order_by(key: str) -> Any:
-    """Return the column or expression of an attribute that `read_orders` has let pass."""
-    return F(_TIMES[key]) if key in _TIMES else _TEXTS[key]
+    """Return the column or expression of an attribute that `read_orders`, or the table, has let pass."""
+    return F(_TIMES[key]) if key in _TIMES else _TEXTS.get(key) or _MORE[key]
 
 
 def _condition(comparison: Comparison, projects: Sequence[UUID]) -> Q:
@@ -108,7 +114,7 @@ def _condition(comparison: Comparison, projects: Sequence[UUID]) -> Q:
             return _named(Param, comparison)
         case "tag":
             if comparison.key == RUN_NAME:
-                return _attribute(Comparison("attribute", "run_name", comparison.operator, comparison.value))
+                return _attribute(replace(comparison, entity="attribute", key="run_name"))
             return _named(Tag, comparison)
         case "dataset":
             return _dataset(comparison)

@@ -1,4 +1,4 @@
-"""MLflow's language of filters and orders, read by a tokenizer and a recursive descent. Nothing of the text reaches SQL.
+"""The language of filters and orders, which is MLflow's, read by a tokenizer and a recursive descent. Nothing of the text reaches SQL.
 
     filter     = [ comparison { AND comparison } ]
     comparison = identifier ( operator value | [NOT] IN list | IS [NOT] NULL )
@@ -12,10 +12,11 @@ Text stands between single or double quotes. Keywords are read in capitals or sm
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from apps.core.errors import Invalid
-from apps.mlflow.calls import checked
+from apps.core.texts import checked
 
 LONGEST = 50_000
 MOST_COMPARISONS = 100
@@ -33,7 +34,7 @@ ENTITIES = {
     for word in words
 }
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""\s*(?:
         (?P<name>`[^`]*`)
       | (?P<text>'[^']*'|"[^"]*")
@@ -44,6 +45,14 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
+
+
+class IllFormed(Invalid):
+    """A filter or order that cannot be understood. `at` is the place in the text, None where it ends too early."""
+
+    def __init__(self, detail: str, *, sentence: str, at: int | None, length: int = 0) -> None:
+        super().__init__(detail)
+        self.sentence, self.at, self.length = sentence, at, length
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +67,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`operator` is one of = != < <= > >= LIKE ILIKE IN "NOT IN" "IS NULL" "IS NOT NULL"; the last two have no value."""
+    """`operator` is one of = != < <= > >= LIKE ILIKE IN "NOT IN" "IS NULL" "IS NOT NULL"; the last two have no value.
+
+    `at` and `length` are the place of its identifier in the text.
+    """
 
     entity: str
     key: str
     operator: str
     value: str | float | tuple[str, ...] | None = None
+    at: int = field(default=0, compare=False)
+    length: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +129,29 @@ class _Reader:
         return Order(entity, key, ascending)
 
     def _comparison(self) -> Comparison:
+        begin = self._peek.at if self._peek is not None else 0
         entity, key = self._identifier()
+        end = self._tokens[self._position - 1]
+        operator, value = self._compared()
+        return Comparison(entity, key, operator, value, begin, end.at + len(end.text) - begin)
+
+    def _compared(self) -> tuple[str, Any]:
         token = self._next()
         if token.kind == "operator":
-            return Comparison(entity, key, token.text, self._value())
+            return token.text, self._value()
         if token.says("LIKE") or token.says("ILIKE"):
-            return Comparison(entity, key, token.text.upper(), self._quoted())
+            return token.text.upper(), self._quoted()
         if token.says("IN"):
-            return Comparison(entity, key, "IN", self._list())
+            return "IN", self._list()
         if token.says("NOT"):
             self._word("IN")
-            return Comparison(entity, key, "NOT IN", self._list())
+            return "NOT IN", self._list()
         if token.says("IS"):
             negated = self._peek_says("NOT")
             if negated:
                 self._next()
             self._word("NULL")
-            return Comparison(entity, key, "IS NOT NULL" if negated else "IS NULL")
+            return "IS NOT NULL" if negated else "IS NULL", None
         raise self._wrong(token, "Expected a comparison such as = or LIKE")
 
     def _identifier(self) -> tuple[str, str]:
@@ -215,13 +235,18 @@ class _Reader:
         tokens: list[Token] = []
         position, end = 0, len(self._text.rstrip())
         while position < end:
-            match = _TOKEN.match(self._text, position)
+            match = TOKEN.match(self._text, position)
             if match is None or match.lastgroup is None:
                 raise self._wrong(Token("", self._text[position:].strip()[:20], position), "This cannot be read")
             tokens.append(Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             position = match.end()
         return tokens
 
-    def _wrong(self, token: Token | None, sentence: str) -> Invalid:
+    def _wrong(self, token: Token | None, sentence: str) -> IllFormed:
         where = f", not {token.text[:60]!r} at character {token.at + 1}." if token else ""
-        return Invalid(f"Invalid {self._field} '{self._text[:200]}': {sentence}{where}")
+        return IllFormed(
+            f"Invalid {self._field} '{self._text[:200]}': {sentence}{where}",
+            sentence=f"{sentence}{where}",
+            at=token.at if token else None,
+            length=len(token.text) if token else 0,
+        )
