@@ -50,6 +50,7 @@ from apps.tracking.services.runs import (
     restore_run,
     update_run,
 )
+from apps.tracking.services.saved_views import delete_view, save_view, update_view
 from apps.tracking.services.uploads import (
     Link,
     abort_upload,
@@ -95,6 +96,7 @@ __all__ = [
     "delete_model_tag",
     "delete_project_tag",
     "delete_tag",
+    "delete_view",
     "direct_link",
     "end_retention",
     "find_artifact",
@@ -119,10 +121,12 @@ __all__ = [
     "restore_run",
     "rule_of",
     "save_artifact",
+    "save_view",
     "set_project_tags",
     "set_retention",
     "update_logged_model",
     "update_project",
     "update_run",
+    "update_view",
     "wire",
 ]
