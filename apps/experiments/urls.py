@@ -1,17 +1,17 @@
 from django.urls import path
 
-from apps.experiments.views import actions, artifacts, compare, detail, lists, submit
+from apps.experiments.views import actions, compare, detail, lists, runs, submit
 
 urlpatterns = [
     path("experiments/", lists.ExperimentListView.as_view(), name="experiment-list"),
     path("experiments/new/", submit.SubmitView.as_view(), name="experiment-new"),
     path("experiments/new/preview/", submit.PreviewView.as_view(), name="experiment-preview"),
     path("experiments/bulk/", lists.BulkView.as_view(), name="experiment-bulk"),
-    path("experiments/compare/", compare.CompareView.as_view(), name="experiment-compare"),
+    path("experiments/compare/", compare.OldCompareView.as_view(), name="experiment-compare"),
     path("experiments/<uuid:pk>/", detail.OverviewView.as_view(), name="experiment"),
     path("experiments/<uuid:pk>/metrics/", detail.MetricsView.as_view(), name="experiment-metrics"),
     path("experiments/<uuid:pk>/logs/", detail.LogsView.as_view(), name="experiment-logs"),
-    path("experiments/<uuid:pk>/artifacts/", artifacts.ArtifactsView.as_view(), name="experiment-artifacts"),
+    path("experiments/<uuid:pk>/artifacts/", detail.ArtifactsView.as_view(), name="experiment-artifacts"),
     path("experiments/<uuid:pk>/events/", detail.EventsView.as_view(), name="experiment-events"),
     path("experiments/<uuid:pk>/history/", detail.HistoryView.as_view(), name="experiment-history"),
     path("experiments/<uuid:pk>/status/", detail.StatusView.as_view(), name="experiment-status"),
@@ -20,4 +20,14 @@ urlpatterns = [
     path("experiments/<uuid:pk>/retry/", actions.RetryView.as_view(), name="experiment-retry"),
     path("experiments/<uuid:pk>/delete/", actions.DeleteView.as_view(), name="experiment-delete"),
     path("experiments/<uuid:pk>/clone/", submit.CloneView.as_view(), name="experiment-clone"),
+    path("runs/compare/", compare.CompareView.as_view(), name="run-compare"),
+    path("runs/<uuid:pk>/", runs.RunView.as_view(), name="run"),
+    path("runs/<uuid:pk>/metrics/", runs.RunMetricsView.as_view(), name="run-metrics"),
+    path("runs/<uuid:pk>/artifacts/", runs.RunArtifactsView.as_view(), name="run-artifacts"),
+    path("runs/<uuid:pk>/history/", runs.RunHistoryView.as_view(), name="run-history"),
+    path("runs/<uuid:pk>/status/", runs.RunStatusView.as_view(), name="run-status"),
+    path("runs/<uuid:pk>/rename/", runs.RunRenameView.as_view(), name="run-rename"),
+    path("runs/<uuid:pk>/finish/", runs.RunFinishView.as_view(), name="run-finish"),
+    path("runs/<uuid:pk>/delete/", runs.RunDeleteView.as_view(), name="run-delete"),
+    path("runs/<uuid:pk>/restore/", runs.RunRestoreView.as_view(), name="run-restore"),
 ]

@@ -322,7 +322,8 @@ PAGES = [
     Row("POST", "experiment-new", 400),  # no command
     Row("POST", "experiment-preview"),
     Row("POST", "experiment-bulk", 302),
-    Row("GET", "experiment-compare"),
+    Row("GET", "experiment-compare", 302),
+    Row("GET", "run-compare"),
     _page("experiment"),
     _page("experiment-metrics"),
     _page("experiment-logs", "logs"),
@@ -336,6 +337,13 @@ PAGES = [
     _act("experiment-stop", "stop", _waiting),
     _act("experiment-retry", "retry", _ended),
     _act("experiment-delete", "delete", _ended),
+    # Its pages are those of its experiment.
+    *(Row("GET", f"run{part}", 302, Run, "view", "ended", _ended) for part in ("", "-metrics", "-artifacts", "-history")),
+    Row("GET", "run-status", 200, Run, "view", "ended", _ended),
+    Row("POST", "run-rename", 302, Run, "log", "ended", _ended, lambda _world: {"name": "renamed"}),
+    Row("POST", "run-finish", 302, Run, "log", "ended", _ended, lambda _world: {"status": "finished"}),
+    Row("POST", "run-delete", 302, Run, "delete", "ended", _ended),
+    Row("POST", "run-restore", 302, Run, "delete", "ended", _ended),
 ]  # fmt: skip
 
 

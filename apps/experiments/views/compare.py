@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from apps.access.views import GuardedView
 from apps.experiments.models import Experiment
@@ -50,7 +51,16 @@ class CompareView(GuardedView):
             "left_out": len(chosen) - len(experiments),
             "most": MOST,
         }
-        return render(request, "experiments/compare.html", context)
+        return render(request, "runs/compare.html", context)
+
+
+class OldCompareView(GuardedView):
+    """Where the page was; addresses of it were shared."""
+
+    policy_action: ClassVar[str] = ""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return redirect(f"{reverse('run-compare')}?{request.GET.urlencode()}")
 
 
 def _uuid(text: str) -> UUID | None:

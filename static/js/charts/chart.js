@@ -1,5 +1,5 @@
 // One metric's curves, drawn by uPlot in the page's colours; hovering shows every series at that place, in all charts.
-import { length } from "./clock.js";
+import { length } from "../clock.js";
 import { align } from "./series.js";
 
 const HEIGHT = 210;
