@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.experiments.views import actions, compare, detail, lists, runs, submit
+from apps.experiments.views import actions, compare, detail, lists, projects, runs, saved, submit, table
 
 urlpatterns = [
     path("experiments/", lists.ExperimentListView.as_view(), name="experiment-list"),
@@ -20,6 +20,13 @@ urlpatterns = [
     path("experiments/<uuid:pk>/retry/", actions.RetryView.as_view(), name="experiment-retry"),
     path("experiments/<uuid:pk>/delete/", actions.DeleteView.as_view(), name="experiment-delete"),
     path("experiments/<uuid:pk>/clone/", submit.CloneView.as_view(), name="experiment-clone"),
+    path("projects/", projects.ProjectListView.as_view(), name="project-list"),
+    path("projects/<uuid:pk>/", table.ProjectView.as_view(), name="project"),
+    path("projects/<uuid:pk>/keys/", table.KeysView.as_view(), name="project-keys"),
+    path("projects/<uuid:pk>/complete/", table.CompleteView.as_view(), name="project-complete"),
+    path("projects/<uuid:pk>/bulk/", table.RunBulkView.as_view(), name="project-bulk"),
+    path("projects/<uuid:pk>/views/", saved.ViewsView.as_view(), name="project-views"),
+    path("projects/<uuid:pk>/views/<uuid:view>/", saved.ViewView.as_view(), name="project-view"),
     path("runs/compare/", compare.CompareView.as_view(), name="run-compare"),
     path("runs/<uuid:pk>/", runs.RunView.as_view(), name="run"),
     path("runs/<uuid:pk>/metrics/", runs.RunMetricsView.as_view(), name="run-metrics"),

@@ -237,7 +237,8 @@ class _Reader:
         while position < end:
             match = TOKEN.match(self._text, position)
             if match is None or match.lastgroup is None:
-                raise self._wrong(Token("", self._text[position:].strip()[:20], position), "This cannot be read")
+                rest = self._text[position:].lstrip()
+                raise self._wrong(Token("", rest.rstrip()[:20], len(self._text) - len(rest)), "This cannot be read")
             tokens.append(Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             position = match.end()
         return tokens

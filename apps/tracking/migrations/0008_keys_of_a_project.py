@@ -1,8 +1,10 @@
+from typing import Any
+
 import django.db.models.deletion
 from django.db import migrations, models
 
 
-def _project() -> models.ForeignKey:
+def _project() -> Any:
     return models.ForeignKey(
         db_constraint=False,
         db_index=False,

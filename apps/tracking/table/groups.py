@@ -65,7 +65,7 @@ def read_groups(project: Project, asked: Asked, *, by: Any, page: int = 1) -> Gr
     return Grouped(column, metrics, groups, page, len(found) > asked.size)
 
 
-def _counted(rows: QuerySet[Any], column: Column, metrics: Sequence[Column]) -> QuerySet[Any, Any]:
+def _counted(rows: QuerySet[Any], column: Column, metrics: Sequence[Column]) -> Any:
     value = F(_COLUMNS.get(column.key, "")) if column.is_attribute else None
     if value is None:
         rows, value = with_value(rows, "grouped", column.kind, column.key)

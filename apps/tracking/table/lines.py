@@ -23,8 +23,14 @@ _COLUMN_OF = {"metric": "last_value", "min": "min_value", "max": "max_value"}
 class Line:
     """One run; `cells` are its values, column by column."""
 
-    run: Run
+    run: Any
     cells: Sequence[tuple[Column, Any]]
+
+    @property
+    def job_state(self) -> str | None:
+        """The state of the job behind it, None without one."""
+        state: str | None = self.run.job_state
+        return state
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,10 @@ class Found:
     has_more: bool
     total: int | None
     first: int
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.lines) - 1
 
 
 def runs_asked(project: Project, asked: Asked, *, by: Any) -> QuerySet[Run]:
