@@ -47,7 +47,7 @@ function onKey(event) {
     j: () => move(1),
     k: () => move(-1),
     x: () => row && (pick(row, !chosen.has(current)), show()),
-    Enter: () => row && event.target.matches("body, .table-wrap") && location.assign(row.querySelector(".name a").href),
+    Enter: () => row && event.target.matches("body, main, .table-wrap") && location.assign(row.querySelector(".name a").href),
     "/": () => document.getElementById("q").focus(),
   };
   if (!keys[event.key]) return;
