@@ -45,6 +45,7 @@ GOES_WITH_HIM = {
     "teams.Membership.user",
     "tracking.ProjectUserGrant.user",
     "tracking.RunUserGrant.user",
+    "tracking.SavedView.owner",
 }
 
 

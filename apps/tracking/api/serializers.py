@@ -6,7 +6,7 @@ from rest_framework import serializers
 from apps.access.choices import Visibility
 from apps.tracking import summaries
 from apps.tracking.choices import RunStatus
-from apps.tracking.models import Project, Run
+from apps.tracking.models import Project, Run, SavedView
 
 NUMBER = {
     "oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}],
@@ -170,3 +170,32 @@ class FolderSerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
     results = ArtifactSerializer(many=True)
+
+
+class SavedViewSerializer(serializers.ModelSerializer[SavedView]):
+    """What a project's run table was asked for, under a name. `query` is the query string of the table's page."""
+
+    project = serializers.UUIDField(source="project_id")
+    owner = serializers.CharField(source="owner.username")
+
+    class Meta:
+        model = SavedView
+        fields: ClassVar = ["id", "project", "name", "query", "is_shared", "owner", "created_at", "updated_at"]
+        read_only_fields = fields
+
+
+class SavedViewChangesSerializer(serializers.Serializer[Any]):
+    """What of a view can be changed. To share it needs the right to edit the project."""
+
+    name = serializers.CharField(max_length=60, required=False)
+    query = serializers.CharField(max_length=4000, required=False, allow_blank=True)
+    is_shared = serializers.BooleanField(required=False)
+
+
+class NewSavedViewSerializer(SavedViewChangesSerializer):
+    """What a view is made from."""
+
+    project = serializers.UUIDField()
+    name = serializers.CharField(max_length=60)
+    query = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
+    is_shared = serializers.BooleanField(required=False, default=False)
