@@ -16,6 +16,7 @@ ALSO_PUBLIC: dict[str, str] = {
     "apps.accounts.forms": "the form of a new token and of a new account, also on the pages of teams",
     "apps.accounts.tokens": "the form of a token and its digest, for who keeps a verdict by it",
     "apps.tracking.batches": "what a batch of metrics may be: one check, also for MLflow's wire",
+    "apps.tracking.filters": "what a list of projects is narrowed to: one reading for its page and the API",
     "apps.tracking.ingest": "how a batch is written: the same statements, also for MLflow's wire",
     "apps.tracking.judging": "the verdicts and threads of native handlers, also those of MLflow's wire",
     "apps.tracking.language": "the language of filters and orders: one parser for the portal and for MLflow's wire",

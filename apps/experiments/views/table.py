@@ -40,8 +40,7 @@ class ProjectPage(GuardedView):
     policy_action: ClassVar[str] = "view"
 
     def project(self, pk: UUID) -> Any:
-        rows: Any = Project.objects.live()
-        return self.find(rows.with_details(), pk=pk)
+        return self.find(Project.objects.live().with_details(), pk=pk)
 
 
 class ProjectView(ProjectPage):

@@ -16,7 +16,7 @@ from apps.tracking.table.columns import STANDARD, Column
 _OFFERED = 4  # params, and as many metrics, that a table shows which nobody has arranged
 _COUNTED = 1000
 _TAGS_SHOWN = 4
-_COLUMN_OF = {"metric": "last_value", "min": "min_value", "max": "max_value"}
+_NUMBERS = {"metric": "last_value", "min": "min_value", "max": "max_value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,8 @@ def _values(runs: Sequence[UUID], columns: Sequence[Column]) -> dict[Any, Any]:
             found |= {(Column(kind, key), run): value for run, key, value in rows}
     if measured := [column for column in columns if column.is_measured]:
         series = MetricSeries.objects.filter(run__in=runs, key__in={column.key for column in measured}, count__gt=0)
-        for row in series:
-            for kind, name in _COLUMN_OF.items():
-                found[Column(kind, row.key), row.run_id] = getattr(row, name)
+        for run, key, *numbers in series.values_list("run_id", "key", *_NUMBERS.values()):
+            found |= {(Column(kind, key), run): number for kind, number in zip(_NUMBERS, numbers, strict=True)}
     if _TAGS in columns:
         for run, key, value in _first_tags(runs):
             found.setdefault(("tags", run), []).append(f"{key}={value}"[:100])
