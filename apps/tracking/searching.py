@@ -25,8 +25,8 @@ RELATIONS = {
 }
 MEASURED = frozenset({"metric", "min", "max"})
 _LAST = (F("started_at").desc(), F("pk").asc())
-# So long that a float can hold each of them.
-_NUMBER = r"^\s*[-+]?(\d{1,200}(\.\d{0,99})?|\.\d{1,99})([eE][-+]?\d{1,2})?\s*$"
+# So long that a float can hold each of them; [0-9], because \d would be the digits of every script, which no cast reads.
+_NUMBER = r"^ *[-+]?([0-9]{1,200}(\.[0-9]{0,99})?|\.[0-9]{1,99})([eE][-+]?[0-9]{1,2})? *$"
 
 
 @contextmanager

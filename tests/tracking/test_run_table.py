@@ -7,6 +7,8 @@ from urllib.parse import parse_qs
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from apps.access.choices import Visibility
 from apps.tracking import services
@@ -17,6 +19,7 @@ from apps.tracking.table.columns import ATTRIBUTES, read_column
 from apps.tracking.table.groups import read_groups
 from apps.tracking.table.keys import keys
 from apps.tracking.table.lines import read_page
+from tests.mlflow.test_filters import sentences, texts
 from tests.people import Cast
 
 NAN = float("nan")
@@ -85,6 +88,17 @@ def names(project: Project, by: Any, text: str = "", page: int = 1) -> list[str]
 )  # fmt: skip
 def test_filter_and_order(query: str, expected: list[str], project: Project, cast: Cast) -> None:
     assert names(project, cast.bob, query) == expected
+
+
+def test_a_param_that_only_looks_like_a_number_is_a_word(project: Project, cast: Cast) -> None:
+    numbers = ["-2", " 3 ", ".5", "1e99", "9" * 200, "-1e-99"]
+    words = ["1e400", "9" * 300, "NaN", "inf", "0x1f", "1_000", "\uff11", "\u0661", "", "1\n", "--1", "1e", "."]
+    for text in [*numbers, *words]:
+        make(project, cast.alice, repr(text)[:200], params={"hard": text})
+    found = read_page(project, asked(project, "sort=params.hard&limit=100&q=params.hard+IS+NOT+NULL"), by=cast.bob)
+    shown = [line.run.name for line in found.lines]
+    assert shown[: len(numbers)] == [repr(text)[:200] for text in sorted(numbers, key=float)]
+    assert set(shown[len(numbers) :]) == {repr(text)[:200] for text in words}
 
 
 def test_her_own_run_is_in_her_table_alone(project: Project, cast: Cast) -> None:
@@ -232,7 +246,7 @@ def test_an_ill_filter_finds_nothing_and_says_where(project: Project, cast: Cast
     read = asked(project, "q=metrics.loss+~+3")
     assert read.filter_problem is not None
     problem = read.filter_problem
-    assert (problem.before, problem.wrong, problem.behind) == ("metrics.loss ", "~", " 3")
+    assert (problem.before, problem.wrong, problem.behind) == ("metrics.loss ", "~ 3", "")
     assert "at character 14" in problem.sentence
     assert read_page(project, read, by=cast.alice).lines == []
     unknown = asked(project, "q=run_name+%3D+'x'+AND+colour+%3D+'red'").filter_problem
@@ -298,3 +312,49 @@ def test_the_deleted_are_a_table_of_their_own(project: Project, cast: Cast) -> N
     assert names(project, cast.bob, "deleted=1") == ["two"]
     assert "status" in read_page(project, asked(project, "deleted=1"), by=cast.bob).columns[0].word
     assert run.status == RunStatus.RUNNING
+
+
+WORDS = st.sampled_from(
+    [
+        *ATTRIBUTES,
+        "name",
+        "params.lr",
+        "metrics.loss",
+        "min.loss",
+        "max.secret-metric",
+        "tags.secret-tag",
+        "params.",
+        "x",
+        "-name",
+        "-params.secret-param",
+    ]
+)
+queries = st.fixed_dictionaries(
+    {},
+    optional={
+        "q": st.one_of(texts, sentences).map(lambda text: [text]),
+        "col": st.lists(st.one_of(WORDS, st.text(max_size=8)), max_size=6),
+        "sort": st.one_of(WORDS, st.text(max_size=8)).map(lambda word: [word]),
+        "group": st.one_of(WORDS, st.text(max_size=8)).map(lambda word: [word]),
+        "limit": st.sampled_from([["25"], ["x"]]),
+        "deleted": st.just(["1"]),
+        "page": st.sampled_from([["2"], ["x"]]),
+    },
+)
+
+
+@given(query=queries)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_address_is_answered_and_tells_of_no_hidden_run(
+    query: dict[str, list[str]], project: Project, cast: Cast
+) -> None:
+    read, number = Asked.read(query, project.pk), page_number(query)
+    if read.group is not None:
+        groups = read_groups(project, read, by=cast.bob, page=number).groups
+        assert "hush" not in {group.value for group in groups}
+        assert sum(group.count for group in groups) <= 4
+    found = read_page(project, read, by=cast.bob, page=number)
+    assert "hidden" not in {line.run.name for line in found.lines}
+    assert "hush" not in {value for line in found.lines for _, value in line.cells if isinstance(value, str)}
+    if not read.problems:
+        assert Asked.read(parse_qs(read.query_string()), project.pk).query_string() == read.query_string()
