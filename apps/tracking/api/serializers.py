@@ -143,6 +143,17 @@ class CurvesSerializer(serializers.Serializer[Any]):
     series = CurveSerializer(many=True)
 
 
+class RunCurvesSerializer(CurvesSerializer):
+    id = serializers.UUIDField()
+
+
+class CurvesOfRunsSerializer(serializers.Serializer[Any]):
+    """In the order in which the runs were named."""
+
+    runs = RunCurvesSerializer(many=True)
+    left_out = serializers.IntegerField(help_text="How many were named that there are not, or that I may not see.")
+
+
 class ArtifactSerializer(serializers.Serializer[Any]):
     """A file, or a folder with the sum of what is below it."""
 

@@ -1,7 +1,7 @@
 """The front door of tracking: every write, and the reads that are more than a queryset."""
 
 from apps.tracking.batches import Batch
-from apps.tracking.curves import Curve, read_curves
+from apps.tracking.curves import MOST_CURVES, Curve, read_curves, read_curves_of
 from apps.tracking.ingest import Outcome
 from apps.tracking.listing import Entry, Folder, list_folder
 from apps.tracking.media import content_type_of
@@ -65,6 +65,7 @@ from apps.tracking.tickets import link as content_link
 __all__ = [
     "DEFAULT_PROJECT",
     "LONGEST_DAYS",
+    "MOST_CURVES",
     "Batch",
     "Curve",
     "DatasetInput",
@@ -113,6 +114,7 @@ __all__ = [
     "part_links",
     "pin_artifact",
     "read_curves",
+    "read_curves_of",
     "read_preview",
     "received_parts",
     "restore_project",
