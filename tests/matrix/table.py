@@ -731,6 +731,7 @@ API = [
     _on_run("DELETE", "detail", 409, "delete"),  # a job stands behind it: its experiment is what is deleted
     _on_run("POST", "finish", 409, "log", data=lambda _world: {"status": "finished"}),  # likewise
     _on_run("GET", "history", 200, "view"),
+    _on_run("GET", "tensorboard", 200, "view"),
     Row("GET", "api-run-curves", query=f"?run={uuid4()}&key=loss"),
     _on_run("GET", "metrics", 200, "view", query="?key=loss"),
     _on_run("POST", "log-batch", 200, "log", data=lambda _world: {"params": {"a": "b"}}, token_only=True),

@@ -35,22 +35,23 @@ def records(run: Run, *, by: Any) -> dict[str, Any]:
     }
 
 
-def relatives(run: Run, *, by: Any) -> list[tuple[str, lineage.ShownNode]]:
-    """Return the nodes of the lineage beside a run with how they are related to it, those that may be seen."""
+def relatives(run: Run, *, by: Any) -> list[tuple[lineage.ShownNode | None, str, lineage.ShownNode | None]]:
+    """Return the edges of the lineage at a run: source, relation, result; None stands for the run itself."""
     try:
         start = lineage.find("run", run.pk, by=by)
     except NotFound:  # deleted, or a race: the page goes without
         return []
     graph = lineage.walk(start, by=by, depth=1)
-    far = [(edge.relation, edge.target if edge.source == start.key else edge.source) for edge in graph.edges]
-    return [(Relation(relation).label, graph.nodes[key]) for relation, key in far][:_FEW]
+    nodes = {**graph.nodes, start.key: None}
+    return [(nodes[edge.source], Relation(edge.relation).label, nodes[edge.target]) for edge in graph.edges][:_FEW]
 
 
 def metrics(run: Run, amounts: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return the charts of a run; `amounts` is what its job asked for."""
     series = list(run.series.order_by("key")[:MOST])
     series.sort(key=lambda row: row.key.startswith(samples.PREFIX))  # what was logged itself comes first
-    return {"series": series, "charts": [(row, samples.title_of(row.key, amounts or {})) for row in series]}
+    charts = [(row, samples.title_of(row.key, amounts or {})) for row in series]
+    return {"series": series, "charts": charts, "has_events": tracking.has_events(run)}
 
 
 @dataclass(frozen=True, slots=True)

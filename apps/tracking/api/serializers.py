@@ -143,6 +143,18 @@ class CurvesSerializer(serializers.Serializer[Any]):
     series = CurveSerializer(many=True)
 
 
+class EventProblemSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    problem = serializers.CharField()
+
+
+class EventCurvesSerializer(CurvesSerializer):
+    """A folder's path stands before the tags of the files in it."""
+
+    problems = EventProblemSerializer(many=True)
+    left_out = serializers.IntegerField(help_text="How many files were not read: there are too many.")
+
+
 class RunCurvesSerializer(CurvesSerializer):
     id = serializers.UUIDField()
 

@@ -153,6 +153,7 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
         "log_batch": "log",
         "metrics": "view",
         "curves": "view",
+        "tensorboard": "view",
     }
 
     @override
@@ -251,6 +252,21 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
         found = services.read_curves(run, **_asked_curves(request))
         # Written here: the renderer of the framework takes longer for a thousand points than the database.
         text = orjson.dumps({"series": [_curve(curve) for curve in found]})
+        return HttpResponse(text, content_type="application/json")
+
+    @extend_schema(
+        operation_id="runs_tensorboard",
+        parameters=[documents.ID],
+        responses=serializers.EventCurvesSerializer,
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None)
+    def tensorboard(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the name in the URL
+        """Return the scalars of the TensorBoard event files among the artifacts, down-sampled so that no spike is lost."""
+        found = services.read_event_curves(self.get_object())
+        problems = [{"path": path, "problem": problem} for path, problem in found.problems]
+        series = [_curve(curve) for curve in found.curves]
+        text = orjson.dumps({"series": series, "problems": problems, "left_out": found.left_out})
         return HttpResponse(text, content_type="application/json")
 
     @extend_schema(

@@ -60,6 +60,7 @@ from apps.tracking.services.uploads import (
     received_parts,
 )
 from apps.tracking.summaries import Summary, latest_metrics, wire
+from apps.tracking.tensorboard import EventCurves, has_events, read_event_curves
 from apps.tracking.tickets import link as content_link
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "Curve",
     "DatasetInput",
     "Entry",
+    "EventCurves",
     "Folder",
     "Link",
     "Measured",
@@ -102,6 +104,7 @@ __all__ = [
     "find_project",
     "finish_run",
     "folder_of",
+    "has_events",
     "latest_metrics",
     "link_models",
     "list_folder",
@@ -115,6 +118,7 @@ __all__ = [
     "pin_artifact",
     "read_curves",
     "read_curves_of",
+    "read_event_curves",
     "read_preview",
     "received_parts",
     "restore_project",

@@ -1,6 +1,7 @@
 // Curves of one run, or of several over each other. A chart is fetched when it comes into view: one request, however many runs.
 import { Chart } from "./chart.js";
 import { onScheme } from "./colors.js";
+import { eventPanels } from "./events.js";
 
 const POINTS = 1000;
 const ROWS = 20_000; // of one answer: many runs get fewer points each
@@ -65,11 +66,19 @@ function fit(element) {
   new ResizeObserver(() => charts.forEach((chart) => chart.fit())).observe(element);
 }
 
-if (board) {
+async function start() {
   for (const panel of board.querySelectorAll(".chart")) watch(panel);
   bar.addEventListener("input", readSettings);
   onScheme(() => charts.forEach((chart) => chart.redraw(settings)));
   fit(board);
+  const files = document.getElementById("events");
+  if (files) {
+    for (const [panel, drawn] of await eventPanels(files, answerOf)) {
+      events.set(panel, drawn);
+      watch(panel);
+    }
+    fit(files);
+  }
   if (board.dataset.live) {
     setInterval(() => {
       if (document.hidden || !document.getElementById("run-status")?.hasAttribute("hx-get")) return;
@@ -77,3 +86,5 @@ if (board) {
     }, REFRESH);
   }
 }
+
+if (board) start();
