@@ -326,6 +326,7 @@ PAGES = [
     Row("GET", "run-compare"),
     _page("experiment"),
     _page("experiment-metrics"),
+    _page("experiment-media"),
     _page("experiment-logs", "logs"),
     _page("experiment-artifacts"),
     _page("experiment-events"),
@@ -338,7 +339,7 @@ PAGES = [
     _act("experiment-retry", "retry", _ended),
     _act("experiment-delete", "delete", _ended),
     # Its pages are those of its experiment.
-    *(Row("GET", f"run{part}", 302, Run, "view", "ended", _ended) for part in ("", "-metrics", "-artifacts", "-history")),
+    *(Row("GET", f"run{part}", 302, Run, "view", "ended", _ended) for part in ("", "-metrics", "-media", "-artifacts", "-history")),
     Row("GET", "run-status", 200, Run, "view", "ended", _ended),
     Row("POST", "run-rename", 302, Run, "log", "ended", _ended, lambda _world: {"name": "renamed"}),
     Row("POST", "run-finish", 302, Run, "log", "ended", _ended, lambda _world: {"status": "finished"}),

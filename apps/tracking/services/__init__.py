@@ -2,6 +2,7 @@
 
 from apps.tracking.batches import Batch
 from apps.tracking.curves import MOST_CURVES, Curve, read_curves, read_curves_of
+from apps.tracking.frames import Media, Table, has_media, list_media, read_table
 from apps.tracking.ingest import Outcome
 from apps.tracking.listing import Entry, Folder, list_folder
 from apps.tracking.media import content_type_of
@@ -75,9 +76,11 @@ __all__ = [
     "Folder",
     "Link",
     "Measured",
+    "Media",
     "Outcome",
     "Preview",
     "Summary",
+    "Table",
     "abort_upload",
     "archive_logged_model",
     "archive_project",
@@ -105,9 +108,11 @@ __all__ = [
     "finish_run",
     "folder_of",
     "has_events",
+    "has_media",
     "latest_metrics",
     "link_models",
     "list_folder",
+    "list_media",
     "log_batch",
     "log_datasets",
     "make_room_for",
@@ -120,6 +125,7 @@ __all__ = [
     "read_curves_of",
     "read_event_curves",
     "read_preview",
+    "read_table",
     "received_parts",
     "restore_project",
     "restore_run",
