@@ -29,7 +29,7 @@ def png(shade):
     head = struct.pack(">IIBBBBB", 128, 96, 8, 2, 0, 0, 0)
     return b"\\x89PNG\\r\\n\\x1a\\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
 
-with fathom.start_run(project="pictures", name="by-step") as run:
+with fathom.start_run(name="by-step") as run:
     fathom.log_params({"lr": 0.1, "layers": 3})
     fathom.set_tag("family", "pictures")
     for step in range(6):
@@ -130,7 +130,9 @@ def test_the_slider_goes_from_step_to_step(otto: Screen, pictures: str) -> None:
     expect(page.get_by_alt_text("samples/wave at step 4")).to_be_visible()
     expect(page.get_by_alt_text("filters at step 3")).to_be_visible()
     expect(page.locator(".frames table")).to_contain_text("word 4")
+    page.click("text=Link to this step")
     page.wait_for_url("**at=4**")
+    expect(page.locator("#step-now")).to_contain_text("Step 4")
     assert otto.accessibility() == []
 
 
@@ -174,7 +176,8 @@ def test_autologging_of_scikit_learn_appears(otto: Screen, token: str, tmp_path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     run = done.stdout.split()[-1]
-    page = otto.go(f"/runs/{run}/")
+    page = otto.go(f"/#/experiments/1/runs/{run}")  # what the client prints: "View run … at …"
+    page.wait_for_url("**/runs/*/")
     expect(page.locator("h1")).to_have_text("autologged")
     expect(page.locator("#run-status")).to_contain_text("finished")
     for words in ("max_iter", "321", "training_accuracy_score", "estimator_name", "fold-1"):

@@ -12,7 +12,7 @@ from apps.tracking.models import Run
 from tests.people import Cast, browser_of, fake_cluster, make_cast, submit
 from tests.portal.reading import said
 
-TABS = ("", "metrics/", "artifacts/", "history/")
+TABS = ("", "metrics/", "media/", "artifacts/", "history/")
 
 
 @pytest.fixture
@@ -77,6 +77,12 @@ def test_a_jobs_run_leads_to_its_experiment(cast: Cast) -> None:
         answer = browser_of(cast.alice).get(f"/runs/{job.pk}/{tab}?file=a%20b")
         assert answer["Location"] == f"/experiments/{job.pk}/{tab}?file=a+b"
     assert browser_of(cast.charlie).get(f"/runs/{job.pk}/").status_code == 404
+
+
+def test_an_id_is_read_as_mlflow_writes_it(cast: Cast, run: Run) -> None:
+    assert browser_of(cast.bob).get(f"/runs/{run.pk.hex}/metrics/").status_code == 200
+    assert browser_of(cast.charlie).get(f"/runs/{run.pk.hex}/").status_code == 404
+    assert browser_of(cast.bob).get(f"/runs/{run.pk.hex.upper()}/").status_code == 404
 
 
 def test_the_family_is_told_as_far_as_it_may_be_seen(cast: Cast, run: Run) -> None:
