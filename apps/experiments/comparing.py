@@ -18,10 +18,12 @@ from apps.tracking.models import MetricSeries, Param, Run, Tag
 MOST = 200
 MOST_CHARTS = 100
 MOST_AXES = 12
-_MOST_CELLS = 12_000  # of one section
+_MOST_CELLS = 6_000  # of one section
 _FEWEST_LINES = 20
 _OFFERED = 200
 _LONGEST = 250
+_SHOWN = 160
+_NOTHING = "\N{EN DASH}"
 _AXES = ("param", "metric")
 _HIDDEN = "mlflow."  # tags in which MLflow's client keeps its own books
 
@@ -41,6 +43,13 @@ class Line:
         return f"{self.kind}.{self.key}"
 
     @property
+    def texts(self) -> list[str]:
+        """Return what a table shows: thousands of cells are written, so each is made ready here."""
+        if self.kind == "metric":
+            return [_NOTHING if value is None else f"{value:.5g}" for value in self.values]
+        return [_NOTHING if value is None else _cut(str(value)) for value in self.values]
+
+    @property
     def differs(self) -> bool:
         return len({str(value) for value in self.values}) > 1
 
@@ -52,6 +61,10 @@ class Section:
     title: str
     lines: Sequence[Line]
     has_more: bool = False
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 class Comparison:

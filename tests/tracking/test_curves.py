@@ -205,6 +205,23 @@ def test_many_runs_share_the_rows(cast: Cast, run: Run, monkeypatch: pytest.Monk
     assert [len(found[pk][0].points) for pk in runs] == [10] * 4
 
 
+@pytest.mark.parametrize("x", ["step", "time"])
+def test_of_very_many_points_some_stand_for_all(
+    cast: Cast, run: Run, x: str, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(curves, "MOST_READ", 1000)
+    runs = many(run, cast.alice, 3, points=500)
+    send(run, cast.alice, [(-1, n, n) for n in range(20)])
+    with django_assert_num_queries(3):
+        found = services.read_curves_of([*runs, run.pk], keys=["loss"], points=50, x=x)
+    for number, pk in enumerate(runs):
+        (curve,) = found[pk]
+        assert (len(curve.points), curve.count, curve.downsampled, curve.sampled) == (50, 500, True, True)
+        assert (curve.points[0][:3], curve.points[-1][:3]) == ((0, 0, number), (499, 499, number))
+        assert [point[0] for point in curve.points] == sorted({point[0] for point in curve.points})
+    assert [(len(curve.points), curve.sampled) for curve in found[run.pk]] == [(20, False)]
+
+
 @pytest.mark.parametrize(("runs", "keys", "field"), [(1, 0, "key"), (201, 1, "run"), (50, 5, "run"), (1, 201, "key")])
 def test_what_cannot_be_asked_of_several(runs: int, keys: int, field: str) -> None:
     with pytest.raises(Invalid) as caught:

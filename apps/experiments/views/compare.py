@@ -134,8 +134,10 @@ def _named(runs: Sequence[Run]) -> str:
     return json.dumps([{"id": str(run.pk), "name": run.name, "url": reverse("run", args=[run.pk])} for run in runs])
 
 
-def _rows(runs: Sequence[Run], lines: Sequence[Line]) -> list[tuple[Run, list[tuple[Line, Any]]]]:
-    return [(run, [(line, line.values[number]) for line in lines]) for number, run in enumerate(runs)]
+def _rows(runs: Sequence[Run], lines: Sequence[Line]) -> list[tuple[Run, list[tuple[str, str]]]]:
+    """Turn the lines by a quarter: each run with the kind and text of its cells."""
+    columns = [(line.kind, line.texts) for line in lines]
+    return [(run, [(kind, texts[number]) for kind, texts in columns]) for number, run in enumerate(runs)]
 
 
 def _two(offered: Sequence[str]) -> tuple[str, str]:

@@ -137,6 +137,9 @@ class CurveSerializer(serializers.Serializer[Any]):
     points = serializers.ListField(child=serializers.ListField())
     count = serializers.IntegerField(help_text="How many points there are.")
     downsampled = serializers.BooleanField(help_text="True: a row stands for several points.")
+    sampled = serializers.BooleanField(
+        help_text="True: there are so many points that some stand for all; a spike between them is not seen."
+    )
 
 
 class CurvesSerializer(serializers.Serializer[Any]):

@@ -317,7 +317,8 @@ def _run_ids(request: Request) -> list[UUID]:
 
 def _curve(curve: services.Curve) -> dict[str, Any]:
     points = [[step, time, wire(value), wire(low), wire(high)] for step, time, value, low, high in curve.points]
-    return {"key": curve.key, "points": points, "count": curve.count, "downsampled": curve.downsampled}
+    facts = {"count": curve.count, "downsampled": curve.downsampled, "sampled": curve.sampled}
+    return {"key": curve.key, "points": points, **facts}
 
 
 def _length(request: Request) -> int:

@@ -37,7 +37,7 @@ export class Chart {
     this.plot = null;
     if (!runs.some((run) => run.points.length)) return void note(this.host, "No points yet");
     // A single curve that stands for more points than are drawn shows how far they reach.
-    const banded = runs.length === 1 && runs[0].downsampled;
+    const banded = runs.length === 1 && runs[0].downsampled && !runs[0].sampled;
     const columns = banded ? [VALUE, LOWEST, HIGHEST] : [VALUE];
     const data = align(runs.flatMap(({ points }) => columns.map((column) => ({ points, column }))), { ...settings, weight: settings.smooth });
     this.host.replaceChildren();
@@ -76,7 +76,8 @@ export class Chart {
   name() {
     this.named = document.createElement("p");
     this.named.className = "chart-named";
-    this.named.textContent = `${this.runs.filter((run) => run.points.length).length} runs; point at a curve to see which it is`;
+    const sampled = this.runs.some((run) => run.sampled) ? ", drawn from some of their points" : "";
+    this.named.textContent = `${this.runs.filter((run) => run.points.length).length} runs${sampled}; point at a curve to see which it is`;
   }
 
   tell(plot, index) {

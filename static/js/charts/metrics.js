@@ -24,7 +24,7 @@ async function curves(key) {
   const query = new URLSearchParams({ key, points, x: settings.x });
   const ids = runs.map((run) => run.id.replaceAll("-", "")).join(",");
   const found = new Map((await answerOf(`/api/v2/runs/curves/?${query}&run=${ids}`)).runs.map((run) => [run.id, run.series[0]]));
-  return runs.map((run) => ({ ...run, points: found.get(run.id)?.points ?? [], downsampled: found.get(run.id)?.downsampled }));
+  return runs.map((run) => ({ ...run, points: [], ...found.get(run.id) }));
 }
 
 async function load(panel) {
