@@ -340,6 +340,7 @@ PAGES = [
     Row("GET", "run-compare"),
     _page("experiment"),
     _page("experiment-metrics"),
+    _page("experiment-media"),
     _page("experiment-logs", "logs"),
     _page("experiment-artifacts"),
     _page("experiment-events"),
@@ -352,7 +353,7 @@ PAGES = [
     _act("experiment-retry", "retry", _ended),
     _act("experiment-delete", "delete", _ended),
     # Its pages are those of its experiment.
-    *(Row("GET", f"run{part}", 302, Run, "view", "ended", _ended) for part in ("", "-metrics", "-artifacts", "-history")),
+    *(Row("GET", f"run{part}", 302, Run, "view", "ended", _ended) for part in ("", "-metrics", "-media", "-artifacts", "-history")),
     Row("GET", "run-status", 200, Run, "view", "ended", _ended),
     Row("POST", "run-rename", 302, Run, "log", "ended", _ended, lambda _world: {"name": "renamed"}),
     Row("POST", "run-finish", 302, Run, "log", "ended", _ended, lambda _world: {"status": "finished"}),
@@ -755,6 +756,8 @@ API = [
     _on_run("DELETE", "detail", 409, "delete"),  # a job stands behind it: its experiment is what is deleted
     _on_run("POST", "finish", 409, "log", data=lambda _world: {"status": "finished"}),  # likewise
     _on_run("GET", "history", 200, "view"),
+    _on_run("GET", "tensorboard", 200, "view"),
+    Row("GET", "api-run-curves", query=f"?run={uuid4()}&key=loss"),
     _on_run("GET", "metrics", 200, "view", query="?key=loss"),
     _on_run("POST", "log-batch", 200, "log", data=lambda _world: {"params": {"a": "b"}}, token_only=True),
     Row("GET", "api-artifacts", 200, Run, "view", "ended", _by_id(_ended)),

@@ -171,6 +171,15 @@ class MetricsView(RunPage):
         return tabs.metrics(experiment.run, experiment.workload.amounts)
 
 
+class MediaView(RunPage):
+    tab: ClassVar[str] = "experiment-media"
+    template: ClassVar[str] = "runs/media.html"
+
+    @override
+    def context(self, experiment: Experiment) -> dict[str, Any]:
+        return tabs.media(experiment.run, self.request.GET, by=self.user)
+
+
 class ArtifactsView(RunPage):
     tab: ClassVar[str] = "experiment-artifacts"
     template: ClassVar[str] = "runs/artifacts.html"

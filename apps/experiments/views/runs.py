@@ -68,6 +68,16 @@ class RunMetricsView(TrackedPage):
         return tabs.metrics(run)
 
 
+class RunMediaView(TrackedPage):
+    tab: ClassVar[str] = "run-media"
+    of_job: ClassVar[str] = "experiment-media"
+    template: ClassVar[str] = "runs/media.html"
+
+    @override
+    def context(self, run: Run) -> dict[str, Any]:
+        return tabs.media(run, self.request.GET, by=self.user)
+
+
 class RunArtifactsView(TrackedPage):
     tab: ClassVar[str] = "run-artifacts"
     of_job: ClassVar[str] = "experiment-artifacts"

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ _HIDDEN = "mlflow."  # tags in which MLflow's client keeps its own books
 _ROWS = 200
 _CELLS = 50
 _FEW = 100
+_DIGITS = 8
+_TABLES = 12
 
 
 def records(run: Run, *, by: Any) -> dict[str, Any]:
@@ -35,22 +37,65 @@ def records(run: Run, *, by: Any) -> dict[str, Any]:
     }
 
 
-def relatives(run: Run, *, by: Any) -> list[tuple[str, lineage.ShownNode]]:
-    """Return the nodes of the lineage beside a run with how they are related to it, those that may be seen."""
+def relatives(run: Run, *, by: Any) -> list[tuple[lineage.ShownNode | None, str, lineage.ShownNode | None]]:
+    """Return the edges of the lineage at a run: source, relation, result; None stands for the run itself."""
     try:
         start = lineage.find("run", run.pk, by=by)
     except NotFound:  # deleted, or a race: the page goes without
         return []
     graph = lineage.walk(start, by=by, depth=1)
-    far = [(edge.relation, edge.target if edge.source == start.key else edge.source) for edge in graph.edges]
-    return [(Relation(relation).label, graph.nodes[key]) for relation, key in far][:_FEW]
+    nodes = {**graph.nodes, start.key: None}
+    return [(nodes[edge.source], Relation(edge.relation).label, nodes[edge.target]) for edge in graph.edges][:_FEW]
 
 
 def metrics(run: Run, amounts: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return the charts of a run; `amounts` is what its job asked for."""
     series = list(run.series.order_by("key")[:MOST])
     series.sort(key=lambda row: row.key.startswith(samples.PREFIX))  # what was logged itself comes first
-    return {"series": series, "charts": [(row, samples.title_of(row.key, amounts or {})) for row in series]}
+    charts = [(row, samples.title_of(row.key, amounts or {})) for row in series]
+    return {"series": series, "charts": charts, "has_events": tracking.has_events(run)}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A picture or table as it was at a step; `link` and `small`, and those of the cells, go to the content origin."""
+
+    media: tracking.Media
+    step: int
+    link: str
+    small: str
+    table: tracking.Table | None
+    rows: Sequence[Sequence[tuple[str, str]]] = ()
+
+
+def media(run: Run, query: Any, *, by: Any) -> dict[str, Any]:
+    """Return the pictures and tables of a run as they were at the step that is asked for; without one, as they became."""
+    found = tracking.list_media(run)
+    steps = sorted({frame.step for one in found for frame in one.frames})
+    at = _position(query.get("at", ""), len(steps))
+    step = steps[at] if steps else None
+    tables = [one for one in found if one.kind == "table"][_TABLES:]  # so many are read; the others are linked
+    panels = [_panel(run, one, step, by, is_read=one not in tables) for one in found]
+    return {"panels": panels, "steps": steps, "at": at, "step": step}
+
+
+def _position(text: str, count: int) -> int:
+    last = max(0, count - 1)
+    return min(int(text), last) if text.isascii() and text.isdigit() and len(text) < _DIGITS else last
+
+
+def _panel(run: Run, one: tracking.Media, step: int | None, by: Any, *, is_read: bool) -> Panel:
+    frame = one.at(step)
+
+    # SECURITY: as with any other file, what a user made comes from the content origin.
+    def link(path: str) -> str:
+        return tracking.artifact_link(run, path, by=by) if path else ""
+
+    if one.kind != "table":
+        return Panel(one, frame.step, link(frame.path), link(frame.small), None)
+    table = tracking.read_table(run, frame.path) if is_read else tracking.Table(problem="Open it to see it.")
+    rows = [[(cell.text, link(cell.picture)) for cell in row] for row in table.rows]
+    return Panel(one, frame.step, link(frame.path), "", table, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +146,7 @@ def _table(text: str, *, is_cut: bool) -> Shown:
 
 def _indented(text: str) -> str:
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        indented = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        return indented.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
     except (ValueError, RecursionError):
         return text

@@ -46,6 +46,10 @@ CURVE_FILTERS = [
         "x", OpenApiTypes.STR, enum=["step", "time"], description="What a down-sampled curve is cut along."
     ),
 ]
+RUNS = OpenApiParameter(
+    "run", OpenApiTypes.STR, many=True, required=True, description="Ids, also several in one, separated by commas."
+)
+CURVES_FILTERS = [OpenApiParameter("key", OpenApiTypes.STR, many=True, required=True), *CURVE_FILTERS[1:]]
 FOLDER_FILTERS = [
     OpenApiParameter("path", OpenApiTypes.STR, description="A folder. Default: the top."),
     OpenApiParameter("after", OpenApiTypes.STR, description="Go on after this name."),

@@ -137,10 +137,36 @@ class CurveSerializer(serializers.Serializer[Any]):
     points = serializers.ListField(child=serializers.ListField())
     count = serializers.IntegerField(help_text="How many points there are.")
     downsampled = serializers.BooleanField(help_text="True: a row stands for several points.")
+    sampled = serializers.BooleanField(
+        help_text="True: there are so many points that some stand for all; a spike between them is not seen."
+    )
 
 
 class CurvesSerializer(serializers.Serializer[Any]):
     series = CurveSerializer(many=True)
+
+
+class EventProblemSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    problem = serializers.CharField()
+
+
+class EventCurvesSerializer(CurvesSerializer):
+    """A folder's path stands before the tags of the files in it."""
+
+    problems = EventProblemSerializer(many=True)
+    left_out = serializers.IntegerField(help_text="How many files were not read: there are too many.")
+
+
+class RunCurvesSerializer(CurvesSerializer):
+    id = serializers.UUIDField()
+
+
+class CurvesOfRunsSerializer(serializers.Serializer[Any]):
+    """In the order in which the runs were named."""
+
+    runs = RunCurvesSerializer(many=True)
+    left_out = serializers.IntegerField(help_text="How many were named that there are not, or that I may not see.")
 
 
 class ArtifactSerializer(serializers.Serializer[Any]):
