@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import admin, admission, artifacts, audit, jobs, logs, policy, registry, token_check, tracking
+from benchmarks import admin, admission, artifacts, audit, jobs, logs, policy, registry, runtable, token_check, tracking
 from benchmarks.report import Result, write
 from tests.platform import Platform, proportional_memory
 
@@ -45,6 +45,7 @@ def main() -> int:
             results += audit.cost(platform)
             results += token_check.checks(platform)
             results += tracking.large_data(platform)
+            results += runtable.paints(platform)
             results += policy.cost(platform)
             results += admin.lists(platform)
         finally:

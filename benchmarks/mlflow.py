@@ -40,9 +40,10 @@ SELECT gen_random_uuid(), owner_id, id, visibility, 'run ' || n, 'finished', now
 FROM tracking_project, generate_series(1, %(runs)s) AS n WHERE number = %(experiment)s;
 INSERT INTO tracking_metricseries (run_id, project_id, key, count, last_value, last_step, last_time)
 SELECT id, project_id, k, 1, random(), 0, now() FROM tracking_run, {_KEYS} WHERE name LIKE 'run %%';
-INSERT INTO tracking_param (run_id, key, value)
-SELECT id, k, (random() * 10)::int::text FROM tracking_run, {_KEYS} WHERE name LIKE 'run %%';
-INSERT INTO tracking_tag (run_id, key, value) SELECT id, 'group', (random() * 5)::int::text FROM tracking_run WHERE name LIKE 'run %%';
+INSERT INTO tracking_param (run_id, project_id, key, value)
+SELECT id, project_id, k, (random() * 10)::int::text FROM tracking_run, {_KEYS} WHERE name LIKE 'run %%';
+INSERT INTO tracking_tag (run_id, project_id, key, value)
+SELECT id, project_id, 'group', (random() * 5)::int::text FROM tracking_run WHERE name LIKE 'run %%';
 """
 _MLFLOW = f"""
 INSERT INTO runs (run_uuid, name, status, start_time, end_time, lifecycle_stage, artifact_uri, experiment_id, user_id, source_type)

@@ -1,4 +1,4 @@
-"""Runs as nodes of the lineage: a run that a job stands behind has a page."""
+"""Runs as nodes of the lineage."""
 
 from django.urls import reverse
 
@@ -7,8 +7,7 @@ from apps.tracking.models import Run
 
 
 def _describe(run: Run) -> Described:
-    is_job = getattr(run, "experiment", None) is not None
-    return Described(run.name, run.project.name, reverse("experiment", args=[run.pk]) if is_job else "")
+    return Described(run.name, run.project.name, reverse("run", args=[run.pk]))
 
 
-RUNS = OwnedKind("run", "run", Run, _describe, ("project", "experiment"))
+RUNS = OwnedKind("run", "run", Run, _describe, ("project",))

@@ -68,7 +68,7 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
     node = quota_node(by, payer)
     workload = compute.request_workload(_request(parsed, run, by), user=by, team=payer, node=node)
     if tags := parsed.get("tags"):
-        Tag.objects.bulk_create(Tag(run=run, key=key, value=value) for key, value in tags.items())
+        Tag.objects.bulk_create(Tag(run=run, project=project, key=key, value=value) for key, value in tags.items())
     experiment = Experiment.objects.create(
         run=run, workload=workload, kind=parsed.kind, spec=dict(parsed.document), cloned_from=cloned_from
     )

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from apps.core.errors import Invalid, NotFound, TooLarge
+from apps.core.texts import LONGEST_TEXT, checked, wrong
 
 LARGEST_BODY = 4 << 20
-LONGEST_TEXT = 1_000_000
 _WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -119,19 +119,6 @@ def of_query(lists: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {name.removesuffix("[]"): values[0] if len(values) == 1 else list(values) for name, values in lists.items()}
 
 
-def checked(name: str, value: str, longest: int = LONGEST_TEXT) -> str:
-    """Return a text that the database can store. Raises: Invalid."""
-    if "\x00" in value:
-        raise wrong(name, "NUL characters are not accepted.")
-    if len(value) > longest:
-        raise wrong(name, f"Longer than {longest} characters.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise wrong(name, "Not valid text.") from None
-    return value
-
-
 def whole(name: str, value: Any) -> int:
     """Read a whole number that may come as text. Raises: Invalid."""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
@@ -153,10 +140,6 @@ def moment(name: str, value: int) -> datetime:
 
 def missing(name: str) -> Invalid:
     return Invalid(f"Missing value for required parameter '{name}'.", errors={name: ["This field is required."]})
-
-
-def wrong(name: str, sentence: str) -> Invalid:
-    return Invalid(f"Invalid value for parameter '{name}' supplied: {sentence}", errors={name: [sentence]})
 
 
 def absent(kind: str, name: str) -> NotFound:

@@ -8,8 +8,9 @@ from django.db import transaction
 
 from apps.access import policy
 from apps.core.errors import NotFound, Taken
+from apps.core.texts import wrong
 from apps.mlflow import forms, pages
-from apps.mlflow.calls import Call, wrong
+from apps.mlflow.calls import Call
 from apps.mlflow.filters.experiments import apply_filter, apply_order
 from apps.mlflow.finding import DEFAULT_NAME, project_of
 from apps.mlflow.routing import answers

@@ -10,9 +10,10 @@ from django.db.models import QuerySet
 from apps.access import policy
 from apps.audit.services import refused
 from apps.core.errors import Invalid
-from apps.mlflow.calls import Call, absent, wrong
-from apps.mlflow.filters.runs import is_hex
+from apps.core.texts import wrong
+from apps.mlflow.calls import Call, absent
 from apps.tracking import services as tracking
+from apps.tracking.language.runs import is_hex
 from apps.tracking.models import LoggedModel, Project, Run
 
 DEFAULT_ID = "0"

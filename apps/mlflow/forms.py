@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apps.mlflow.calls import wrong
+from apps.core.texts import wrong
 from apps.tracking.choices import RunStatus
 from apps.tracking.models import Project
 

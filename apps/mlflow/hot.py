@@ -25,10 +25,10 @@ from apps.core.native import ClientGoneError, Receive, Scope, Send
 from apps.mlflow import calls, errors, experiments, logging, metrics, runs, search
 from apps.mlflow.authentication import token_of
 from apps.mlflow.calls import Call
-from apps.mlflow.filters.runs import is_hex
 from apps.mlflow.routing import API, Answer, Translator
 from apps.mlflow.views import encoded, headers_of
 from apps.tracking import ingest, judging
+from apps.tracking.language.runs import is_hex
 
 Work = Callable[[str, Mapping[str, Any]], Awaitable[Answer]]
 Handler = Callable[..., Awaitable[None]]

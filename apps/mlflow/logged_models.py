@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from apps.core.ids import new_id
+from apps.core.texts import wrong
 from apps.mlflow import files, forms, pages
-from apps.mlflow.calls import Call, wrong
+from apps.mlflow.calls import Call
 from apps.mlflow.filters.models import OnDataset, apply_filter, apply_order
 from apps.mlflow.finding import model_id, model_of, project_of, projects_of, run_of
 from apps.mlflow.routing import answers

@@ -13,14 +13,15 @@ from django.db import transaction
 
 from apps.access import policy
 from apps.core.errors import Invalid
+from apps.core.texts import wrong
 from apps.mlflow import calls
-from apps.mlflow.calls import Call, missing, wrong
-from apps.mlflow.filters.runs import RUN_NAME
+from apps.mlflow.calls import Call, missing
 from apps.mlflow.finding import model_of, run_of
 from apps.mlflow.routing import answers
 from apps.tracking import batches, ingest
 from apps.tracking import services as tracking
 from apps.tracking.batches import Batch
+from apps.tracking.language.runs import RUN_NAME
 from apps.tracking.models import Run
 from apps.tracking.services import Measured
 

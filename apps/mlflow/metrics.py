@@ -9,11 +9,12 @@ from django.db import connection
 
 from apps.audit.services import refused
 from apps.core.errors import Invalid
+from apps.core.texts import wrong
 from apps.mlflow import pages
-from apps.mlflow.calls import Call, absent, wrong
-from apps.mlflow.filters.runs import is_hex
+from apps.mlflow.calls import Call, absent
 from apps.mlflow.finding import run_of
 from apps.mlflow.routing import answers
+from apps.tracking.language.runs import is_hex
 from apps.tracking.models import Run
 from apps.tracking.summaries import wire
 

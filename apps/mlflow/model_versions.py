@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from apps.core.texts import wrong
 from apps.mlflow import forms, pages, sources
-from apps.mlflow.calls import Call, missing, wrong
+from apps.mlflow.calls import Call, missing
 from apps.mlflow.filters.registry import filter_versions, order_versions
 from apps.mlflow.finding import find_run
 from apps.mlflow.registry import model_of, stage_of, version_form, version_forms, version_of

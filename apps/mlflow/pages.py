@@ -5,7 +5,8 @@ import binascii
 
 import orjson
 
-from apps.mlflow.calls import Call, wrong
+from apps.core.texts import wrong
+from apps.mlflow.calls import Call
 
 _FURTHEST = 1 << 31
 

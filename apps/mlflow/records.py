@@ -11,8 +11,8 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from apps.mlflow import forms
-from apps.mlflow.filters.runs import RUN_NAME
 from apps.tracking.choices import Direction
+from apps.tracking.language.runs import RUN_NAME
 from apps.tracking.models import Run
 from apps.tracking.summaries import wire
 

@@ -10,8 +10,9 @@ from django.db import transaction
 from apps.access import policy
 from apps.audit.services import refused
 from apps.core.errors import Invalid, NotFound
+from apps.core.texts import wrong
 from apps.mlflow import forms, pages, sources
-from apps.mlflow.calls import Call, wrong
+from apps.mlflow.calls import Call
 from apps.mlflow.experiments import team_of
 from apps.mlflow.filters.registry import filter_models, order_models
 from apps.mlflow.routing import answers

@@ -3,12 +3,13 @@
 from typing import Any
 
 from apps.core.ids import new_id
+from apps.core.texts import wrong
 from apps.mlflow import forms, records
-from apps.mlflow.calls import Call, wrong
-from apps.mlflow.filters.runs import RUN_NAME
+from apps.mlflow.calls import Call
 from apps.mlflow.finding import project_of, run_of
 from apps.mlflow.routing import answers
 from apps.tracking import services as tracking
+from apps.tracking.language.runs import RUN_NAME
 
 _LONGEST_NAME = 200
 

@@ -31,6 +31,7 @@ _ACTIONS = (
     ("New experiment", "experiment-new", "plus"),
     ("Home", "home", "home"),
     ("Experiments", "experiment-list", "flask"),
+    ("Projects", "project-list", "folder"),
     ("Models", "registeredmodel-list", "box"),
     ("New model", "registeredmodel-new", "plus"),
     ("Approvals of model moves", "registeredmodel-approvals", "inbox"),
@@ -87,9 +88,10 @@ def _models(text: str, user: Any) -> list[Entry]:
 
 def _projects(text: str, user: Any) -> list[Entry]:
     rows = Project.objects.visible_to(user, "view").filter(archived_at=None, name__icontains=text)
-    target = reverse("experiment-list")
+    found = rows.select_related("team", "owner").order_by("-pk")[:_EACH]
     return [
-        Entry(row.name, f"{target}?project={row.pk}", "folder", "experiments of this project") for row in rows[:_EACH]
+        Entry(row.name, reverse("project", args=[row.pk]), "folder", f"project of {row.team or row.owner}")
+        for row in found
     ]
 
 

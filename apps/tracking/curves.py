@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -19,6 +20,8 @@ FEWEST_POINTS = 3  # the first, the last, and one between
 MOST_POINTS = 10_000
 DEFAULT_POINTS = 1_000
 MOST_KEYS = 200
+MOST_CURVES = 200  # of several runs
+MOST_READ = 1_000_000  # points of several runs that are read for one answer; of more, some are taken
 MOST_ROWS = 200_000  # of one answer: with many series each gets fewer points
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,17 +50,33 @@ CROSS JOIN LATERAL (
 ORDER BY series, part
 """
 
+# Ordinals count arrivals without a gap, so some of them, evenly spaced, are found without reading the others.
+_SAMPLED = """
+SELECT series, step, round(date_part('epoch', time) * 1000)::int8, value, nullif(value, 'NaN'), nullif(value, 'NaN')
+FROM unnest(%(series)s::int8[], %(counts)s::int8[]) AS wanted(series, count)
+CROSS JOIN generate_series(0, %(points)s - 1) AS part
+CROSS JOIN LATERAL (
+    SELECT step, time, value, ordinal FROM tracking_metricpoint AS points
+    WHERE points.series_id = wanted.series AND points.ordinal = (wanted.count - 1) * part / (%(points)s - 1) LIMIT 1
+) AS shown
+ORDER BY series, {column}, ordinal
+"""
+
 Point = tuple[int, int, float, float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """`points` are (step, milliseconds since the epoch, value, min, max), by x; min and max are None if all is NaN."""
+    """`points` are (step, milliseconds since the epoch, value, min, max), by x; min and max are None if all is NaN.
+
+    `sampled`: some points stand for all, and a spike between them is not seen.
+    """
 
     key: str
     points: Sequence[Point]
     count: int
     downsampled: bool
+    sampled: bool = False
 
 
 def read_curves(run: Run, *, keys: Sequence[str] = (), points: int = DEFAULT_POINTS, x: str = "step") -> list[Curve]:
@@ -65,20 +84,58 @@ def read_curves(run: Run, *, keys: Sequence[str] = (), points: int = DEFAULT_POI
 
     The caller has judged that the run may be viewed. Raises: Invalid for an unknown x, too many keys or points.
     """
+    _require(keys, points, x)
+    rows = MetricSeries.objects.filter(run=run, **({"key__in": keys} if keys else {})).order_by("key")
+    return [curve for _, curve in _read(list(rows[:MOST_KEYS]), points, x)]
+
+
+def read_curves_of(
+    runs: Sequence[UUID], *, keys: Sequence[str], points: int = DEFAULT_POINTS, x: str = "step"
+) -> dict[UUID, list[Curve]]:
+    """Return the curves of several runs, to be drawn over each other. Three queries, however many runs.
+
+    Of more than MOST_READ points only some are looked at: two hundred long runs are to be seen at once, too.
+    The caller has judged that each may be viewed. Raises: Invalid, also for more than MOST_CURVES runs times keys.
+    """
+    _require(keys, points, x)
+    if not keys:
+        raise Invalid(errors={"key": ["Name a metric."]})
+    if len(runs) * len(keys) > MOST_CURVES:
+        raise Invalid(errors={"run": [f"Runs times metrics: at most {MOST_CURVES}."]})
+    rows = MetricSeries.objects.filter(run__in=runs, key__in=keys).order_by("run_id", "key")
+    found: dict[UUID, list[Curve]] = {run: [] for run in runs}
+    for row, curve in _read(list(rows), points, x, budget=MOST_READ):
+        found[row.run_id].append(curve)
+    return found
+
+
+def _require(keys: Sequence[str], points: int, x: str) -> None:
     if x not in _X:
         raise Invalid(errors={"x": ["One of step, time."]})
     if not FEWEST_POINTS <= points <= MOST_POINTS:
         raise Invalid(errors={"points": [f"Between {FEWEST_POINTS} and {MOST_POINTS}."]})
     if len(keys) > MOST_KEYS:
         raise Invalid(errors={"key": [f"At most {MOST_KEYS}."]})
-    rows = MetricSeries.objects.filter(run=run, **({"key__in": keys} if keys else {})).order_by("key")
-    known = list(rows[:MOST_KEYS])
+
+
+def _read(
+    known: Sequence[MetricSeries], points: int, x: str, *, budget: int | None = None
+) -> list[tuple[MetricSeries, Curve]]:
     limit = max(FEWEST_POINTS, min(points, MOST_ROWS // max(1, len(known))))
     small = [row.pk for row in known if row.count <= limit]
+    large = [row for row in known if row.count > limit]
+    sampled = budget is not None and sum(row.count for row in large) > budget
     found = _rows(_WHOLE.format(column=_X[x][0]), {"series": small}) if small else {}
-    if parts := [_part(row, x, limit - 2) for row in known if row.count > limit]:
+    if large and sampled:
+        given = {"series": [row.pk for row in large], "counts": [row.count for row in large], "points": limit}
+        found |= _rows(_SAMPLED.format(column=_X[x][0]), given)
+    elif large:
+        parts = [_part(row, x, limit - 2) for row in large]
         found |= _rows(_SHOWN.format(parts=" UNION ALL ".join(parts)), None)
-    return [Curve(row.key, found.get(row.pk, []), row.count, downsampled=row.count > limit) for row in known]
+    return [
+        (row, Curve(row.key, found.get(row.pk, []), row.count, row.count > limit, sampled and row.count > limit))
+        for row in known
+    ]
 
 
 def _part(row: MetricSeries, x: str, count: int) -> str:

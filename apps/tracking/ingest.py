@@ -101,20 +101,20 @@ WITH fresh AS (
 SELECT count(*) FROM written
 """  # noqa: S608 -- built from constants
 
-_NAMES = """
-INSERT INTO {table} (run_id, key, value)
-SELECT %(run)s::uuid, name, value FROM unnest(%(names)s::text[], %(texts)s::text[])
+_NAMES = f"""
+INSERT INTO {{table}} (run_id, project_id, key, value)
+SELECT %(run)s::uuid, {_PROJECT}, name, value FROM unnest(%(names)s::text[], %(texts)s::text[])
     WITH ORDINALITY AS given (name, value, number) ORDER BY number
 ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value
-"""
+"""  # noqa: S608 -- built from constants
 _PARAMS = _NAMES.format(table="tracking_param")
 # The row that is there is written as it was: so it is locked, and returned to be compared.
-_KEPT_PARAMS = """
-INSERT INTO tracking_param AS old (run_id, key, value)
-SELECT %(run)s::uuid, name, value FROM unnest(%(names)s::text[], %(texts)s::text[])
+_KEPT_PARAMS = f"""
+INSERT INTO tracking_param AS old (run_id, project_id, key, value)
+SELECT %(run)s::uuid, {_PROJECT}, name, value FROM unnest(%(names)s::text[], %(texts)s::text[])
     WITH ORDINALITY AS given (name, value, number) ORDER BY number
 ON CONFLICT (run_id, key) DO UPDATE SET value = old.value RETURNING key, value
-"""
+"""  # noqa: S608 -- built from constants
 _TAGS = _NAMES.format(table="tracking_tag")
 
 

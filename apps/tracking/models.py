@@ -17,6 +17,7 @@ from apps.tracking.querysets import (
     NamedQuerySet,
     ProjectQuerySet,
     RunQuerySet,
+    SavedViewQuerySet,
     UploadQuerySet,
 )
 
@@ -132,6 +133,10 @@ class Param(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="params")
+    # The run's, once more, so that the keys of a project are found without its runs.
+    project = models.ForeignKey(
+        Project, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     key = models.CharField(max_length=250)
     value = models.TextField()
 
@@ -142,7 +147,8 @@ class Param(models.Model):
             models.UniqueConstraint(fields=["run", "key"], name="one_param_per_key")
         ]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index("key", models.functions.Left("value", INDEXED_OF_TEXT), name="param_lookup")
+            models.Index("key", models.functions.Left("value", INDEXED_OF_TEXT), name="param_lookup"),
+            models.Index(fields=["project", "key"], name="param_keys"),
         ]
 
     @override
@@ -155,6 +161,10 @@ class Tag(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
+    # The run's, once more, so that the keys of a project are found without its runs.
+    project = models.ForeignKey(
+        Project, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
@@ -166,7 +176,8 @@ class Tag(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             # The whole value would not fit an index entry.
-            models.Index("key", models.functions.Left("value", INDEXED_OF_TEXT), name="tag_lookup")
+            models.Index("key", models.functions.Left("value", INDEXED_OF_TEXT), name="tag_lookup"),
+            models.Index(fields=["project", "key"], name="tag_keys"),
         ]
 
     @override
@@ -437,3 +448,28 @@ class Retention(models.Model):
     @override
     def __str__(self) -> str:
         return f"files of {self.project or self.team}"
+
+
+class SavedView(models.Model):
+    """What a project's run table was asked for, under a name: for oneself, or for all who may see the project."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="views")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=4000, blank=True, help_text="The query string of the table.")
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=models.functions.Now(), editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = SavedViewQuerySet["SavedView"].as_manager()
+
+    class Meta:
+        verbose_name = "saved view"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["project", "owner", "name"], name="one_view_per_name")
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return self.name

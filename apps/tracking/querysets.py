@@ -1,7 +1,7 @@
 from typing import Any, Self, TypeVar
 
-from django.db.models import Exists, F, Model, OuterRef, Prefetch, QuerySet
-from django.db.models.functions import Left, Now
+from django.db.models import Exists, F, Model, OuterRef, Prefetch, Q, QuerySet, Window
+from django.db.models.functions import Left, Now, RowNumber
 from django.db.models.lookups import Exact
 
 from apps.access.querysets import GuardedQuerySet
@@ -35,6 +35,10 @@ class RunQuerySet(GuardedQuerySet[M_co]):
         """Fetch what one line of a list shows; `experiment_pk` is None for a run that no job stands behind."""
         return self.select_related("project", "owner", "team").annotate(experiment_pk=F("experiment__pk"))
 
+    def with_job_state(self) -> Self:
+        """Fetch the state of the job behind each run as `job_state`: None for a run that has none."""
+        return self.annotate(job_state=F("experiment__workload__state"))
+
     def with_records(self) -> Self:
         """Fetch params, tags and metric summaries as `shown_…` lists: three queries, however many rows."""
         shown = (
@@ -49,6 +53,11 @@ class NamedQuerySet(QuerySet[M_co]):
         """Keep the tags, or params, of exactly that value."""
         begins = Exact(Left("value", INDEXED_OF_TEXT), value[:INDEXED_OF_TEXT])
         return self.filter(begins, key=key, value=value)
+
+    def first_of_each(self, count: int) -> Self:
+        """Keep the first few by name of each run, and order by it."""
+        place = Window(RowNumber(), partition_by="run_id", order_by="key")
+        return self.annotate(place=place).filter(place__lte=count).order_by("run_id", "key")
 
 
 def _first_of(model: type[Model], relation: str) -> QuerySet[Any]:
@@ -87,3 +96,12 @@ class LoggedModelQuerySet(GuardedQuerySet[M_co]):
     def live(self) -> Self:
         """Keep what has not been deleted, nor its run."""
         return self.filter(archived_at=None, run__archived_at=None)
+
+
+class SavedViewQuerySet(GuardedQuerySet[M_co]):
+    def offered_to(self, user: Any) -> Self:
+        """Keep one's own and those that are shared, by name: an admin's menu holds no one else's."""
+        return self.filter(Q(owner_id=user.pk) | Q(is_shared=True)).order_by("name", "pk")
+
+    def with_details(self) -> Self:
+        return self.select_related("owner", "project__owner", "project__team")

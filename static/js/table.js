@@ -1,7 +1,7 @@
-// The table of experiments: keys j k x Enter /, and a choice of rows that survives the refresh of the rows.
+// A table of experiments or runs: keys j k x Enter /, and a choice of rows that survives the refresh of the rows.
 import { announce } from "./announce.js";
 
-const table = document.getElementById("experiments");
+const table = document.querySelector("table[data-choose]");
 const bar = document.getElementById("bulk-bar");
 const count = document.getElementById("bulk-count");
 const all = document.getElementById("check-all");
@@ -47,7 +47,7 @@ function onKey(event) {
     j: () => move(1),
     k: () => move(-1),
     x: () => row && (pick(row, !chosen.has(current)), show()),
-    Enter: () => row && event.target.matches("body, .table-wrap") && location.assign(row.querySelector(".name a").href),
+    Enter: () => row && event.target.matches("body, main, .table-wrap") && location.assign(row.querySelector(".name a").href),
     "/": () => document.getElementById("q").focus(),
   };
   if (!keys[event.key]) return;
@@ -57,7 +57,8 @@ function onKey(event) {
 
 function sureToDelete(event) {
   if (event.submitter?.value !== "delete") return;
-  const many = chosen.size === 1 ? "this experiment" : `these ${chosen.size} experiments`;
+  const { noun } = table.dataset;
+  const many = chosen.size === 1 ? `this ${noun}` : `these ${chosen.size} ${noun}s`;
   if (!window.confirm(`Delete ${many}? Logs and files stay in the records.`)) event.preventDefault();
 }
 

@@ -42,6 +42,7 @@ from apps.tracking.models import (
     Run,
     RunGroupGrant,
     RunUserGrant,
+    SavedView,
     Upload,
 )
 from tests.people import NAMES, Cast, browser_of, submit
@@ -82,6 +83,9 @@ def make_objects(cast: Cast) -> None:
         SavedFilter.objects.create(
             owner=cast.people[name], label="compute.cluster", name="f", query="q=x", is_shared=shared
         )
+    for number, project in enumerate(Project.objects.order_by("pk")):
+        for name in ("alice", "dana"):
+            SavedView.objects.create(project=project, owner=cast.people[name], name="v", is_shared=bool(number % 2))
     _make_ways_in(cast)
     _make_books(cast)
     _make_models(cast)

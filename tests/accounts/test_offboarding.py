@@ -46,6 +46,7 @@ GOES_WITH_HIM = {
     "teams.Membership.user",
     "tracking.ProjectUserGrant.user",
     "tracking.RunUserGrant.user",
+    "tracking.SavedView.owner",
 }
 
 

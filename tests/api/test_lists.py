@@ -57,6 +57,11 @@ def _run(cast: Cast, _stage: Stage, number: int) -> None:
     Run.objects.create(project=project, name="r", owner=cast.alice)
 
 
+def _saved_view(cast: Cast, _stage: Stage, number: int) -> None:
+    project = tracking.create_project(f"p{number}", by=cast.alice, team=cast.team if number % 2 else None)
+    tracking.save_view(project, "v", "limit=25", by=cast.alice, is_shared=True)
+
+
 def _place(cast: Cast, _stage: Stage, number: int) -> None:
     team = teams.create_team(cast.organization, slug=f"t{number}", name=f"T{number}", by=SYSTEM)
     teams.set_member(team, cast.alice, role="member", by=SYSTEM)
@@ -95,6 +100,7 @@ LISTS: dict[str, Add] = {
     "tokens": _token,
     "projects": _project,
     "runs": _run,
+    "saved-views": _saved_view,
     "models": _model,
     "model-requests": _move_request,
     "quotas": _place,

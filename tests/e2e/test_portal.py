@@ -145,7 +145,7 @@ def test_filters_are_chips_and_compare_is_an_address(alice: Screen) -> None:
         page.keyboard.press(key)
     expect(page.locator("#bulk-count")).to_have_text("2 chosen")
     page.click("text=Compare")
-    page.wait_for_url(re.compile("/experiments/compare/"))
+    page.wait_for_url(re.compile("/runs/compare/"))
     expect(page.locator("table.table")).to_contain_text("rate")
     expect(page.locator(".chart canvas")).to_have_count(2)
     assert page.locator(".chart").first.locator(".u-legend .u-series").count() == 3
@@ -195,7 +195,7 @@ def test_every_page_is_clean_in_both_schemes_and_pictured(scheme: str, alice: Sc
     pages = {
         "home": "/", "experiments": "/experiments/", "submit": "/experiments/new/", "run": run, "metrics": f"{run}metrics/",
         "logs": f"{run}logs/", "artifacts": f"{run}artifacts/?file=table.csv", "events": f"{run}events/", "clone": f"{run}clone/",
-        "compare": f"/experiments/compare/?{ids}", "teams": "/teams/", "usage": "/usage/", "tokens": "/tokens/", "search": "/search/?q=c",
+        "compare": f"/runs/compare/?{ids}", "teams": "/teams/", "usage": "/usage/", "tokens": "/tokens/", "search": "/search/?q=c",
     }  # fmt: skip
     found: list[str] = []
     for name, path in pages.items():

@@ -19,7 +19,7 @@ from apps.models.models import ModelVersion, MoveRequest, RegisteredModel
 from apps.quotas.models import AllocationRequest, QuotaNode
 from apps.sharing.models import AccessRequest
 from apps.teams.models import Invitation, Membership, Organization, Team
-from apps.tracking.models import Artifact, Project, Run, Upload
+from apps.tracking.models import Artifact, Project, Run, SavedView, Upload
 from tests.matrix.world import World
 
 Names = Callable[[World], dict[str, Any]]
@@ -70,6 +70,10 @@ def _waiting(world: World) -> dict[str, Any]:
 
 def _by_id(names: Names) -> Names:
     return lambda world: {"id": names(world)["pk"]}
+
+
+def _project(world: World) -> dict[str, Any]:
+    return {"pk": world.project.pk}
 
 
 def _team(world: World) -> dict[str, Any]:
@@ -322,9 +326,21 @@ PAGES = [
     Row("POST", "experiment-new", 400),  # no command
     Row("POST", "experiment-preview"),
     Row("POST", "experiment-bulk", 302),
-    Row("GET", "experiment-compare"),
+    Row("GET", "project-list"),
+    *(Row("GET", f"project{part}", 200, Project, "view", "project", _project) for part in ("", "-keys", "-complete")),
+    Row("POST", "project-bulk", 302, Project, "view", "project", _project),
+    Row(
+        "POST", "project-views", 302, Project, "view", "project", _project, lambda _world: {"name": "mine"}, but={"aud": 403},
+    ),  # whoever sees it keeps views of his own, but an auditor keeps nothing
+    Row(
+        "POST", "project-view", 302, SavedView, "edit", "view", lambda world: {**_project(world), "view": world.view.pk},
+        lambda _world: {"name": "renamed"},
+    ),
+    Row("GET", "experiment-compare", 302),
+    Row("GET", "run-compare"),
     _page("experiment"),
     _page("experiment-metrics"),
+    _page("experiment-media"),
     _page("experiment-logs", "logs"),
     _page("experiment-artifacts"),
     _page("experiment-events"),
@@ -336,6 +352,13 @@ PAGES = [
     _act("experiment-stop", "stop", _waiting),
     _act("experiment-retry", "retry", _ended),
     _act("experiment-delete", "delete", _ended),
+    # Its pages are those of its experiment.
+    *(Row("GET", f"run{part}", 302, Run, "view", "ended", _ended) for part in ("", "-metrics", "-media", "-artifacts", "-history")),
+    Row("GET", "run-status", 200, Run, "view", "ended", _ended),
+    Row("POST", "run-rename", 302, Run, "log", "ended", _ended, lambda _world: {"name": "renamed"}),
+    Row("POST", "run-finish", 302, Run, "log", "ended", _ended, lambda _world: {"status": "finished"}),
+    Row("POST", "run-delete", 302, Run, "delete", "ended", _ended),
+    Row("POST", "run-restore", 302, Run, "delete", "ended", _ended),
 ]  # fmt: skip
 
 
@@ -708,6 +731,16 @@ API = [
         lambda _world: {"description": "x"},
     ),
     Row("DELETE", "api-project-detail", 409, Project, "delete", "project", lambda world: {"id": world.project.pk}),
+    Row("GET", "api-saved-view-list"),
+    Row(
+        "POST", "api-saved-view-list", 400, scope="savedview:create", data=lambda _world: {"name": "v", "project": str(uuid4())},
+    ),  # no such project
+    Row("GET", "api-saved-view-detail", 200, SavedView, "view", "view", lambda world: {"id": world.view.pk}),
+    Row(
+        "PATCH", "api-saved-view-detail", 200, SavedView, "edit", "view", lambda world: {"id": world.view.pk},
+        lambda _world: {"name": "renamed"},
+    ),
+    Row("DELETE", "api-saved-view-detail", 204, SavedView, "delete", "view", lambda world: {"id": world.view.pk}),
     Row("GET", "api-retention", 200, Project, "view", "project", lambda world: {"id": world.project.pk}),
     Row("PUT", "api-retention", 200, Project, "delete", "project", lambda world: {"id": world.project.pk}),
     Row("DELETE", "api-retention", 204, Project, "delete", "project", lambda world: {"id": world.project.pk}),
@@ -724,6 +757,8 @@ API = [
     _on_run("DELETE", "detail", 409, "delete"),  # a job stands behind it: its experiment is what is deleted
     _on_run("POST", "finish", 409, "log", data=lambda _world: {"status": "finished"}),  # likewise
     _on_run("GET", "history", 200, "view"),
+    _on_run("GET", "tensorboard", 200, "view"),
+    Row("GET", "api-run-curves", query=f"?run={uuid4()}&key=loss"),
     _on_run("GET", "metrics", 200, "view", query="?key=loss"),
     _on_run("POST", "log-batch", 200, "log", data=lambda _world: {"params": {"a": "b"}}, token_only=True),
     Row("GET", "api-artifacts", 200, Run, "view", "ended", _by_id(_ended)),

@@ -38,7 +38,7 @@ from apps.storage.models import Collection
 from apps.teams import services as teams
 from apps.teams.models import Invitation, Membership
 from apps.tracking import services as tracking
-from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Retention, Tag, Upload
+from apps.tracking.models import Artifact, MetricPoint, MetricSeries, Param, Project, Retention, SavedView, Tag, Upload
 from tests import people
 
 SECRET = "sesame-74b1"  # in names, logs, params and files of alice's objects: nobody else may read it
@@ -52,6 +52,8 @@ ROLES: dict[str, dict[str, Role]] = {
     "organization": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": VIEWER},
     "public": {"alice": MANAGER, "bob": VIEWER, "charlie": VIEWER, "dana": VIEWER, "mia": MANAGER, "olaf": VIEWER},
     "project": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    # A shared view of the project's: who manages the project may forget it, who edits it may not change it.
+    "view": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "model": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "own": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
     "team": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
@@ -74,7 +76,7 @@ ROLES: dict[str, dict[str, Role]] = {
 # manager. With alice, bob, mia, dana, olaf and charlie these are the nine relations one can have to an object.
 _TOM = dict.fromkeys(["ended", "waiting", "organization", "public", "project", "model", "credential", "team"], EDITOR)
 _MORE: dict[str, dict[str, Role]] = {
-    "tom": {**_TOM, "budget": VIEWER, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
+    "tom": {**_TOM, "view": VIEWER, "budget": VIEWER, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
     "vera": {"ended": VIEWER, "waiting": VIEWER, "public": VIEWER, "cluster": VIEWER},
     "gus": {"ended": MANAGER, "waiting": MANAGER, "public": VIEWER, "cluster": VIEWER, "request": MANAGER},
 }
@@ -92,6 +94,7 @@ class World:
     cast: people.Cast
     cluster: Cluster
     project: Project
+    view: SavedView
     model: RegisteredModel
     move: MoveRequest
     rule_of_model: Protection
@@ -154,6 +157,7 @@ def make_world() -> World:
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
+    view = tracking.save_view(project, f"view {SECRET}", f"q=run_name+%3D+'{SECRET}'", by=alice, is_shared=True)
     model, move, rule_of_model = _model(ended, cast)
     tracking.create_logged_model(project, by=alice, name=f"net {SECRET}", run=ended.run)
     credential = _credential(alice, cast)
@@ -170,7 +174,7 @@ def make_world() -> World:
     priority_class = PriorityClass.objects.create(name="high", rank=10)
     bearers = _bearers(cast, ended, other["private"])
     return World(
-        cast, cluster, project, model, move, rule_of_model, ended, waiting, **other, upload=upload, token=token, membership=membership,
+        cast, cluster, project, view, model, move, rule_of_model, ended, waiting, **other, upload=upload, token=token, membership=membership,
         request=request, asked=asked, artifact=artifact, sending=sending, credential=credential, rule=rule, sync=sync, robot=robot,
         invitation=invitation, registration=registration, budget=budget, charge=charge, place=place, allocation=allocation,
         priority_class=priority_class, bearers=bearers, sessions=_sessions(cast),
@@ -200,9 +204,10 @@ def _end(experiment: Experiment) -> None:
 
 def _record(experiment: Experiment) -> Artifact:
     run = experiment.run
-    Param.objects.create(run=run, key="param", value=SECRET)
-    Tag.objects.create(run=run, key="tag", value=SECRET)
-    series = MetricSeries.objects.create(run=run, key="loss", count=1, last_value=1.0, last_step=0)
+    of_run = {"run": run, "project": run.project}
+    Param.objects.create(**of_run, key="param", value=SECRET)
+    Tag.objects.create(**of_run, key="tag", value=SECRET)
+    series = MetricSeries.objects.create(**of_run, key="loss", count=1, last_value=1.0, last_step=0)
     MetricPoint.objects.create(series=series, ordinal=0, step=0, time=run.created_at, value=1.0)
     blob = blobs.write([SECRET.encode()], limit=1 << 20)
     return Artifact.objects.create(

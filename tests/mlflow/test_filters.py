@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from apps.core.errors import Invalid
-from apps.mlflow.filters.grammar import Comparison, Order, parse_filter, parse_order
 from apps.tracking import services as tracking
+from apps.tracking.language.grammar import Comparison, Order, parse_filter, parse_order
 from tests.mlflow.conftest import Wire
 from tests.people import Cast
 

@@ -51,7 +51,7 @@ def evil_pages(cast: Cast) -> list[str]:
         *tabs,
         *files,
         *others,
-        f"/experiments/compare/?id={run.pk}&id={submit(cast.alice).pk}",
+        f"/runs/compare/?id={run.pk}&id={submit(cast.alice).pk}",
         f"/search/?q={EVIL}",
     ]
 
@@ -84,7 +84,7 @@ def test_htmx_is_told_not_to_need_more_than_the_policy_allows(as_person: Browser
     assert '"allowEval":false' in page
 
 
-@pytest.mark.parametrize("path", sorted((STATIC / "js").glob("*.js")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((STATIC / "js").rglob("*.js")), ids=lambda path: path.name)
 def test_our_scripts_are_small_and_write_text_only(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) < 150

@@ -184,7 +184,7 @@ def test_compare_is_an_address_of_its_own(cast: Cast, as_person: Browser) -> Non
         Param.objects.create(run=run.run, key="same", value="1")
     client = as_person("alice")
     to = client.post("/experiments/bulk/", {"action": "compare", "id": [str(one.pk), str(two.pk)]})["Location"]
-    assert to == f"/experiments/compare/?id={one.pk}&id={two.pk}"
-    keys = {line.key for _, lines in client.get(to).context["sections"] for line in lines}
-    assert keys == {"command", "kind", "lr"}
-    assert "same" in {line.key for _, lines in client.get(f"{to}&all=1").context["sections"] for line in lines}
+    assert to == f"/runs/compare/?id={one.pk}&id={two.pk}"
+    keys = {line.key for section in client.get(to).context["sections"] for line in section.lines}
+    assert keys == {"a", "command", "kind", "lr"}
+    assert "same" in {line.key for section in client.get(f"{to}&all=1").context["sections"] for line in section.lines}

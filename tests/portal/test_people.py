@@ -70,6 +70,6 @@ def test_a_button_that_is_not_allowed_is_disabled_with_the_reason(
 
 def test_compare_leaves_out_what_may_not_be_seen(cast: Cast, cluster: Cluster, as_person: Browser) -> None:
     mine, other = submit(cast.charlie, name="mine"), submit(cast.alice, name="sesame", team="vision")
-    page = text_of(as_person("charlie").get(f"/experiments/compare/?id={mine.pk}&id={other.pk}&id=nonsense"))
+    page = text_of(as_person("charlie").get(f"/runs/compare/?id={mine.pk}&id={other.pk}&id=nonsense"))
     assert "sesame" not in page
     assert "1 left out" in page

@@ -408,6 +408,19 @@ class StubPlatform:
             return Answer(204)
         return Answer(200, project if id_ else page([project]))
 
+    def _saved_views(self, request: Recorded, id_: str = "") -> Answer:
+        view = {
+            "id": id_ or new_id(),
+            "project": new_id(),
+            "name": "best",
+            "query": "limit=25",
+            "is_shared": True,
+            "owner": "bob",
+        }
+        if request.method in {"POST", "PATCH"}:
+            return Answer(201 if request.method == "POST" else 200, {**view, **request.json()})
+        return Answer(204) if request.method == "DELETE" else Answer(200, view if id_ else page([view]))
+
     def _access(self, request: Recorded, kind: str, id_: str = "", verb: str = "", *_subject: str) -> Answer:
         if kind == "requests":
             asked = {"id": id_ or new_id(), "kind": "run", "object_id": new_id(), "by": "bob\x1b[31m", "role": "editor"}

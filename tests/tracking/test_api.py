@@ -344,6 +344,7 @@ def test_curves_over_the_api(cast: Cast, run: Run) -> None:
         ],
         "count": 3,
         "downsampled": False,
+        "sampled": False,
     }
     both = client.get(url(run, "metrics/?points=10&x=time")).json()["series"]
     assert [(one["key"], len(one["points"]), one["downsampled"]) for one in both] == [

@@ -3,14 +3,16 @@
 import math
 import random
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from django.test import Client
 
 from apps.core.errors import Invalid
 from apps.tracking import curves, services
 from apps.tracking.models import MetricSeries, Run
 from tests.people import Cast
-from tests.tracking.conftest import log
+from tests.tracking.conftest import client_of, log, run_token
 
 
 def send(run: Run, by: Any, points: list[tuple[Any, ...]], key: str = "loss") -> None:
@@ -173,3 +175,91 @@ def test_the_summary_needs_one_query(cast: Cast, run: Run, django_assert_num_que
         ("a", 2.0, 1, 1.0, 2.0, 2),
         ("b", 3.0, 0, 3.0, 3.0, 1),
     ]
+
+
+def many(run: Run, by: Any, count: int, points: int = 3) -> list[UUID]:
+    """Runs beside this one, each with its number as the value of all its points."""
+    made = [services.create_run(run.project, by=by, name=f"r{number}") for number in range(count)]
+    for number, one in enumerate(made):
+        send(one, by, [(number, n, n) for n in range(points)])
+    return [one.pk for one in made]
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_curves_of_several_runs_in_a_constant_number_of_queries(
+    cast: Cast, run: Run, count: int, django_assert_num_queries: Any
+) -> None:
+    runs = many(run, cast.alice, count)
+    send(run, cast.alice, [(-1, n, n) for n in range(500)])
+    with django_assert_num_queries(3):
+        found = services.read_curves_of([run.pk, *runs], keys=["loss"], points=50)
+    assert list(found) == [run.pk, *runs]
+    assert [{point[2] for point in found[pk][0].points} for pk in runs] == [{float(n)} for n in range(count)]
+    assert (len(found[run.pk][0].points), found[run.pk][0].downsampled) == (50, True)
+
+
+def test_many_runs_share_the_rows(cast: Cast, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "MOST_ROWS", 40)
+    runs = many(run, cast.alice, 4, points=50)
+    found = services.read_curves_of(runs, keys=["loss"], points=1000)
+    assert [len(found[pk][0].points) for pk in runs] == [10] * 4
+
+
+@pytest.mark.parametrize("x", ["step", "time"])
+def test_of_very_many_points_some_stand_for_all(
+    cast: Cast, run: Run, x: str, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(curves, "MOST_READ", 1000)
+    runs = many(run, cast.alice, 3, points=500)
+    send(run, cast.alice, [(-1, n, n) for n in range(20)])
+    with django_assert_num_queries(3):
+        found = services.read_curves_of([*runs, run.pk], keys=["loss"], points=50, x=x)
+    for number, pk in enumerate(runs):
+        (curve,) = found[pk]
+        assert (len(curve.points), curve.count, curve.downsampled, curve.sampled) == (50, 500, True, True)
+        assert (curve.points[0][:3], curve.points[-1][:3]) == ((0, 0, number), (499, 499, number))
+        assert [point[0] for point in curve.points] == sorted({point[0] for point in curve.points})
+    assert [(len(curve.points), curve.sampled) for curve in found[run.pk]] == [(20, False)]
+
+
+@pytest.mark.parametrize(("runs", "keys", "field"), [(1, 0, "key"), (201, 1, "run"), (50, 5, "run"), (1, 201, "key")])
+def test_what_cannot_be_asked_of_several(runs: int, keys: int, field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        services.read_curves_of([uuid4() for _ in range(runs)], keys=[str(n) for n in range(keys)])
+    assert list(caught.value.errors) == [field]
+
+
+def test_the_api_leaves_out_what_may_not_be_seen(cast: Cast, run: Run) -> None:
+    log(run, cast.alice, (0.25, 0))
+    own = services.create_run(services.create_project("own", by=cast.charlie), by=cast.charlie, name="own")
+    log(own, cast.charlie, (0.5, 0))
+    gone = services.create_run(own.project, by=cast.charlie, name="gone")
+    log(gone, cast.charlie, (0.75, 0))
+    services.archive_run(gone, by=cast.charlie)
+    path = f"/api/v2/runs/curves/?key=loss&run={own.pk},{run.pk.hex}&run={gone.pk}&run={own.pk}&run={uuid4()}"
+    body = client_of(cast.charlie).get(path).json()
+    assert [(one["id"], one["series"][0]["points"][0][2]) for one in body["runs"]] == [(str(own.pk), 0.5)]
+    assert body["left_out"] == 3
+    assert "0.25" not in str(body)
+    assert "0.75" not in str(body)
+
+
+def test_the_api_shows_a_job_its_own_run_only(cast: Cast, run: Run) -> None:
+    other = services.create_run(run.project, by=cast.alice, name="other")
+    for one in (run, other):
+        log(one, cast.alice, (1, 0))
+    client = Client(headers={"Authorization": f"Bearer {run_token(run)}"})
+    body = client.get(f"/api/v2/runs/curves/?key=loss&run={run.pk},{other.pk}").json()
+    assert ([one["id"] for one in body["runs"]], body["left_out"]) == ([str(run.pk)], 1)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "key=loss", "run=x&key=loss", "run={run}", "run={run}&key=a%00", "run={run}&key=loss&points=1",
+     "run={run}&key=loss&points=x", "run={run}&key=loss&x=epoch", "run=%00&key=loss", "run=,,&key=loss",
+     "key=loss&run=" + ",".join(["0" * 32] * 201)],
+)  # fmt: skip
+def test_the_api_says_what_is_wrong(cast: Cast, run: Run, query: str) -> None:
+    answer = client_of(cast.alice).get(f"/api/v2/runs/curves/?{query.format(run=run.pk)}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"]

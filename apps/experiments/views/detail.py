@@ -19,12 +19,13 @@ from apps.credentials import services as credentials
 from apps.experiments import logs, samples, snippets
 from apps.experiments.forms import CLONED
 from apps.experiments.models import Experiment
+from apps.experiments.views import tabs
+from apps.experiments.views.tabs import MOST
 from apps.quotas.choices import family
 from apps.quotas.forms import write_amount
 from apps.quotas.models import QuotaNode
 
 _TAIL_BYTES = 64 << 10
-_MOST = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class RunPage(GuardedView):
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         experiment: Experiment = self.find(Experiment.objects.live().with_details(), pk=pk)
         context = {
+            "frame": "experiments/run.html",
             "experiment": experiment,
             "workload": experiment.workload,
             "run": experiment.run,
@@ -94,10 +96,8 @@ class OverviewView(RunPage):
     def context(self, experiment: Experiment) -> dict[str, Any]:
         spec = {**experiment.spec, "project": experiment.run.project.name}
         return {
-            "params": experiment.run.params.order_by("key")[:_MOST],
-            "series": experiment.run.series.exclude(key__startswith=samples.PREFIX).order_by("key")[:_MOST],
+            **tabs.records(experiment.run, by=self.user),
             "used": samples.used_by(_measured(experiment), experiment.workload.amounts),
-            "tags": experiment.run.tags.order_by("key")[:_MOST],
             "yaml": snippets.as_yaml(spec),
             "cli": snippets.as_cli(spec),
             "python": snippets.as_python(spec),
@@ -164,14 +164,29 @@ class WhyView(GuardedView):
 
 class MetricsView(RunPage):
     tab: ClassVar[str] = "experiment-metrics"
-    template: ClassVar[str] = "experiments/metrics.html"
+    template: ClassVar[str] = "runs/metrics.html"
 
     @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
-        series = list(experiment.run.series.order_by("key")[:_MOST])
-        series.sort(key=lambda row: row.key.startswith(samples.PREFIX))  # what the job said itself comes first
-        charts = [(row, samples.title_of(row.key, experiment.workload.amounts)) for row in series]
-        return {"series": series, "charts": charts}
+        return tabs.metrics(experiment.run, experiment.workload.amounts)
+
+
+class MediaView(RunPage):
+    tab: ClassVar[str] = "experiment-media"
+    template: ClassVar[str] = "runs/media.html"
+
+    @override
+    def context(self, experiment: Experiment) -> dict[str, Any]:
+        return tabs.media(experiment.run, self.request.GET, by=self.user)
+
+
+class ArtifactsView(RunPage):
+    tab: ClassVar[str] = "experiment-artifacts"
+    template: ClassVar[str] = "runs/artifacts.html"
+
+    @override
+    def context(self, experiment: Experiment) -> dict[str, Any]:
+        return tabs.artifacts(experiment.run, self.request.GET, by=self.user)
 
 
 class LogsView(RunPage):
@@ -188,7 +203,7 @@ class LogsView(RunPage):
         return {
             "piece": piece,
             "attempt": attempt,
-            "attempts": list(experiment.workload.attempts.order_by("no")[:_MOST]),
+            "attempts": list(experiment.workload.attempts.order_by("no")[:MOST]),
         }
 
 
@@ -198,12 +213,12 @@ class EventsView(RunPage):
 
     @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
-        return {"events": experiment.workload.events.order_by("-seq")[:_MOST]}
+        return {"events": experiment.workload.events.order_by("-seq")[:MOST]}
 
 
 class HistoryView(RunPage):
     tab: ClassVar[str] = "experiment-history"
-    template: ClassVar[str] = "experiments/history.html"
+    template: ClassVar[str] = "runs/history.html"
 
     @override
     def context(self, experiment: Experiment) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class BulkView(GuardedView):
         back = f"{reverse('experiment-list')}?{_query(request.POST.get('back', ''))}"
         if request.POST.get("action") == "compare":
             query = "&".join(f"id={pk}" for pk in chosen)
-            return redirect(f"{reverse('experiment-compare')}?{query}")
+            return redirect(f"{reverse('run-compare')}?{query}")
         rows = (
             Experiment.objects.visible_to(self.user, "view").live().with_details().filter(pk__in=chosen).order_by("-pk")
         )

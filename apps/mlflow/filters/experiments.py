@@ -7,8 +7,8 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from apps.core.errors import Invalid
-from apps.mlflow.filters.conditions import LISTED, NAMED, on_text, on_time, require, unknown
-from apps.mlflow.filters.grammar import Comparison, parse_filter, parse_order
+from apps.tracking.language.conditions import LISTED, NAMED, on_text, on_time, require, unknown
+from apps.tracking.language.grammar import Comparison, parse_filter, parse_order
 from apps.tracking.models import Project, ProjectTag
 
 _TEXTS: dict[str, Any] = {"name": "name", "experiment_id": Cast("number", TextField())}

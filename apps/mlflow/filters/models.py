@@ -10,8 +10,9 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Concat, NullIf
 
 from apps.core.errors import Invalid
-from apps.mlflow.calls import Call, wrong
-from apps.mlflow.filters.conditions import (
+from apps.core.texts import wrong
+from apps.mlflow.calls import Call
+from apps.tracking.language.conditions import (
     LISTED,
     NUMERIC,
     TEXT,
@@ -23,8 +24,8 @@ from apps.mlflow.filters.conditions import (
     text_of,
     unknown,
 )
-from apps.mlflow.filters.grammar import Comparison, parse_filter
-from apps.mlflow.filters.runs import NAN, is_hex
+from apps.tracking.language.grammar import Comparison, parse_filter
+from apps.tracking.language.runs import NAN, is_hex
 from apps.tracking.models import LoggedModel, ModelMetric
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from django.db.models import Model, Q, QuerySet
 
 from apps.core.errors import Invalid
-from apps.mlflow.filters.conditions import (
+from apps.models.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
+from apps.tracking.language.conditions import (
     LISTED,
     NAMED,
     NUMERIC,
@@ -19,9 +20,8 @@ from apps.mlflow.filters.conditions import (
     text_of,
     unknown,
 )
-from apps.mlflow.filters.grammar import Comparison, parse_filter, parse_order
-from apps.mlflow.filters.runs import is_hex
-from apps.models.models import ModelTag, ModelVersion, RegisteredModel, VersionTag
+from apps.tracking.language.grammar import Comparison, parse_filter, parse_order
+from apps.tracking.language.runs import is_hex
 
 _MODEL_ORDER = {"name": "name", "timestamp": "updated_at", "last_updated_timestamp": "updated_at"}
 _VERSION_ORDER = {

@@ -71,7 +71,7 @@ class ArchiveView(ModelPage):
 
 def version_context(view: ModelPage, version: ModelVersion, tab: str) -> dict[str, Any]:
     """Return what the tabs of a version share."""
-    runs: Any = Run.objects.visible_to(view.user, "view").select_related("experiment")
+    runs: Any = Run.objects.visible_to(view.user, "view")
     run = runs.filter(pk=version.run_id).first()
     return {
         "version": version,

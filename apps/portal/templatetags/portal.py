@@ -24,6 +24,7 @@ _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _KIBI = 1024
 _LONG_WHILE = 10
 _THEMES = ("light", "dark")
+_LOOKS = {"finished": "succeeded", "killed": "stopped"}
 
 
 @register.simple_tag
@@ -38,8 +39,9 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def state_chip(state: str) -> SafeString:
-    """Draw a state: shape, word and colour, the same everywhere."""
-    return format_html('<span class="state state-{0}">{1}{0}</span>', state, icon(f"state-{state}"))
+    """Draw a state: shape, word and colour, the same everywhere. What a tracker calls an end looks like a job's."""
+    look = _LOOKS.get(state, state)
+    return format_html('<span class="state state-{}">{}{}</span>', look, icon(f"state-{look}"), state)
 
 
 @register.simple_tag

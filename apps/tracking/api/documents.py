@@ -12,6 +12,7 @@ from apps.tracking.choices import RunStatus
 ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The run's id.")
 UPLOAD_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The upload's id.")
 PROJECT_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The project's id.")
+VIEW_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The view's id.")
 PATH = OpenApiParameter("path", OpenApiTypes.STR, OpenApiParameter.PATH, description="Relative; slashes are folders.")
 
 _WORD = {"type": "string", "maxLength": 250}
@@ -32,6 +33,7 @@ RUN_FILTERS = [
     OpenApiParameter("tag", OpenApiTypes.STR, many=True, description="key=value"),
     OpenApiParameter("shared", OpenApiTypes.BOOL, description="Only what was shared with me."),
 ]
+VIEW_FILTERS = [OpenApiParameter("project", OpenApiTypes.UUID, description="The views of one project.")]
 PROJECT_FILTERS = [
     OpenApiParameter("q", _WORD, description="Part of the name."),
     OpenApiParameter("team", _WORD, description="A team's slug."),
@@ -44,6 +46,10 @@ CURVE_FILTERS = [
         "x", OpenApiTypes.STR, enum=["step", "time"], description="What a down-sampled curve is cut along."
     ),
 ]
+RUNS = OpenApiParameter(
+    "run", OpenApiTypes.STR, many=True, required=True, description="Ids, also several in one, separated by commas."
+)
+CURVES_FILTERS = [OpenApiParameter("key", OpenApiTypes.STR, many=True, required=True), *CURVE_FILTERS[1:]]
 FOLDER_FILTERS = [
     OpenApiParameter("path", OpenApiTypes.STR, description="A folder. Default: the top."),
     OpenApiParameter("after", OpenApiTypes.STR, description="Go on after this name."),

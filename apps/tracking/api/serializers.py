@@ -6,7 +6,7 @@ from rest_framework import serializers
 from apps.access.choices import Visibility
 from apps.tracking import summaries
 from apps.tracking.choices import RunStatus
-from apps.tracking.models import Project, Run
+from apps.tracking.models import Project, Run, SavedView
 
 NUMBER = {
     "oneOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}],
@@ -137,10 +137,36 @@ class CurveSerializer(serializers.Serializer[Any]):
     points = serializers.ListField(child=serializers.ListField())
     count = serializers.IntegerField(help_text="How many points there are.")
     downsampled = serializers.BooleanField(help_text="True: a row stands for several points.")
+    sampled = serializers.BooleanField(
+        help_text="True: there are so many points that some stand for all; a spike between them is not seen."
+    )
 
 
 class CurvesSerializer(serializers.Serializer[Any]):
     series = CurveSerializer(many=True)
+
+
+class EventProblemSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    problem = serializers.CharField()
+
+
+class EventCurvesSerializer(CurvesSerializer):
+    """A folder's path stands before the tags of the files in it."""
+
+    problems = EventProblemSerializer(many=True)
+    left_out = serializers.IntegerField(help_text="How many files were not read: there are too many.")
+
+
+class RunCurvesSerializer(CurvesSerializer):
+    id = serializers.UUIDField()
+
+
+class CurvesOfRunsSerializer(serializers.Serializer[Any]):
+    """In the order in which the runs were named."""
+
+    runs = RunCurvesSerializer(many=True)
+    left_out = serializers.IntegerField(help_text="How many were named that there are not, or that I may not see.")
 
 
 class ArtifactSerializer(serializers.Serializer[Any]):
@@ -170,3 +196,32 @@ class FolderSerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
     results = ArtifactSerializer(many=True)
+
+
+class SavedViewSerializer(serializers.ModelSerializer[SavedView]):
+    """What a project's run table was asked for, under a name. `query` is the query string of the table's page."""
+
+    project = serializers.UUIDField(source="project_id")
+    owner = serializers.CharField(source="owner.username")
+
+    class Meta:
+        model = SavedView
+        fields: ClassVar = ["id", "project", "name", "query", "is_shared", "owner", "created_at", "updated_at"]
+        read_only_fields = fields
+
+
+class SavedViewChangesSerializer(serializers.Serializer[Any]):
+    """What of a view can be changed. To share it needs the right to edit the project."""
+
+    name = serializers.CharField(max_length=60, required=False)
+    query = serializers.CharField(max_length=4000, required=False, allow_blank=True)
+    is_shared = serializers.BooleanField(required=False)
+
+
+class NewSavedViewSerializer(SavedViewChangesSerializer):
+    """What a view is made from."""
+
+    project = serializers.UUIDField()
+    name = serializers.CharField(max_length=60)
+    query = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
+    is_shared = serializers.BooleanField(required=False, default=False)

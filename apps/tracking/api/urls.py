@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from apps.tracking.api import views
 from apps.tracking.api.retention import RetentionView
+from apps.tracking.api.saved_views import SavedViewViewSet
 from apps.tracking.api.uploads import UploadsView, UploadView
 
 _RETENTION: dict[str, Any] = {"get": "retrieve", "put": "update", "delete": "destroy"}
@@ -12,6 +13,7 @@ _RETENTION: dict[str, Any] = {"get": "retrieve", "put": "update", "delete": "des
 router = SimpleRouter()
 router.register("projects", views.ProjectViewSet, basename="api-project")
 router.register("runs", views.RunViewSet, basename="api-run")
+router.register("saved-views", SavedViewViewSet, basename="api-saved-view")
 
 urlpatterns = [
     *router.urls,

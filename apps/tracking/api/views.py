@@ -152,6 +152,8 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
         "finish": "log",
         "log_batch": "log",
         "metrics": "view",
+        "curves": "view",
+        "tensorboard": "view",
     }
 
     @override
@@ -247,17 +249,42 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
     def metrics(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the name in the URL
         """Return curves, down-sampled so that no spike is lost."""
         run = self.get_object()
-        keys = [key for key in request.query_params.getlist("key") if key]
-        if any(sentence := batches.key_problem({key}) for key in keys):
-            raise Invalid(errors={"key": [sentence]})
-        found = services.read_curves(
-            run,
-            keys=list(dict.fromkeys(keys)),
-            points=_integer(request, "points", curves.DEFAULT_POINTS),
-            x=request.query_params.get("x", "step"),
-        )
+        found = services.read_curves(run, **_asked_curves(request))
         # Written here: the renderer of the framework takes longer for a thousand points than the database.
         text = orjson.dumps({"series": [_curve(curve) for curve in found]})
+        return HttpResponse(text, content_type="application/json")
+
+    @extend_schema(
+        operation_id="runs_tensorboard",
+        parameters=[documents.ID],
+        responses=serializers.EventCurvesSerializer,
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None)
+    def tensorboard(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the name in the URL
+        """Return the scalars of the TensorBoard event files among the artifacts, down-sampled so that no spike is lost."""
+        found = services.read_event_curves(self.get_object())
+        problems = [{"path": path, "problem": problem} for path, problem in found.problems]
+        series = [_curve(curve) for curve in found.curves]
+        text = orjson.dumps({"series": series, "problems": problems, "left_out": found.left_out})
+        return HttpResponse(text, content_type="application/json")
+
+    @extend_schema(
+        operation_id="runs_curves",
+        parameters=[documents.RUNS, *documents.CURVES_FILTERS],
+        responses=serializers.CurvesOfRunsSerializer,
+        filters=False,
+    )
+    @action(detail=False, pagination_class=None)
+    def curves(self, request: Request) -> HttpResponse:
+        """Return curves of several runs in one answer; `left_out` counts those that I may not see."""
+        asked = _asked_curves(request)
+        wanted = _run_ids(request)
+        visible: Any = Run.objects.visible_to(cast("Any", request.user), "view").live().filter(pk__in=wanted)
+        seen = set(visible.values_list("pk", flat=True))
+        found = services.read_curves_of([pk for pk in wanted if pk in seen], **asked)
+        runs = [{"id": str(pk), "series": [_curve(curve) for curve in own]} for pk, own in found.items()]
+        text = orjson.dumps({"runs": runs, "left_out": len(wanted) - len(runs)})
         return HttpResponse(text, content_type="application/json")
 
     def _shown(self, run: Run, code: int) -> Response:
@@ -265,9 +292,33 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
         return Response(self.get_serializer(shown).data, status=code)
 
 
+def _asked_curves(request: Request) -> dict[str, Any]:
+    """Raises: Invalid for what is no key or no number."""
+    keys = [key for key in request.query_params.getlist("key") if key]
+    if any(sentence := batches.key_problem({key}) for key in keys):
+        raise Invalid(errors={"key": [sentence]})
+    return {
+        "keys": list(dict.fromkeys(keys)),
+        "points": _integer(request, "points", curves.DEFAULT_POINTS),
+        "x": request.query_params.get("x", "step"),
+    }
+
+
+def _run_ids(request: Request) -> list[UUID]:
+    """Return the runs that are named, each once. Raises: Invalid for what is no id, for none, and for too many."""
+    texts = [text for given in request.query_params.getlist("run") for text in given.split(",") if text]
+    if not 1 <= len(texts) <= services.MOST_CURVES:
+        raise Invalid(errors={"run": [f"Name 1 to {services.MOST_CURVES} runs."]})
+    try:
+        return list(dict.fromkeys(UUID(text) for text in texts))
+    except ValueError:
+        raise Invalid(errors={"run": ["Expected ids of runs, separated by commas."]}) from None
+
+
 def _curve(curve: services.Curve) -> dict[str, Any]:
     points = [[step, time, wire(value), wire(low), wire(high)] for step, time, value, low, high in curve.points]
-    return {"key": curve.key, "points": points, "count": curve.count, "downsampled": curve.downsampled}
+    facts = {"count": curve.count, "downsampled": curve.downsampled, "sampled": curve.sampled}
+    return {"key": curve.key, "points": points, **facts}
 
 
 def _length(request: Request) -> int:

@@ -1,7 +1,8 @@
 """The front door of tracking: every write, and the reads that are more than a queryset."""
 
 from apps.tracking.batches import Batch
-from apps.tracking.curves import Curve, read_curves
+from apps.tracking.curves import MOST_CURVES, Curve, read_curves, read_curves_of
+from apps.tracking.frames import Media, Table, has_media, list_media, read_table
 from apps.tracking.ingest import Outcome
 from apps.tracking.listing import Entry, Folder, list_folder
 from apps.tracking.media import content_type_of
@@ -50,6 +51,7 @@ from apps.tracking.services.runs import (
     restore_run,
     update_run,
 )
+from apps.tracking.services.saved_views import delete_view, save_view, update_view
 from apps.tracking.services.uploads import (
     Link,
     abort_upload,
@@ -60,21 +62,26 @@ from apps.tracking.services.uploads import (
     received_parts,
 )
 from apps.tracking.summaries import Summary, latest_metrics, wire
+from apps.tracking.tensorboard import EventCurves, has_events, read_event_curves
 from apps.tracking.tickets import link as content_link
 
 __all__ = [
     "DEFAULT_PROJECT",
     "LONGEST_DAYS",
+    "MOST_CURVES",
     "Batch",
     "Curve",
     "DatasetInput",
     "Entry",
+    "EventCurves",
     "Folder",
     "Link",
     "Measured",
+    "Media",
     "Outcome",
     "Preview",
     "Summary",
+    "Table",
     "abort_upload",
     "archive_logged_model",
     "archive_project",
@@ -95,15 +102,19 @@ __all__ = [
     "delete_model_tag",
     "delete_project_tag",
     "delete_tag",
+    "delete_view",
     "direct_link",
     "end_retention",
     "find_artifact",
     "find_project",
     "finish_run",
     "folder_of",
+    "has_events",
+    "has_media",
     "latest_metrics",
     "link_models",
     "list_folder",
+    "list_media",
     "log_batch",
     "log_datasets",
     "make_room_for",
@@ -113,16 +124,21 @@ __all__ = [
     "part_links",
     "pin_artifact",
     "read_curves",
+    "read_curves_of",
+    "read_event_curves",
     "read_preview",
+    "read_table",
     "received_parts",
     "restore_project",
     "restore_run",
     "rule_of",
     "save_artifact",
+    "save_view",
     "set_project_tags",
     "set_retention",
     "update_logged_model",
     "update_project",
     "update_run",
+    "update_view",
     "wire",
 ]

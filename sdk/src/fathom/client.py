@@ -26,6 +26,7 @@ from fathom.resources.quotas import AllocationsApi, PriorityClassesApi, QueueApi
 from fathom.resources.registry import ModelsApi
 from fathom.resources.runs import RunsApi
 from fathom.resources.uploads import UploadsApi
+from fathom.resources.views import ViewsApi
 from fathom.transport import Transport
 
 
@@ -56,6 +57,7 @@ class Client:
         self.uploads = UploadsApi(self.transport)
         self.models = ModelsApi(self.transport)
         self.projects = ProjectsApi(self.transport)
+        self.views = ViewsApi(self.transport)
         self.credentials = CredentialsApi(self.transport)
         self.tokens = TokensApi(self.transport)
         self.sessions = SessionsApi(self.transport)

@@ -10,6 +10,7 @@ import atexit
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -96,6 +97,34 @@ class ActiveRun:
             parts = [artifact_path.strip("/")] if artifact_path else []
             parent = file.relative_to(root).parent.as_posix()
             self.log_artifact(file, "/".join([*parts, *([parent] if parent != "." else [])]) or None)
+
+    def log_image(self, key: str, image: object, step: SupportsIndex = 0) -> None:
+        """A picture of a step: a file, bytes of a PNG, a Pillow image, a figure or an array. The run's page shows it by step.
+
+        Raises: FileNotFoundError, TypeError, ValueError.
+        """
+        from fathom import frames  # noqa: PLC0415 -- only who logs pictures pays
+
+        with tempfile.TemporaryDirectory() as folder:
+            self._keep_frame("images", key, frames.write_image(image, Path(folder)), step)
+
+    def log_table(self, key: str, rows: object, step: SupportsIndex = 0) -> None:
+        """A table of a step: a pandas frame, columns by name, or rows as mappings. The run's page shows it by step.
+
+        Raises: TypeError, ValueError.
+        """
+        from fathom import frames  # noqa: PLC0415 -- only who logs tables pays
+
+        with tempfile.TemporaryDirectory() as folder:
+            self._keep_frame("tables", key, frames.write_table(rows, Path(folder)), step)
+
+    def _keep_frame(self, folder: str, key: str, file: Path, step: SupportsIndex) -> None:
+        import mimetypes  # noqa: PLC0415 -- as above
+
+        from fathom import frames  # noqa: PLC0415 -- as above
+
+        content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        self._recorder.add_artifact(file, frames.name_of(folder, key, int(step), file.suffix.lower()), content_type)
 
     def flush(self, timeout: float = FLUSH_SECONDS) -> bool:
         """Wait until all is delivered. Returns False after `timeout` seconds without progress; nothing is lost then."""
@@ -232,6 +261,16 @@ def log_artifact(path: str | os.PathLike[str], artifact_path: str | None = None)
 def log_artifacts(folder: str | os.PathLike[str], artifact_path: str | None = None) -> None:
     """Keep all files below a folder, with their relative paths."""
     (_state.run or _current()).log_artifacts(folder, artifact_path)
+
+
+def log_image(key: str, image: object, step: SupportsIndex = 0) -> None:
+    """A picture of a step: a file, bytes of a PNG, a Pillow image, a figure or an array."""
+    (_state.run or _current()).log_image(key, image, step)
+
+
+def log_table(key: str, rows: object, step: SupportsIndex = 0) -> None:
+    """A table of a step: a pandas frame, columns by name, or rows as mappings."""
+    (_state.run or _current()).log_table(key, rows, step)
 
 
 def flush(timeout: float = FLUSH_SECONDS) -> bool:

@@ -140,6 +140,17 @@ def _rule_facts(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("rule of", rule["rule_of"]), *told]
 
 
+@projects.command("views")
+@click.argument("project_id", metavar="PROJECT")
+@output_option
+@pass_state
+def project_views(state: State, project_id: str, output: str) -> None:
+    """List the saved views of a project's run table: your own and the shared ones."""
+    found = list(state.client.views.list(project=state.project_id(project_id)))
+    rows = [[item.id, item.name, item.owner, "shared" if item.is_shared else "", item.query] for item in found]
+    emit(output, [item.raw for item in found], lambda: table(["ID", "NAME", "OWNER", "", "QUERY"], rows))
+
+
 @click.group()
 def token() -> None:
     """Your API tokens."""

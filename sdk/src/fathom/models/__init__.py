@@ -58,6 +58,7 @@ from fathom.models.work import (
     Project,
     Ref,
     Run,
+    SavedView,
 )
 
 __all__ = [
@@ -117,6 +118,7 @@ __all__ = [
     "Registration",
     "Resource",
     "Run",
+    "SavedView",
     "ServiceAccount",
     "Session",
     "Standing",

@@ -313,6 +313,33 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedView:
+    """A run table under a name; `query` is the query string of its page."""
+
+    id: str
+    project: str
+    name: str
+    query: str
+    is_shared: bool
+    owner: str
+    updated_at: datetime | None
+    raw: Mapping[str, Any] = raw_json()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            id=str(data["id"]),
+            project=str(data.get("project") or ""),
+            name=str(data.get("name") or ""),
+            query=str(data.get("query") or ""),
+            is_shared=bool(data.get("is_shared")),
+            owner=str(data.get("owner") or ""),
+            updated_at=as_time(data.get("updated_at")),
+            raw=data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     id: str
     name: str
