@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("teams", "0008_row_events_of_invitations"),
-        ("tracking", "0007_what_is_there_counts"),
+        ("tracking", "0009_saved_views"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
