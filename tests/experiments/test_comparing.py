@@ -160,7 +160,7 @@ def test_runs_are_sorted_by_numbers_words_and_what_is_missing_comes_last(cast: C
 
 @pytest.mark.parametrize(
     "query",
-    ["", "?id=", "?id=x", "?id=%00", f"?id={uuid4()}", "?id={one}", "?id={both}&view=nothing", "?id={both}&layout=x",
+    ["", "?id=", "?id=x", "?id=%00", "?id=7ad367b4-0a96-4ef6-b9f6-82946737f0dc", "?id={one}", "?id={both}&view=nothing", "?id={both}&layout=x",
      "?id={both}&q=%00&all=2", "?id={both}&sort=%00", "?id={both}&view=scatter&x=%00&y=", "?id={both}&view=scatter&x=lr&y=metric.",
      "?id={both}&view=parallel&axes=%00&axes=&axes=tag.k&axes=param.nothing", "?id={both}&view=parallel&axes=" + "a" * 4000,
      "?id={both}&view=parallel" + "&axes=param.lr" * 50, "?id={both}&q=" + "%25_" * 50, "?id={both}&id={both}"],
