@@ -72,12 +72,6 @@ class Table:
     problem: str = ""
 
 
-def has_media(run: Run) -> bool:
-    """Say whether anything was logged by step, or as a table."""
-    rows = Artifact.objects.filter(run=run)
-    return any(rows.below(folder).exists() for folder in _FOLDERS) or Tag.objects.filter(run=run, key=LOGGED).exists()
-
-
 def list_media(run: Run) -> list[Media]:
     """Return what was logged by step, pictures first, by key. Two queries. The caller has judged that the run may be viewed."""
     rows = Artifact.objects.filter(run=run)
