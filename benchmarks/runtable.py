@@ -31,9 +31,17 @@ from django.db import connection
 from apps.access.principal import SYSTEM
 from apps.accounts.models import User
 from apps.tracking import services as tracking
+from apps.tracking.models import MetricSeries
 owner = User.objects.get(username="table")
 project = tracking.create_project("table", by=owner)
 given = {"owner": owner.pk, "project": project.pk, "runs": RUNS, "keys": KEYS, "series": SERIES}
+indexes, unique = MetricSeries._meta.indexes, MetricSeries._meta.constraints
+with connection.schema_editor() as editor:  # written row by row, the indexes would take most of the time
+    for index in indexes:
+        editor.remove_index(MetricSeries, index)
+    for constraint in unique:
+        editor.remove_constraint(MetricSeries, constraint)
+    editor.execute("ALTER TABLE tracking_metricseries DISABLE TRIGGER ALL")
 with connection.cursor() as cursor:
     cursor.execute('''
         INSERT INTO tracking_run (id, owner_id, project_id, visibility, name, status, started_at, created_at, finished_at)
@@ -52,6 +60,13 @@ with connection.cursor() as cursor:
             generate_series(1, 20) AS s''', given)
     cursor.execute("INSERT INTO tracking_tag (run_id, project_id, key, value) SELECT id, project_id, 'stage', 'dev' FROM tracking_run"
         " WHERE project_id = %(project)s", given)
+with connection.schema_editor() as editor:
+    editor.execute("ALTER TABLE tracking_metricseries ENABLE TRIGGER ALL")
+    for constraint in unique:
+        editor.add_constraint(MetricSeries, constraint)
+    for index in indexes:
+        editor.add_index(MetricSeries, index)
+with connection.cursor() as cursor:
     cursor.execute("VACUUM ANALYZE")
 print(project.pk)
 """
