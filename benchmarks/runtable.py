@@ -31,9 +31,21 @@ from django.db import connection
 from apps.access.principal import SYSTEM
 from apps.accounts.models import User
 from apps.tracking import services as tracking
+from apps.tracking.models import MetricSeries
 owner = User.objects.get(username="table")
 project = tracking.create_project("table", by=owner)
 given = {"owner": owner.pk, "project": project.pk, "runs": RUNS, "keys": KEYS, "series": SERIES}
+indexes, unique = MetricSeries._meta.indexes, MetricSeries._meta.constraints
+with connection.cursor() as cursor:
+    cursor.execute("SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'tracking_metricseries'::regclass AND contype = 'f'")
+    keys = cursor.fetchall()
+with connection.schema_editor() as editor:  # written row by row, the indexes would take most of the time
+    for index in indexes:
+        editor.remove_index(MetricSeries, index)
+    for constraint in unique:
+        editor.remove_constraint(MetricSeries, constraint)
+    for name, _ in keys:
+        editor.execute(f"ALTER TABLE tracking_metricseries DROP CONSTRAINT {name}")
 with connection.cursor() as cursor:
     cursor.execute('''
         INSERT INTO tracking_run (id, owner_id, project_id, visibility, name, status, started_at, created_at, finished_at)
@@ -52,6 +64,14 @@ with connection.cursor() as cursor:
             generate_series(1, 20) AS s''', given)
     cursor.execute("INSERT INTO tracking_tag (run_id, project_id, key, value) SELECT id, project_id, 'stage', 'dev' FROM tracking_run"
         " WHERE project_id = %(project)s", given)
+with connection.schema_editor() as editor:
+    for name, text in keys:
+        editor.execute(f"ALTER TABLE tracking_metricseries ADD CONSTRAINT {name} {text}")
+    for constraint in unique:
+        editor.add_constraint(MetricSeries, constraint)
+    for index in indexes:
+        editor.add_index(MetricSeries, index)
+with connection.cursor() as cursor:
     cursor.execute("VACUUM ANALYZE")
 print(project.pk)
 """

@@ -4,7 +4,7 @@ from django.urls import path, register_converter
 from django.urls.converters import UUIDConverter
 from typing_extensions import override
 
-from apps.experiments.views import actions, compare, detail, lists, projects, runs, saved, submit, table
+from apps.experiments.views import actions, asking, bulk, compare, detail, lists, projects, runs, saved, submit, table
 
 
 class RunIdConverter(UUIDConverter):
@@ -40,9 +40,9 @@ urlpatterns = [
     path("experiments/<uuid:pk>/clone/", submit.CloneView.as_view(), name="experiment-clone"),
     path("projects/", projects.ProjectListView.as_view(), name="project-list"),
     path("projects/<uuid:pk>/", table.ProjectView.as_view(), name="project"),
-    path("projects/<uuid:pk>/keys/", table.KeysView.as_view(), name="project-keys"),
-    path("projects/<uuid:pk>/complete/", table.CompleteView.as_view(), name="project-complete"),
-    path("projects/<uuid:pk>/bulk/", table.RunBulkView.as_view(), name="project-bulk"),
+    path("projects/<uuid:pk>/keys/", asking.KeysView.as_view(), name="project-keys"),
+    path("projects/<uuid:pk>/complete/", asking.CompleteView.as_view(), name="project-complete"),
+    path("projects/<uuid:pk>/bulk/", bulk.RunBulkView.as_view(), name="project-bulk"),
     path("projects/<uuid:pk>/views/", saved.ViewsView.as_view(), name="project-views"),
     path("projects/<uuid:pk>/views/<uuid:view>/", saved.ViewView.as_view(), name="project-view"),
     path("runs/compare/", compare.CompareView.as_view(), name="run-compare"),

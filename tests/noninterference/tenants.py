@@ -86,9 +86,11 @@ def _charge(team: Any, experiment: Any, word: str) -> None:
 
 
 def _record(run: Any, word: str) -> None:
-    Param.objects.create(run=run, key=f"param-{word}", value=word or "x")
-    Tag.objects.create(run=run, key=f"tag-{word}", value=word or "x")
-    series = MetricSeries.objects.create(run=run, key=f"loss-{word}", count=1, last_value=1.0, last_step=0)
+    Param.objects.create(run=run, project=run.project, key=f"param-{word}", value=word or "x")
+    Tag.objects.create(run=run, project=run.project, key=f"tag-{word}", value=word or "x")
+    series = MetricSeries.objects.create(
+        run=run, project=run.project, key=f"loss-{word}", count=1, last_value=1.0, last_step=0
+    )
     MetricPoint.objects.create(series=series, ordinal=0, step=0, time=run.created_at, value=1.0)
     blob = blobs.write([(word or "nothing").encode()], limit=1 << 20)
     Artifact.objects.create(

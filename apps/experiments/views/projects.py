@@ -1,6 +1,7 @@
-"""The list of projects."""
+"""The list of projects, and what the pages of one share."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -40,3 +41,13 @@ class ProjectListView(GuardedView):
             "filtered": any(request.GET.get(name) for name in ("q", "team", "shared")),
         }
         return render(request, "projects/list.html", context)
+
+
+class ProjectPage(GuardedView):
+    """What the pages and answers of one project share."""
+
+    shared_as: ClassVar[str] = "project"
+    policy_action: ClassVar[str] = "view"
+
+    def project(self, pk: UUID) -> Any:
+        return self.find(Project.objects.live().with_details(), pk=pk)

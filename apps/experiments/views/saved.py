@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from apps.core.errors import Conflict, Invalid
-from apps.experiments.views.table import ProjectPage, back_to
+from apps.experiments.views.bulk import back_to
+from apps.experiments.views.projects import ProjectPage
 from apps.tracking import services as tracking
 from apps.tracking.models import SavedView
 
