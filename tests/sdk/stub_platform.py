@@ -665,6 +665,8 @@ class StubPlatform:
                 run["project"]["name"] = body["project"]
                 return Answer(201, run)
             return self._list(request, self.runs)
+        if id_ == "curves":
+            return self._curves(request)
         if id_ not in self.runs:
             return problem(404, "not_found", "There is no such object, or you may not see it.")
         run = self.runs[id_]
@@ -678,7 +680,7 @@ class StubPlatform:
             if run["status"] != "running":
                 return problem(409, "conflict", "The run has ended already.")
             run["status"] = request.json()["status"]
-        if verb == "metrics":
+        if verb in {"metrics", "tensorboard"}:
             return self._run_metrics(request, run)
         if request.method == "DELETE":
             del self.runs[id_]
@@ -702,6 +704,12 @@ class StubPlatform:
             run["params"].update(batch.get("params") or {})
             run["tags"].update(batch.get("tags") or {})
         return Answer(200, {"metrics": len(rows), "params": 0, "tags": 0, "duplicate": duplicate})
+
+    def _curves(self, request: Recorded) -> Answer:
+        asked = request.query["run"]
+        seen = [self.runs[pk] for pk in asked if pk in self.runs]
+        runs = [{"id": run["id"], **self._run_metrics(request, run).body} for run in seen]
+        return Answer(200, {"runs": runs, "left_out": len(asked) - len(runs)})
 
     def _run_metrics(self, request: Recorded, run: dict[str, Any]) -> Answer:
         keys = request.query.get("key") or sorted({row[0] for row in self.points[run["id"]]})

@@ -189,6 +189,8 @@ OPERATIONS = [
     Operation("POST /api/v2/runs/{}/finish/", "runs finish", lambda c: c.runs.finish(ID)),
     Operation("POST /api/v2/runs/{}/log-batch/", "runs log", lambda c: c.runs.log_batch(ID, {"params": {"a": "1"}})),
     Operation("GET /api/v2/runs/{}/metrics/", "metrics", lambda c: c.runs.metrics(ID)),
+    Operation("GET /api/v2/runs/curves/", "- one run at a time: metrics", lambda c: c.runs.curves([ID], ["loss"])),
+    Operation("GET /api/v2/runs/{}/tensorboard/", "- the metrics page draws them", lambda c: c.runs.tensorboard(ID)),
     Operation("GET /api/v2/runs/{}/artifacts/", "artifacts list", lambda c: list(c.runs.artifacts(ID))),
     Operation("GET /api/v2/runs/{}/artifacts/{}", "artifacts get", lambda c: c.runs.get_artifact(ID, "a/b", "file")),
     Operation("PUT /api/v2/runs/{}/artifacts/{}", "artifacts put", lambda c: c.runs.put_artifact(ID, __file__, "a/b")),

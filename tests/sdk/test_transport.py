@@ -200,6 +200,14 @@ def test_non_finite_metrics_arrive_as_floats(platform: StubPlatform, client: Cli
     assert series.points[1].value == float("-inf")
 
 
+def test_curves_of_several_runs_and_those_of_event_files(platform: StubPlatform, client: Client) -> None:
+    run = platform.add_run()
+    platform.points[run["id"]] = [("loss", 0.5, 0, 0), ("loss", 0.25, 1, 1000)]
+    series = client.runs.metrics(run["id"])
+    assert client.runs.curves([run["id"], "01a2199e-0000-7000-8000-000000000000"], ["loss"]) == {run["id"]: series}
+    assert client.runs.tensorboard(run["id"]) == series
+
+
 def test_wait_returns_when_it_ended_and_times_out_otherwise(platform: StubPlatform, client: Client) -> None:
     made = platform.add_experiment()
     with pytest.raises(TimeoutError):
