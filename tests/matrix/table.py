@@ -354,7 +354,7 @@ PAGES = [
     _act("experiment-delete", "delete", _ended),
     # Its pages are those of its experiment.
     *(Row("GET", f"run{part}", 302, Run, "view", "ended", _ended) for part in ("", "-metrics", "-media", "-artifacts", "-history")),
-    Row("GET", "run-status", 200, Run, "view", "ended", _ended),
+    Row("GET", "run-status", 302, Run, "view", "ended", _ended),
     Row("POST", "run-rename", 302, Run, "log", "ended", _ended, lambda _world: {"name": "renamed"}),
     Row("POST", "run-finish", 302, Run, "log", "ended", _ended, lambda _world: {"status": "finished"}),
     Row("POST", "run-delete", 302, Run, "delete", "ended", _ended),

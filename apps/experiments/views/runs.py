@@ -106,7 +106,9 @@ class RunStatusView(GuardedView):
     policy_action: ClassVar[str] = "view"
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        run: Run = self.find(Run.objects.live(), pk=pk)
+        run: Any = self.find(Run.objects.live().with_details(), pk=pk)
+        if run.experiment_pk is not None:
+            return redirect("experiment-status", pk=pk)
         context = {"run": run, "is_active": run.status == RunStatus.RUNNING}
         return render(request, "runs/_partials/status.html", context)
 
