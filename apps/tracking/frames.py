@@ -23,6 +23,7 @@ MOST_KEYS = 60
 LARGEST_TABLE = 1 << 20
 MOST_ROWS, MOST_COLUMNS = 200, 50
 _LONGEST_CELL = 400
+_SLASHES = str.maketrans("~#", "//")  # what clients write for a slash in a key, now and of old
 _FOLDERS = {"images": "image", "tables": "table"}
 _NAME = re.compile(
     r"(?P<folder>images|tables)/(?P<key>[^/]+?)(?P<by>[%+])step(?P=by)(?P<step>-?\d{1,18})(?P=by)timestamp(?P=by)"
@@ -43,11 +44,12 @@ class Frame:
 
 @dataclass(slots=True)
 class Media:
-    """All frames of a key in the order of their steps; `kind` is image or table."""
+    """All frames of a key in the order of their steps; `kind` is image or table. A table of MLflow's has no steps."""
 
     kind: str
     key: str
     frames: list[Frame] = field(default_factory=list)
+    has_steps: bool = True
 
     def at(self, step: int | None) -> Frame:
         """Return the last frame that was logged up to a step, or the first; without a step the last of all."""
@@ -72,12 +74,6 @@ class Table:
     problem: str = ""
 
 
-def has_media(run: Run) -> bool:
-    """Say whether anything was logged by step, or as a table."""
-    rows = Artifact.objects.filter(run=run)
-    return any(rows.below(folder).exists() for folder in _FOLDERS) or Tag.objects.filter(run=run, key=LOGGED).exists()
-
-
 def list_media(run: Run) -> list[Media]:
     """Return what was logged by step, pictures first, by key. Two queries. The caller has judged that the run may be viewed."""
     rows = Artifact.objects.filter(run=run)
@@ -90,12 +86,12 @@ def list_media(run: Run) -> list[Media]:
     for match in matches:
         if match["small"] or not _shows(match):
             continue
-        kind, key = _FOLDERS[match["folder"]], match["key"].replace("#", "/")
+        kind, key = _FOLDERS[match["folder"]], match["key"].translate(_SLASHES)
         frame = Frame(int(match["step"]), int(match["time"]), match[0], small.get(_stem(match), match[0]))
         found.setdefault((kind, key), Media(kind, key)).frames.append(frame)
     for one in found.values():
         one.frames.sort(key=lambda frame: (frame.step, frame.time, frame.path))
-    logged = [Media("table", path, [Frame(0, 0, path, path)]) for path in _logged_tables(run)]
+    logged = [Media("table", path, [Frame(0, 0, path, path)], has_steps=False) for path in _logged_tables(run)]
     return [*(found[name] for name in sorted(found)), *logged][:MOST_KEYS]
 
 

@@ -12,6 +12,7 @@ from apps.tracking.curves import Curve, Point
 from apps.tracking.models import Artifact, Run
 
 MOST_FILES = 20
+_MOST_BYTES = 128 << 20  # of all of them
 _MOST_POINTS = 1000  # of one curve
 _MOST_ROWS = 40_000  # of one file: with many tags each gets fewer points
 _FEWEST_POINTS = 20
@@ -37,18 +38,21 @@ def read_event_curves(run: Run) -> EventCurves:
 
     The caller has judged that the run may be viewed. What cannot be read is said, never raised.
     """
-    files = list(Artifact.objects.filter(run=run, path__contains=tfevents.NAME).order_by("path"))
+    rows = Artifact.objects.filter(run=run, path__contains=tfevents.NAME).order_by("path")
+    files = list(rows[:MOST_FILES])
     found: dict[str, list[Curve]] = {}
     problems = []
-    for file in files[:MOST_FILES]:
-        curves, problem = _read(file)
+    left = _MOST_BYTES
+    for file in files:
+        left -= min(file.size_bytes, tfevents.MOST_BYTES)
+        curves, problem = _read(file) if left >= 0 else ((), "It was not read: together the files are too large.")
         folder = file.path.rpartition("/")[0]
         for curve in curves:
             found.setdefault(f"{folder}/{curve.key}" if folder else curve.key, []).append(curve)
         if problem:
             problems.append((file.path, problem))
     joined = [_joined(key, parts) for key, parts in sorted(found.items())]
-    return EventCurves(joined, problems, max(0, len(files) - MOST_FILES))
+    return EventCurves(joined, problems, rows.count() - len(files))
 
 
 def _read(file: Artifact) -> tuple[Sequence[Curve], str]:

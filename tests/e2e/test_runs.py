@@ -43,6 +43,7 @@ print(run.id)
 
 _AUTOLOG = """
 import mlflow
+import numpy
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
@@ -52,6 +53,8 @@ with mlflow.start_run(run_name="autologged") as parent:
     data = load_iris()
     LogisticRegression(max_iter=321).fit(data.data, data.target)
     mlflow.log_table({"said": ["setosa", "virginica"], "was": ["setosa", "versicolor"]}, "answers.json")
+    for step in (1, 2):
+        mlflow.log_image(numpy.full((40, 60, 3), step * 90, dtype=numpy.uint8), key="val/digit", step=step)
     with mlflow.start_run(run_name="fold-1", nested=True):
         mlflow.log_metric("score", 0.5)
 print(parent.info.run_id)
@@ -190,5 +193,9 @@ def test_autologging_of_scikit_learn_appears(otto: Screen, token: str, tmp_path:
     expect(page.locator(".tree")).to_contain_text("training_confusion_matrix.png")
     page.click("nav.tabs >> text=Media")
     expect(page.locator(".frames table")).to_contain_text("versicolor")
+    picture = page.get_by_alt_text("val/digit at step 2")
+    expect(picture).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert picture.evaluate("image => image.naturalWidth") > 0
     page.click("nav.tabs >> text=Metrics")
     expect(page.locator("#charts canvas").first).to_be_visible()

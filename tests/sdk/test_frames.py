@@ -33,15 +33,15 @@ class Figure:
         file.write_bytes(DOT)
 
 
-@pytest.mark.parametrize("key", ["loss", "val/samples of 3", "a+b", "ä%x", "k" * 150])
+@pytest.mark.parametrize("key", ["loss", "val/samples of 3", "a+b", "ä x", "k" * 150])
 @pytest.mark.parametrize("step", [0, 7, -3, 10**12])
 def test_a_name_says_key_and_step(key: str, step: int) -> None:
     found = _NAME.fullmatch(frames.name_of("images", key, step, ".png"))
     assert found is not None
-    assert (found["key"].replace("#", "/"), int(found["step"]), found["small"]) == (key, step, None)
+    assert (found["key"].replace("~", "/"), int(found["step"]), found["small"]) == (key, step, None)
 
 
-@pytest.mark.parametrize("key", ["", "a\\b", "a\x00", "a\nb", "k" * 151])
+@pytest.mark.parametrize("key", ["", "a~b", "a#b", "a%b", "a\\b", "a\x00", "a\nb", "k" * 151])
 def test_a_key_that_no_file_can_be_named_after(key: str) -> None:
     with pytest.raises(ValueError, match="the key"):
         frames.name_of("images", key, 1, ".png")

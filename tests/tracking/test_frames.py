@@ -28,16 +28,16 @@ def small(path: str, by: str = "+") -> str:
     return f"{path.rpartition('.')[0]}{by}compressed.webp"
 
 
-@pytest.mark.parametrize("by", ["+", "%"])
-def test_pictures_are_found_by_the_names_of_every_client(cast: Cast, run: Run, by: str) -> None:
+@pytest.mark.parametrize(("by", "slash"), [("+", "~"), ("+", "#"), ("%", "#")])
+def test_pictures_are_found_by_the_names_of_every_client(cast: Cast, run: Run, by: str, slash: str) -> None:
     for step in (10, 2, 2):
-        path = name("dir#sample one", step, by=by, number=step % 7, time=step)
+        path = name(f"dir{slash}sample one", step, by=by, number=step % 7, time=step)
         keep(run, cast, path)
         keep(run, cast, small(path, by))
     (found,) = services.list_media(run)
     assert (found.kind, found.key) == ("image", "dir/sample one")
     assert [frame.step for frame in found.frames] == [2, 10]
-    assert found.frames[1].path == name("dir#sample one", 10, by=by, number=3, time=10)
+    assert found.frames[1].path == name(f"dir{slash}sample one", 10, by=by, number=3, time=10)
     assert found.frames[1].small == small(found.frames[1].path, by)
     assert [found.at(step).step for step in (None, 1, 2, 9, 10, 11)] == [10, 2, 2, 2, 10, 10]
 
@@ -173,6 +173,20 @@ def test_nobody_else_sees_them(cast: Cast, run: Run) -> None:
     answer = browser_of(cast.charlie).get(f"/runs/{run.pk}/media/")
     assert answer.status_code == 404
     assert b"sesame" not in answer.content
+
+
+def test_a_table_without_steps_adds_none(cast: Cast, run: Run) -> None:
+    keep(run, cast, "answers.json", b'{"columns": ["a"], "data": [["one"]]}')
+    services.log_batch(run, {"tags": {frames.LOGGED: '[{"path": "answers.json", "type": "table"}]'}}, by=cast.alice)
+    client = browser_of(cast.bob)
+    alone = client.get(f"/runs/{run.pk}/media/")
+    assert alone.context["steps"] == []
+    assert b"<td>one</td>" in alone.content
+    for step in (4, 5):
+        keep(run, cast, name("sample", step, number=step))
+    first = client.get(f"/runs/{run.pk}/media/?at=0")
+    assert (first.context["steps"], first.context["step"]) == ([4, 5], 4)
+    assert b"<td>one</td>" in first.content
 
 
 def test_two_queries_however_many(cast: Cast, run: Run, django_assert_num_queries: Any) -> None:

@@ -246,6 +246,16 @@ def test_lost_bytes_and_too_many_files_are_said(cast: Cast, run: Run) -> None:
     assert (len(found.curves), found.left_out) == (tensorboard.MOST_FILES - 1, 3)
 
 
+def test_files_too_large_together_are_said(cast: Cast, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = record(event(1, simple_value=1.0).SerializeToString())
+    monkeypatch.setattr(tensorboard, "_MOST_BYTES", len(data) * 2)
+    for number in range(3):
+        keep(run, cast, data, f"n{number}/{FILE}")
+    found = services.read_event_curves(run)
+    assert [curve.key for curve in found.curves] == ["n0/loss", "n1/loss"]
+    assert found.problems == [(f"n2/{FILE}", "It was not read: together the files are too large.")]
+
+
 def test_who_may_not_see_the_run_learns_nothing(cast: Cast, run: Run) -> None:
     keep(run, cast, record(event(1, tag="sesame", simple_value=1.0).SerializeToString()))
     answer = client_of(cast.charlie).get(f"/api/v2/runs/{run.pk}/tensorboard/")

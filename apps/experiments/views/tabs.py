@@ -71,7 +71,7 @@ class Panel:
 def media(run: Run, query: Any, *, by: Any) -> dict[str, Any]:
     """Return the pictures and tables of a run as they were at the step that is asked for; without one, as they became."""
     found = tracking.list_media(run)
-    steps = sorted({frame.step for one in found for frame in one.frames})
+    steps = sorted({frame.step for one in found if one.has_steps for frame in one.frames})
     at = _position(query.get("at", ""), len(steps))
     step = steps[at] if steps else None
     tables = [one for one in found if one.kind == "table"][_TABLES:]  # so many are read; the others are linked

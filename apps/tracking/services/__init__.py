@@ -2,7 +2,7 @@
 
 from apps.tracking.batches import Batch
 from apps.tracking.curves import MOST_CURVES, Curve, read_curves, read_curves_of
-from apps.tracking.frames import Media, Table, has_media, list_media, read_table
+from apps.tracking.frames import Media, Table, list_media, read_table
 from apps.tracking.ingest import Outcome
 from apps.tracking.listing import Entry, Folder, list_folder
 from apps.tracking.media import content_type_of
@@ -110,7 +110,6 @@ __all__ = [
     "finish_run",
     "folder_of",
     "has_events",
-    "has_media",
     "latest_metrics",
     "link_models",
     "list_folder",

@@ -10,16 +10,16 @@ from typing import Any, cast
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".bmp"}
 _LONGEST_KEY = 150
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\\]")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\\~#%]")
 
 
 def name_of(folder: str, key: str, step: int, suffix: str) -> str:
     """Return the artifact path. Raises: ValueError for a key that no file can be named after."""
     if not key or len(key) > _LONGEST_KEY or _UNFIT.search(key):
-        message = f"the key {key[:_LONGEST_KEY]!r} needs 1 to {_LONGEST_KEY} characters, without backslashes and control characters"
+        message = f"the key {key[:_LONGEST_KEY]!r} needs 1 to {_LONGEST_KEY} characters, without control characters and any of \\ ~ # %"
         raise ValueError(message)
     moment = time.time_ns() // 1_000_000
-    return f"{folder}/{key.replace('/', '#')}+step+{step}+timestamp+{moment}+{uuid.uuid4()}{suffix}"
+    return f"{folder}/{key.replace('/', '~')}+step+{step}+timestamp+{moment}+{uuid.uuid4()}{suffix}"
 
 
 def write_image(image: Any, folder: Path) -> Path:
