@@ -71,8 +71,8 @@ def test_what_is_missing_is_told(cast: Cast) -> None:
     narrow = behind(cast.again("alice"), scopes=["read"])
     assert missing(narrow, action="edit")[0] == "The token lacks the scope project:edit."
     assert explain(narrow, project, "edit").scopes == ["read"]
-    bound = behind(cast.again("alice"), scopes=["all"], bound_to="run:1")
-    assert "The token is bound to run:1 and reaches nothing else." in missing(bound)
+    bound = behind(cast.again("alice"), scopes=["all"], bound_to=f"run:{cast.team.pk:032x}")
+    assert f"The token is bound to run:{cast.team.pk:032x} and does not reach this." in missing(bound)
     assert missing(cast.again("aud"), action="edit")[0] == "Edit needs editor; the role is viewer."
 
 
