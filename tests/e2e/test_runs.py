@@ -63,14 +63,14 @@ print(parent.info.run_id)
 
 @pytest.fixture(scope="module")
 def token(platform: Platform) -> str:
-    platform.make_user("otto", password=PASSWORD)
+    platform.make_user("pia", password=PASSWORD)
     with Client(platform.url, token="") as anonymous:
-        return str(anonymous.login("otto", PASSWORD, name="e2e").token)
+        return str(anonymous.login("pia", PASSWORD, name="e2e").token)
 
 
 @pytest.fixture
-def otto(screen: Screen, token: str) -> Screen:
-    screen.log_in("otto", PASSWORD)
+def pia(screen: Screen, token: str) -> Screen:
+    screen.log_in("pia", PASSWORD)
     return screen
 
 
@@ -96,23 +96,23 @@ def pictures(platform: Platform, token: str, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_tab_is_sound_in_both_schemes(scheme: str, otto: Screen, pictures: str, images: Path) -> None:
-    page = otto.page
+def test_every_tab_is_sound_in_both_schemes(scheme: str, pia: Screen, pictures: str, images: Path) -> None:
+    page = pia.page
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     found: list[str] = []
     for tab in ("", "metrics/", "media/", "artifacts/?path=logs", "history/"):
-        otto.go(f"/runs/{pictures}/{tab}")
+        pia.go(f"/runs/{pictures}/{tab}")
         page.wait_for_load_state("networkidle")
         if tab == "metrics/":
             expect(page.locator("#event-charts canvas")).to_have_count(2)
-        found += otto.accessibility()
+        found += pia.accessibility()
         if tab in ("metrics/", "media/"):
             page.screenshot(path=images / f"run-{tab.strip('/')}-{scheme}.png", full_page=True)
     assert found == []
 
 
-def test_event_files_are_charts_beside_the_metrics(otto: Screen, pictures: str) -> None:
-    page = otto.go(f"/runs/{pictures}/metrics/")
+def test_event_files_are_charts_beside_the_metrics(pia: Screen, pictures: str) -> None:
+    page = pia.go(f"/runs/{pictures}/metrics/")
     expect(page.locator("#charts canvas")).to_have_count(1)
     expect(page.locator("#event-charts h2")).to_have_text(["logs/train/loss", "logs/validation/loss"])
     expect(page.locator("#event-charts canvas")).to_have_count(2)
@@ -120,8 +120,8 @@ def test_event_files_are_charts_beside_the_metrics(otto: Screen, pictures: str) 
     expect(page.locator("#event-charts canvas")).to_have_count(2)
 
 
-def test_the_slider_goes_from_step_to_step(otto: Screen, pictures: str) -> None:
-    page = otto.go(f"/runs/{pictures}/media/")
+def test_the_slider_goes_from_step_to_step(pia: Screen, pictures: str) -> None:
+    page = pia.go(f"/runs/{pictures}/media/")
     expect(page.locator("#step-now")).to_contain_text("Step 5")
     expect(page.locator(".picture img")).to_have_count(2)
     page.wait_for_load_state("networkidle")
@@ -136,12 +136,12 @@ def test_the_slider_goes_from_step_to_step(otto: Screen, pictures: str) -> None:
     page.click("text=Link to this step")
     page.wait_for_url("**at=4**")
     expect(page.locator("#step-now")).to_contain_text("Step 4")
-    assert otto.accessibility() == []
+    assert pia.accessibility() == []
 
 
-def test_a_run_is_renamed_deleted_and_restored(otto: Screen, platform: Platform, token: str) -> None:
+def test_a_run_is_renamed_deleted_and_restored(pia: Screen, platform: Platform, token: str) -> None:
     made = platform.api(token, "POST", "/runs/", {"name": "to rename"})["id"]
-    page = otto.go(f"/runs/{made}/")
+    page = pia.go(f"/runs/{made}/")
     page.click("summary:has-text('Rename')")
     page.fill("#run-name", "renamed")
     page.press("#run-name", "Enter")
@@ -153,33 +153,33 @@ def test_a_run_is_renamed_deleted_and_restored(otto: Screen, platform: Platform,
     page.click("summary:has-text('Delete')")
     page.click("text=Delete it")
     expect(page.locator(".notice.warning")).to_contain_text("It was deleted")
-    assert otto.accessibility() == []
+    assert pia.accessibility() == []
     page.click("text=Restore it")
     expect(page.locator(".notices")).to_contain_text("is restored")
 
 
-def test_a_narrow_window_does_not_scroll_sideways(otto: Screen, pictures: str) -> None:
-    page = otto.page
+def test_a_narrow_window_does_not_scroll_sideways(pia: Screen, pictures: str) -> None:
+    page = pia.page
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     for tab in ("", "metrics/", "media/", "artifacts/"):
-        otto.go(f"/runs/{pictures}/{tab}")
+        pia.go(f"/runs/{pictures}/{tab}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), tab
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]
 
 
-def test_autologging_of_scikit_learn_appears(otto: Screen, token: str, tmp_path: Path, images: Path) -> None:
+def test_autologging_of_scikit_learn_appears(pia: Screen, token: str, tmp_path: Path, images: Path) -> None:
     """The page of a run that an unmodified MLflow client has logged by itself."""
     if not MLFLOW.exists():
         pytest.skip("MLflow's client is not installed (make mlflow-clients)")
-    settings = {"MLFLOW_TRACKING_URI": otto.url, "MLFLOW_TRACKING_TOKEN": token, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    settings = {"MLFLOW_TRACKING_URI": pia.url, "MLFLOW_TRACKING_TOKEN": token, "MLFLOW_DISABLE_TELEMETRY": "true"}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PYTHONPATH"))}
     done = subprocess.run(
         [str(MLFLOW), "-c", _AUTOLOG], env={**kept, **settings}, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     run = done.stdout.split()[-1]
-    page = otto.go(f"/#/experiments/1/runs/{run}")  # what the client prints: "View run … at …"
+    page = pia.go(f"/#/experiments/1/runs/{run}")  # what the client prints: "View run … at …"
     page.wait_for_url("**/runs/*/")
     expect(page.locator("h1")).to_have_text("autologged")
     expect(page.locator("#run-status")).to_contain_text("finished")
@@ -187,7 +187,7 @@ def test_autologging_of_scikit_learn_appears(otto: Screen, token: str, tmp_path:
         expect(page.locator("#content")).to_contain_text(words)
     expect(page.locator("section:has(> header > h2:text-is('Data read'))")).to_contain_text("train")
     expect(page.locator("section:has(> header > h2:text-is('Models logged'))")).to_contain_text("model")
-    assert otto.accessibility() == []
+    assert pia.accessibility() == []
     page.screenshot(path=images / "run-autologged-light.png", full_page=True)
     page.click("nav.tabs >> text=Artifacts")
     expect(page.locator(".tree")).to_contain_text("training_confusion_matrix.png")
