@@ -114,6 +114,9 @@ def test_a_log_that_was_cut_off_goes_on_where_it_stopped(alice: Screen) -> None:
     page.evaluate("window.sockets.at(-1)?.close()")
     expect(page.locator("#log-live")).to_have_text("Complete", timeout=30_000)
     assert page.locator("#log .line .text").all_inner_texts() == [f"line-{n}" for n in range(1, 61)]
+    # The log can be complete before the new connection is: the page gives that up, and Chromium says so.
+    given_up = "closed before the connection is established"
+    alice.complaints[:] = [one for one in alice.complaints if given_up not in one]
 
 
 def test_stop_with_a_reason(alice: Screen) -> None:
