@@ -7,3 +7,11 @@ import uuid_utils.compat
 
 def new_id() -> UUID:
     return uuid_utils.compat.uuid7()
+
+
+def id_in(text: str | None) -> UUID | None:
+    """Return the id that a text is, None where it is none: for what stands in an address."""
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
+from apps.core.ids import id_in
 from apps.tracking.models import Run, Tag
 
 _PARENT = "mlflow.parentRunId"
@@ -42,7 +42,7 @@ def family_of(run: Run, *, by: Any) -> Family:
     # An id is written without dashes by MLflow; who sets the tag himself may write it either way.
     named = Tag.objects.filter(key=_PARENT, value__in=[run.pk.hex, str(run.pk)]).values("run_id")
     children = list(visible.filter(pk__in=named).exclude(pk=run.pk).order_by("pk")[: _MOST_CHILDREN + 1])
-    above = _uuid(Tag.objects.filter(run=run, key=_PARENT).values_list("value", flat=True).first())
+    above = id_in(Tag.objects.filter(run=run, key=_PARENT).values_list("value", flat=True).first())
     parent = visible.filter(pk=above).first() if above and above != run.pk else None
     return Family(parent, children[:_MOST_CHILDREN], len(children) > _MOST_CHILDREN)
 
@@ -52,10 +52,3 @@ def source_of(run: Run) -> Source:
     said = dict(Tag.objects.filter(run=run, key__in=[*_SOURCE, _NOTE]).values_list("key", "value"))
     facts = [(word, said[key]) for key, word in _SOURCE.items() if said.get(key)]
     return Source(facts, said.get(_NOTE, ""))
-
-
-def _uuid(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None

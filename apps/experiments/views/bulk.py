@@ -1,18 +1,17 @@
 """What is done to several runs of a table at once."""
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from apps.core.errors import DomainError
+from apps.core.ids import id_in
 from apps.experiments import services
 from apps.experiments.models import Experiment
+from apps.experiments.views import several
 from apps.experiments.views.projects import ProjectPage
 from apps.tracking import services as tracking
 from apps.tracking.models import Project, Run
@@ -29,7 +28,7 @@ def _delete(run: Any, *, by: Any) -> None:
         tracking.archive_run(run, by=by)
 
 
-_BULK: dict[str, tuple[Callable[..., object], str]] = {
+_BULK: several.Acts = {
     "delete": (_delete, "deleted"),
     "restore": (tracking.restore_run, "restored"),
 }
@@ -40,29 +39,12 @@ class RunBulkView(ProjectPage):
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         project = self.project(pk)
-        chosen = [found for text in request.POST.getlist("id")[:_MOST_AT_ONCE] if (found := _uuid(text))]
+        chosen = [found for text in request.POST.getlist("id")[:_MOST_AT_ONCE] if (found := id_in(text))]
         if request.POST.get("action") == "compare":
             return redirect(f"{reverse('run-compare')}?{urlencode([('id', str(one)) for one in chosen])}")
         rows: Any = Run.objects.visible_to(self.user, "view").filter(project=project, pk__in=chosen)
-        self._apply(request, list(rows.with_details().order_by("-pk")))
+        several.apply(request, list(rows.with_details().order_by("-pk")), _BULK, by=self.user, noun="run")
         return redirect(back_to(request, project))
-
-    def _apply(self, request: HttpRequest, rows: list[Any]) -> None:
-        if (request.POST.get("action") or "") not in _BULK or not rows:
-            messages.warning(request, "Nothing was chosen.")
-            return
-        act, done_word = _BULK[request.POST["action"]]
-        refused: list[str] = []
-        for row in rows:
-            try:
-                act(row, by=self.user)
-            except DomainError as refusal:
-                refused.append(f"{row}: {refusal.detail}")
-        done = len(rows) - len(refused)
-        if done:
-            messages.success(request, f"{done} run{'s' if done > 1 else ''} {done_word}.")
-        if refused:
-            messages.warning(request, f"{len(refused)} left as they were. {' '.join(refused[:3])}")
 
 
 def back_to(request: HttpRequest, project: Project, **more: str) -> str:
@@ -73,10 +55,3 @@ def back_to(request: HttpRequest, project: Project, **more: str) -> str:
         if not value:
             del query[name]
     return f"{reverse('project', args=[project.pk])}{f'?{query.urlencode()}' if query else ''}"
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

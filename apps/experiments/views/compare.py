@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from apps.access.views import GuardedView
+from apps.core.ids import id_in
 from apps.experiments.comparing import MOST, MOST_AXES, Comparison, Line
 from apps.tracking import services as tracking
 from apps.tracking.models import Run
@@ -28,7 +29,7 @@ class CompareView(GuardedView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         query = request.GET
-        chosen = list(dict.fromkeys(found for text in _words(query, "id") if (found := _uuid(text))))
+        chosen = list(dict.fromkeys(found for text in _words(query, "id") if (found := id_in(text))))
         runs = _sorted(self._runs(chosen[:MOST]), _text(query, "sort"))
         comparison = Comparison(runs, text=_text(query, "q"), show_all=query.get("all") == "1")
         view = query.get("view", "") if query.get("view") in VIEWS else ""
@@ -168,10 +169,3 @@ def _words(query: QueryDict, name: str) -> list[str]:
 
 def _text(query: QueryDict, name: str) -> str:
     return query.get(name, "").replace("\x00", "").strip()[:_LONGEST]
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -1,10 +1,7 @@
 """The experiment table, and what is done to several rows at once."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
-from uuid import UUID
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -12,10 +9,12 @@ from django.utils.cache import patch_vary_headers
 
 from apps.access.views import GuardedView
 from apps.compute.choices import ACTIVE, State
-from apps.core.errors import DomainError, Invalid
+from apps.core.errors import Invalid
+from apps.core.ids import id_in
 from apps.experiments import services
 from apps.experiments.filters import ExperimentFilter
 from apps.experiments.models import Experiment
+from apps.experiments.views import several
 from apps.experiments.views.columns import Columns
 from apps.teams.models import Membership, Team
 from apps.tracking.models import Project
@@ -79,7 +78,7 @@ class Page:
 
     def __init__(self, queryset: Any, query: QueryDict) -> None:
         self.size = next((size for size in PAGE_SIZES if str(size) == query.get("limit")), PAGE_SIZES[1])
-        before, after = _position(query.get("before")), _position(query.get("after"))
+        before, after = id_in(query.get("before")), id_in(query.get("after"))
         if before is not None:
             found = list(queryset.filter(pk__gt=before).order_by("pk")[: self.size + 1])
             self.rows = found[: self.size][::-1]
@@ -99,14 +98,7 @@ class Page:
         return str(self.rows[-1].pk) if self.has_older and self.rows else ""
 
 
-def _position(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
-
-
-_BULK: dict[str, tuple[Callable[..., object], str]] = {
+_BULK: several.Acts = {
     "stop": (services.stop_experiment, "asked to stop"),
     "delete": (services.delete_experiment, "deleted"),
 }
@@ -118,7 +110,7 @@ class BulkView(GuardedView):
     policy_action: ClassVar[str] = ""
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        chosen = [found for text in request.POST.getlist("id")[:_MOST_AT_ONCE] if (found := _position(text))]
+        chosen = [found for text in request.POST.getlist("id")[:_MOST_AT_ONCE] if (found := id_in(text))]
         back = f"{reverse('experiment-list')}?{_query(request.POST.get('back', ''))}"
         if request.POST.get("action") == "compare":
             query = "&".join(f"id={pk}" for pk in chosen)
@@ -126,25 +118,8 @@ class BulkView(GuardedView):
         rows = (
             Experiment.objects.visible_to(self.user, "view").live().with_details().filter(pk__in=chosen).order_by("-pk")
         )
-        self._apply(request, list(rows))
+        several.apply(request, list(rows), _BULK, by=self.user, noun="experiment")
         return redirect(back)
-
-    def _apply(self, request: HttpRequest, rows: list[Experiment]) -> None:
-        if (request.POST.get("action") or "") not in _BULK or not rows:
-            messages.warning(request, "Nothing was chosen.")
-            return
-        act, done_word = _BULK[request.POST["action"]]
-        refused: list[str] = []
-        for row in rows:
-            try:
-                act(row, by=self.user)
-            except DomainError as refusal:
-                refused.append(f"{row}: {refusal.detail}")
-        done = len(rows) - len(refused)
-        if done:
-            messages.success(request, f"{done} experiment{'s' if done > 1 else ''} {done_word}.")
-        if refused:
-            messages.warning(request, f"{len(refused)} left as they were. {' '.join(refused[:3])}")
 
 
 def _query(text: str) -> str:

@@ -1,9 +1,10 @@
 """Pages of a list, newest first by the time-ordered key: `after` goes on to older rows, `before` back to newer ones."""
 
 from typing import Any
-from uuid import UUID
 
 from django.http import QueryDict
+
+from apps.core.ids import id_in
 
 SIZE = 50
 
@@ -12,7 +13,7 @@ class Page:
     """One page of rows."""
 
     def __init__(self, queryset: Any, query: QueryDict) -> None:
-        before, after = _position(query.get("before")), _position(query.get("after"))
+        before, after = id_in(query.get("before")), id_in(query.get("after"))
         if before is not None:
             found = list(queryset.filter(pk__gt=before).order_by("pk")[: SIZE + 1])
             self.rows = found[:SIZE][::-1]
@@ -24,10 +25,3 @@ class Page:
             has_newer, has_older = after is not None, len(found) > SIZE
         self.newer = str(self.rows[0].pk) if has_newer and self.rows else ""
         self.older = str(self.rows[-1].pk) if has_older and self.rows else ""
-
-
-def _position(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
