@@ -3,13 +3,13 @@
 Senders do as MLflow's client does: they send again what was not answered, and here also now and then what was.
 """
 
+import http.client
 import json
 import os
 import random
 import signal
 import threading
 import time
-import urllib.error
 import urllib.request
 from typing import Any
 
@@ -42,7 +42,7 @@ def _send(platform: Platform, token: str, run: str, steps: list[int], over: thre
             try:
                 _call(platform, token, "POST", "runs/log-batch", {"run_id": run, "metrics": points})
                 wanted -= 1
-            except (OSError, urllib.error.URLError):  # killed, or not yet there again
+            except (OSError, http.client.HTTPException):  # killed, also amid an answer, or not yet there again
                 time.sleep(0.1)
         steps += range(first, first + POINTS)
         first += POINTS
