@@ -1,12 +1,14 @@
 """How the points of metrics get into their table: by one statement from arrays, as we do, or by COPY; into one table or partitions.
 
 What the statement does besides, it does in the same round trip; COPY needs one before it, which knows the series, and one more
-to commit. Both write batches of 1,000 points of 10 series, by turns, each batch its own transaction.
+to commit. Both write batches of 1,000 points of 10 series, by turns, each batch its own transaction, beside 20 million points
+that are there already.
 
-    .venv/bin/python -m benchmarks.points
+    .venv/bin/python -m benchmarks.points [points that are there]
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ import psycopg
 from benchmarks.mlflow import postgres
 
 _SIZE, _SERIES, _BATCHES, _ROUNDS = 1_000, 10, 100, 5
+_THERE, _LENGTH = 20_000_000, 2_000  # points that are there already, in series of that many
 _COLUMNS = "series_id int8, ordinal int8, step int8, time timestamptz, value float8, PRIMARY KEY (series_id, ordinal)"
 _TABLES = f"""
 CREATE TABLE whole ({_COLUMNS});
@@ -31,7 +34,10 @@ _ARRAYS = (
 )
 _COPY = "COPY {table} (series_id, ordinal, step, time, value) FROM STDIN (FORMAT BINARY)"
 _TYPES = ["int8", "int8", "int8", "timestamptz", "float8"]
-_READ = "SELECT count(*), max(value) FROM {table} WHERE series_id = 3"
+_FILL = """
+INSERT INTO {table} SELECT s, n, n, now(), random() FROM generate_series(1000, 999 + %s) AS s, generate_series(0, %s - 1) AS n
+"""
+_READ = "SELECT count(*), max(value) FROM {table} WHERE series_id = %s"
 
 
 def _batches() -> Iterator[list[tuple[Any, ...]]]:
@@ -54,6 +60,7 @@ def _by_copy(database: Any, table: str, rows: list[tuple[Any, ...]]) -> None:
 
 
 def main() -> None:
+    there = int(sys.argv[1]) if len(sys.argv) > 1 else _THERE
     ways: dict[str, tuple[Callable[..., None], str]] = {
         "arrays, one table": (_by_arrays, "whole"),
         "COPY, one table": (_by_copy, "whole"),
@@ -67,6 +74,11 @@ def main() -> None:
         for part in range(_PARTS):
             facts = f"FOR VALUES WITH (MODULUS {_PARTS}, REMAINDER {part})"
             database.execute(f"CREATE TABLE parted{part} PARTITION OF parted {facts}")
+        for table in ("whole", "parted"):
+            began = time.perf_counter()
+            database.execute(_FILL.format(table=table), [there // _LENGTH, _LENGTH])
+            database.execute(f"VACUUM ANALYZE {table}")
+            print(f"{there:,} points into {table}: {time.perf_counter() - began:.0f} s", flush=True)
         made = {table: _batches() for table in ("whole", "parted")}
         found: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(_ROUNDS):
@@ -79,11 +91,10 @@ def main() -> None:
         for name, rates in found.items():
             print(f"{name}: {statistics.median(rates):,.0f} points/s")
         for table in ("whole", "parted"):
-            database.execute(f"VACUUM ANALYZE {table}")
             began = time.perf_counter()
-            for _ in range(20):
-                database.execute(_READ.format(table=table)).fetchone()
-            print(f"one series read from {table}: {(time.perf_counter() - began) / 20 * 1000:.1f} ms")
+            for number in range(100):
+                database.execute(_READ.format(table=table), [1000 + number * 37 % (there // _LENGTH)]).fetchone()
+            print(f"one series of {_LENGTH:,} points read from {table}: {(time.perf_counter() - began) * 10:.2f} ms")
         database.close()
 
 

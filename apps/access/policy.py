@@ -250,8 +250,8 @@ def role_of(
     further once it has found a role that is `enough`.
     """
     policy = policy or policy_for(_model_of(obj))
-    rows = policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
-    if (bound := _bound_condition(principal, policy)) is not None and not rows.filter(bound).exists():
+    bound = _bound_condition(principal, policy)
+    if bound is not None and not _row(policy, obj).filter(bound).exists():
         return Role.NONE
     if principal.is_superuser and as_admin:
         return Role.MANAGER
@@ -259,8 +259,12 @@ def role_of(
     if policy.rule is None:
         return max(least, _role_by_columns(principal, owned(obj, policy), enough))
     ladder = [When(_condition(policy, principal, role), then=Value(role.value)) for role in reversed(Role) if role]
-    held = rows.annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
+    held = _row(policy, obj).annotate(held=Case(*ladder, default=Value(0))).values_list("held", flat=True).first()
     return max(least, Role(held or 0))
+
+
+def _row(policy: Policy, obj: Model) -> QuerySet[Any]:
+    return policy.model._default_manager.filter(pk=obj.pk)  # noqa: SLF001 -- generic code
 
 
 def role_to_give(principal: "Principal", obj: Model) -> Role:

@@ -24,6 +24,7 @@ _OF_A_RUN = (
     "name", "status", "visibility", "started_at", "finished_at", "archived_at", "team_id",
     "owner__username", "project__number", "project__archived_at",
 )  # fmt: skip
+_JUDGED = ("owner_id", "team_id", "visibility")
 _MODEL_PREFIX = "m-"
 
 
@@ -63,11 +64,12 @@ def run_of(call: Call, *, field: str = "run_id", is_live: bool = False) -> Run:
     return run
 
 
-def find_run(text: str, user: Any) -> Run:
-    """Return the run of an id of the wire. Raises: NotFound."""
+def find_run(text: str, user: Any, *, is_told: bool = True) -> Run:
+    """Return the run of an id of the wire; without `is_told` only what the judge needs of it is loaded. Raises: NotFound."""
     if not is_hex(text):
         raise refused(user, "view", "tracking.run", absent("run", text), object_id=text)
-    found: Run = _find(Run.objects.select_related("project", "owner").only(*_OF_A_RUN), user, text, pk=UUID(text))
+    rows = Run.objects.select_related("project", "owner").only(*_OF_A_RUN) if is_told else Run.objects.only(*_JUDGED)
+    found: Run = _find(rows, user, text, pk=UUID(text))
     return found
 
 

@@ -22,7 +22,7 @@ from apps.core import asyncdb, native
 from apps.core.errors import DomainError, NotAuthenticated, NotFound
 from apps.core.middleware import RequestContext, address_of, current_request, request_id_of
 from apps.core.native import ClientGoneError, Receive, Scope, Send
-from apps.mlflow import calls, errors, experiments, logging, metrics, runs, search
+from apps.mlflow import calls, errors, experiments, logging, metrics, model_versions, runs, search
 from apps.mlflow.authentication import token_of
 from apps.mlflow.calls import Call
 from apps.mlflow.routing import API, Answer, Translator
@@ -38,8 +38,11 @@ _TOO_LARGE = f"A request may have {calls.LARGEST_BODY} bytes. Send several."
 _threads = ThreadPoolExecutor(settings.FATHOM_WEB_THREADS, thread_name_prefix="mlflow")
 
 
-def _handler(work: Work, action: str) -> Handler:
-    """Return the ASGI handler of one call: read, let `work` answer, translate what it raises."""
+def _handler(work: Work, action: str, label: str = "tracking.run") -> Handler:
+    """Return the ASGI handler of one call: read, let `work` answer, translate what it raises.
+
+    A refusal is audited as one of `action` on something of `label`.
+    """
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         headers = native.headers_of(scope)
@@ -60,7 +63,7 @@ def _handler(work: Work, action: str) -> Handler:
             told = {"Content-Type": "application/json", "X-Request-ID": request_id, **headers_of(refusal)}
             await native.answer(send, refusal.status, orjson.dumps(errors.body_of(refusal)), told)
             if refusal.status in judging.REFUSALS and "authorization" in headers:
-                await judging.in_thread(audit.record_denied, None, action, "tracking.run", refusal)
+                await judging.in_thread(audit.record_denied, None, action, label, refusal)
         finally:
             current_request.reset(reset)
 
@@ -126,14 +129,15 @@ _WRITERS: dict[str, Translator] = {
     "set-tag": logging.set_tag,
     "log-batch": logging.log_batch,
 }
-_READERS: list[tuple[str, str, Translator, str]] = [
-    ("POST", "runs/create", runs.create, "create"),
-    ("POST", "runs/update", runs.update, "log"),
-    ("GET", "runs/get", runs.get, "view"),
-    ("POST", "runs/search", search.search, "view"),
-    ("GET", "metrics/get-history", metrics.history, "view"),
-    ("GET", "experiments/get", experiments.get, "view"),
-    ("GET", "experiments/get-by-name", experiments.get_by_name, "view"),
+_READERS: list[tuple[str, str, Translator, tuple[str, str]]] = [
+    ("POST", "runs/create", runs.create, ("create", "tracking.run")),
+    ("POST", "runs/update", runs.update, ("log", "tracking.run")),
+    ("GET", "runs/get", runs.get, ("view", "tracking.run")),
+    ("POST", "runs/search", search.search, ("view", "tracking.run")),
+    ("GET", "metrics/get-history", metrics.history, ("view", "tracking.run")),
+    ("GET", "experiments/get", experiments.get, ("view", "tracking.project")),
+    ("GET", "experiments/get-by-name", experiments.get_by_name, ("view", "tracking.project")),
+    ("POST", "model-versions/create", model_versions.create, ("register", "registry.registeredmodel")),
 ]
 
 
@@ -147,8 +151,8 @@ ROUTES: list[tuple[str, re.Pattern[str], Handler]] = [
         for name, translator in _WRITERS.items()
     ),
     *(
-        (method, _path(rest), _handler(_translating(translator), action))
-        for method, rest, translator, action in _READERS
+        (method, _path(rest), _handler(_translating(translator), *refused))
+        for method, rest, translator, refused in _READERS
     ),
 ]
 

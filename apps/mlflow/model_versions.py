@@ -22,7 +22,9 @@ def create(call: Call) -> dict[str, Any]:
     """Make the next version. Its files are those of the source, which has to be something that Fathom keeps."""
     model, text = model_of(call), call.needed("source", longest=1000)
     source = sources.read(text, call.user)
-    run = find_run(call.text("run_id"), call.user) if call.text("run_id") else source.run
+    run, named = source.run, call.text("run_id")
+    if named and not (run and named == run.pk.hex):
+        run = find_run(named, call.user, is_told=False)
     tags = call.pairs("tags")
     details = services.Details(source=text, description=call.text("description"), tags=tags)
     if source.version is not None:

@@ -38,7 +38,7 @@ class Source:
 def read(text: str, by: Any) -> Source:
     """Return what an address names. Raises: Invalid for any other, NotFound for what one may not see."""
     if found := _RUN.fullmatch(text) or _ARTIFACT.fullmatch(text):
-        return Source(find_run(found["run"], by), found["path"] or "")
+        return Source(find_run(found["run"], by, is_told=False), found["path"] or "")
     if found := _LOGGED.fullmatch(text):
         return _logged(found["model"], by)
     if found := _VERSION.fullmatch(text):

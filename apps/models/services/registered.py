@@ -122,11 +122,8 @@ def named_model(name: str, *, by: Any) -> RegisteredModel | None:
 
     For clients that know names only; the oldest of several counts, so that it is the same each time.
     """
-    own = RegisteredModel.objects.filter(owner_id=by.pk, team=None, name=name, archived_at=None).select_related("owner")
-    if (mine := own.first()) is not None:
-        if policy.can(by, "view", mine):
-            return mine
-        return None
+    for mine in RegisteredModel.objects.filter(owner_id=by.pk, team=None, name=name, archived_at=None)[:1]:
+        return mine if policy.can(by, "view", mine) else None
     for action in ("register", "view"):
         rows: Any = RegisteredModel.objects.visible_to(by, action).filter(name=name, archived_at=None)
         if (found := rows.select_related("owner", "team").order_by("pk").first()) is not None:
