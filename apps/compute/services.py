@@ -23,6 +23,7 @@ from apps.compute.lifecycle import transition
 from apps.compute.models import Cluster, PriorityClass, Workload, WorkloadEvent
 from apps.core import failpoints, wakeup
 from apps.core.errors import Conflict, Invalid, NeverFits
+from apps.core.inserts import insert
 from apps.core.locks import lock_row
 from apps.quotas import services as quotas
 from apps.quotas.choices import EXPERIMENTS, GPU, NodeKind
@@ -82,7 +83,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         "credentials": [dict(entry) for entry in request.credentials],
         "resources": [request.cpu_milli, request.memory_bytes, request.gpu_milli, request.disk_bytes],
     }
-    workload = Workload.objects.create(
+    workload = Workload(
         user=user,
         team=team,
         label=request.label,
@@ -100,7 +101,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         retries=request.retries,
         retries_left=request.retries,
     )
-    WorkloadEvent.objects.create(workload=workload, seq=0, to_state=State.QUEUED, actor=str(user))
+    insert(workload, WorkloadEvent(workload=workload, seq=0, to_state=State.QUEUED, actor=str(user)))
     wakeup.poke("compute")
     return workload
 

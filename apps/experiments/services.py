@@ -20,6 +20,7 @@ from apps.compute.services import WorkloadRequest
 from apps.core import blobs, failpoints
 from apps.core.announcements import announce
 from apps.core.errors import Conflict, Invalid
+from apps.core.inserts import insert
 from apps.core.locks import lock_row
 from apps.credentials import services as credentials
 from apps.experiments import spec as specs
@@ -69,9 +70,10 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
     workload = compute.request_workload(_request(parsed, run, by), user=by, team=payer, node=node)
     if tags := parsed.get("tags"):
         Tag.objects.bulk_create(Tag(run=run, project=project, key=key, value=value) for key, value in tags.items())
-    experiment = Experiment.objects.create(
+    experiment = Experiment(
         run=run, workload=workload, kind=parsed.kind, spec=dict(parsed.document), cloned_from=cloned_from
     )
+    insert(experiment)
     if parsed.code_sha256:
         code = lineage.thing(ThingKind.CODE, "upload", parsed.code_sha256)
         lineage.link(lineage.Node("run", run.pk), [(code, Relation.CODE)])

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from apps.access import policy
 from apps.audit import services as audit
 from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound
+from apps.core.inserts import insert
 from apps.core.locks import lock_row
 from apps.teams.models import Team
 from apps.teams.services import require_open
@@ -89,7 +90,7 @@ def _open(run: Run) -> Run:
         run.clean_fields(exclude={"owner", "team", "project", "started_at"})
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
-    run.save(force_insert=True)
+    insert(run)
     return run
 
 
