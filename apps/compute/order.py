@@ -68,9 +68,10 @@ _AMONG_OWN = f"""
            AND NOT w.id = ANY(%(late)s::uuid[])) AS own
      WHERE id = %(id)s
 """  # noqa: S608 -- as above
-# Before it goes what is of a higher class, and all of the leaves that stand before its own. Of a leaf that is level with it
-# goes before it what stands before the first that has its turn later: within one priority those are the smaller and older,
-# so they are counted without being put in order; of lower priorities none, once one of a priority has to wait.
+# Before it goes what is of a higher class, and all of the leaves that stand before its own; of those behind it nothing else
+# is looked at. Of a leaf that is level with it goes before it what stands before the first that has its turn later: within
+# one priority those are the smaller and older, so they are counted without being put in order; of lower priorities none,
+# once one of a priority has to wait.
 _OTHERS = f"""
     SELECT coalesce(sum(CASE WHEN is_higher OR beside < 0 THEN waiting WHEN beside > 0 OR is_stopped THEN 0 ELSE earlier END), 0)
       FROM (SELECT is_higher, beside, waiting, earlier,
@@ -82,7 +83,8 @@ _OTHERS = f"""
                        count(*) FILTER (WHERE (p.used + w.size, extract(epoch FROM w.queued_at)::double precision, p.leaf)
                                               < (%(size)s, %(at)s, %(leaf)s)) AS earlier
                   FROM compute_workload w
-                 WHERE {_WAITING} {{seen}} AND w.quota_node_id = p.leaf AND w.rank >= %(rank)s
+                 WHERE {_WAITING} {{seen}} AND w.quota_node_id = p.leaf
+                   AND w.rank >= CASE WHEN p.beside > 0 THEN %(rank)s + 1 ELSE %(rank)s END
                    AND NOT w.id = ANY(%(late)s::uuid[]) GROUP BY 1, 2) AS counted) AS others
 """  # noqa: S608 -- as above
 
