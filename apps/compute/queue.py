@@ -2,13 +2,14 @@
 forecast, for a what-if and for a simulation.
 
 Order: the oldest of what has waited longer than anybody has to; then the priority class; then fair share, as in Slurm's Fair Tree:
-organizations are compared first, then teams, each by what it used lately over its weight, in steps of twice as much, so that
+organizations are compared first, then teams, each by what it used lately over its weight, in steps of a quarter, so that
 those who are about level are level; then people, each by what he used lately and this work may use; then time.
 
 What comes first and does not fit has a claim on everything it needs, where others compete with it: later work passes it
 only if that cannot delay it, because it will have ended by the time the first can start, or because there is enough for
-both even then (EASY backfill: Lifka, The ANL/IBM SP Scheduling System, 1995). The smallest and shortest passes first: it keeps the
-others waiting least (Tsafrir, Etsion, Feitelson: Backfilling Using System-Generated Predictions, 2007).
+both even then (EASY backfill: Lifka, The ANL/IBM SP Scheduling System, 1995). Whose teams used least passes first, and of
+those that are level the smallest and shortest: it keeps the others waiting least (Tsafrir, Etsion, Feitelson: Backfilling
+Using System-Generated Predictions, 2007).
 """
 
 import heapq
@@ -23,6 +24,7 @@ from apps.quotas.services import Books, Full, Line, Share
 _LOOKS_PER_LEAF = 20  # how far behind its first one a person's work is looked through, for what may pass
 _LOOKS_PER_WALK = 200
 _STEP_FROM = 360_000  # a CPU hour: who used less lately has used nothing to speak of
+_STEP = math.log(1.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Candidate:
 
 
 def step(score: float) -> int:
-    """Return how often what was used lately has doubled: those on one step are level."""
-    return math.frexp(max(score / _STEP_FROM, 0.5))[1]
+    """Return how often what was used lately has grown by a quarter, from a CPU hour on: those on one step are level."""
+    return 1 + int(math.log(score / _STEP_FROM) / _STEP) if score >= _STEP_FROM else 0
 
 
 def standing(path: Sequence[int], shares: Mapping[int, Share]) -> tuple[int, ...]:
@@ -178,7 +180,7 @@ class Walk:
                 yield from self._judged(candidate)
         passing: list[Candidate] = []
         yield from self._in_order(passing)
-        for candidate in sorted(passing, key=_smallest_first):
+        for candidate in sorted(passing, key=self._passes):
             yield from self._judged(candidate)
 
     def _in_order(self, passing: list[Candidate]) -> Iterator[tuple[Candidate, Outcome]]:
@@ -326,6 +328,10 @@ class Walk:
     def _rank(self, candidate: Candidate) -> tuple[Any, ...]:
         return rank_of(candidate, self.shares)
 
+    def _passes(self, candidate: Candidate) -> tuple[Any, ...]:
+        scores = standing(candidate.path, self.shares)
+        return (-candidate.rank, scores, candidate.entry, candidate.size, candidate.queued_at, candidate.id)
+
     def _next(self, candidate: Candidate, following: list[Candidate]) -> Candidate | None:
         while True:
             if not following:
@@ -336,7 +342,3 @@ class Walk:
             if found.id not in self._seen:
                 return found
             candidate = found
-
-
-def _smallest_first(candidate: Candidate) -> tuple[Any, ...]:
-    return (-candidate.rank, candidate.entry, candidate.size, candidate.queued_at, candidate.id)

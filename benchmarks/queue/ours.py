@@ -9,7 +9,7 @@ from apps.quotas.books import Books, Line, Share
 from benchmarks.queue.world import DAY, LONGEST, Job, Shape, World
 
 # As in config/settings/base.py.
-ENTRY_SECONDS, HALF_LIFE, PATIENCE, ASSUMED = 60.0, DAY / 8, 3 * DAY, LONGEST
+ENTRY_SECONDS, HALF_LIFE, PATIENCE, ASSUMED = 60.0, DAY / 8, 7 * DAY, LONGEST
 _GPU = 1_000.0  # what a GPU counts per second in fair share: ten CPUs
 _ROOT, _CLUSTER = 1, 2
 _Key = tuple[float, float, int]  # size, time, number

@@ -408,7 +408,7 @@ QUOTA_DEFAULTS: dict[str, dict[str, int]] = {
 FAIR_SHARE_HALF_LIFE = timedelta(hours=env_int("FATHOM_FAIR_SHARE_HALF_LIFE_HOURS", 3, low=1, high=365 * 24))
 FAIR_SHARE_ENTRY_SECONDS = env_int("FATHOM_FAIR_SHARE_ENTRY_SECONDS", 60, high=3600)
 # The oldest of what has waited so long goes before everything else: nobody waits for ever.
-QUEUE_PATIENCE = timedelta(hours=env_int("FATHOM_QUEUE_PATIENCE_HOURS", 72, low=1, high=365 * 24))
+QUEUE_PATIENCE = timedelta(hours=env_int("FATHOM_QUEUE_PATIENCE_HOURS", 168, low=1, high=365 * 24))
 # How long work without a time limit is taken to run when others are planned around it. It is not stopped then.
 QUEUE_ASSUMED_RUN = timedelta(hours=env_int("FATHOM_ASSUMED_RUN_HOURS", 48, low=1, high=365 * 24))
 
