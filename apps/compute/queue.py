@@ -2,7 +2,7 @@
 forecast, for a what-if and for a simulation.
 
 Order: the oldest of what has waited longer than anybody has to; then the priority class; then fair share, as in Slurm's Fair Tree:
-organizations are compared first, then teams, each by what it used lately over its weight, in steps of a quarter, so that
+organizations are compared first, then teams, each by what it used lately over its weight, in steps of half as much again, so that
 those who are about level are level; then people, each by what he used lately and this work may use; then time.
 
 What comes first and does not fit has a claim on everything it needs, where others compete with it: later work passes it
@@ -24,7 +24,7 @@ from apps.quotas.services import Books, Full, Line, Share
 _LOOKS_PER_LEAF = 20  # how far behind its first one a person's work is looked through, for what may pass
 _LOOKS_PER_WALK = 200
 _STEP_FROM = 360_000  # a CPU hour: who used less lately has used nothing to speak of
-_STEP = math.log(1.25)
+_STEP = math.log(1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Candidate:
 
 
 def step(score: float) -> int:
-    """Return how often what was used lately has grown by a quarter, from a CPU hour on: those on one step are level."""
+    """Return how often what was used lately has grown by a half, from a CPU hour on: those on one step are level."""
     return 1 + int(math.log(score / _STEP_FROM) / _STEP) if score >= _STEP_FROM else 0
 
 
