@@ -94,7 +94,7 @@ def test_the_team_that_used_less_goes_first() -> None:
 
 
 def test_teams_that_used_about_as_much_are_level_and_the_smaller_work_goes_first() -> None:
-    used = {TEAM_A: 12 * HOUR, TEAM_B: 9 * HOUR}
+    used = {TEAM_A: 11 * HOUR, TEAM_B: 8 * HOUR}
     assert next(iter(walk(one(1, size=1 * HOUR), one(2, EVE, size=2 * HOUR), used=used))) == 1
     assert next(iter(walk(one(1, size=1 * HOUR), one(2, EVE, size=2 * HOUR), used={**used, TEAM_A: 20 * HOUR}))) == 2
 
@@ -182,6 +182,17 @@ def test_the_smallest_passes_first_and_then_the_shortest() -> None:
     found = walk(first, *rows, lines=[line(ROOT, limit=8, used=5)], ends=ends, used=used)
     assert started(found) == [4, 3]
     assert isinstance(found[2], Behind)
+
+
+def test_whose_team_used_less_passes_first_even_with_larger_work() -> None:
+    head = one(1, BEN, gpu=8, priority=1)
+    mine, hers = one(2, ANA, seconds=60, size=1.0), one(3, EVE, seconds=120, size=2.0)
+    lines = [line(ROOT, limit=8, used=7)]
+    ends: dict[int, list[tuple[int, float | None]]] = {ROOT: [(7, 2000.0)]}
+    used = {TEAM_A: 2 * HOUR, TEAM_B: 1 * HOUR}
+    assert started(walk(head, mine, hers, lines=lines, ends=ends, used=used)) == [3]
+    level = {TEAM_A: 1.2 * HOUR, TEAM_B: 1 * HOUR}
+    assert started(walk(head, mine, hers, lines=lines, ends=ends, used=level)) == [2]
 
 
 def test_work_without_a_limit_is_planned_with_what_is_assumed() -> None:
@@ -314,6 +325,6 @@ def test_who_used_nothing_is_level_with_all_such_however_deep() -> None:
     shares[TEAM_A].used = 0.9 * HOUR
     assert standing((ROOT, EVE), shares) == standing(PATHS[ANA], shares) == ()
     shares[TEAM_A].used = 4 * HOUR
-    assert standing((ROOT, EVE), shares) < standing(PATHS[ANA], shares) == (3,)
+    assert standing((ROOT, EVE), shares) < standing(PATHS[ANA], shares) == (4,)
     shares[EVE].used = 8 * HOUR  # who is in no team is compared with organizations
     assert standing((ROOT, EVE), shares) == (4,)
