@@ -327,4 +327,4 @@ def test_who_used_nothing_is_level_with_all_such_however_deep() -> None:
     shares[TEAM_A].used = 4 * HOUR
     assert standing((ROOT, EVE), shares) < standing(PATHS[ANA], shares) == (4,)
     shares[EVE].used = 8 * HOUR  # who is in no team is compared with organizations
-    assert standing((ROOT, EVE), shares) == (4,)
+    assert standing((ROOT, EVE), shares) == (6,)
