@@ -9,8 +9,8 @@ from django.db.models import Case, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from apps.compute import registry
-from apps.compute.backends.base import Backend, Rejected, Unavailable
+from apps.compute import handlers, held, registry
+from apps.compute.backends.base import Backend, EnvironmentGone, Rejected, Unavailable
 from apps.compute.choices import POLL_SECONDS, DesiredState, State
 from apps.compute.contract import Observation, Phase
 from apps.compute.lifecycle import finish, transition
@@ -36,8 +36,11 @@ def backend_of(attempt: Attempt) -> Backend:
 def start(workload: Workload, attempt: Attempt) -> None:
     """Hand an admitted attempt to its backend. Raises: Stale."""
     failpoints.hit("backend.before_create")
+    environment = _environment(workload, attempt)
+    if environment is None:
+        return
     try:
-        spec = build_spec(workload, attempt)
+        spec = build_spec(workload, attempt, environment)
     except (credentials.Refused, SealBroken) as error:
         _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
         return
@@ -55,12 +58,31 @@ def start(workload: Workload, attempt: Attempt) -> None:
     except Rejected as error:
         _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "Rejected", str(error)))
         return
+    except EnvironmentGone as error:
+        handlers.environments().forget(workload.template["environment"], attempt.cluster)
+        _wait(workload, f"waiting: {error}; it is built again")
+        return
     except Unavailable as error:
         _wait(workload, f"waiting: the cluster {attempt.cluster} cannot be reached ({error})")
         return
     failpoints.hit("backend.after_create")
     Attempt.objects.filter(pk=attempt.pk, submitted_at=None).update(submitted_at=Now())
     failpoints.hit("attempt.after_persist_handle")
+
+
+def _environment(workload: Workload, attempt: Attempt) -> str | None:
+    """Return the key of its environment, "" when it has none; None when it must wait for it, or has ended for want of it."""
+    wanted = workload.template.get("environment")
+    if not wanted:
+        return ""
+    found = handlers.environments().prepare(wanted, attempt.cluster)
+    if found.has_failed:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, held.FAILED, found.said))
+        return None
+    if not found.key:
+        _wait(workload, found.said)
+        return None
+    return found.key
 
 
 def advance(workload: Workload, attempt: Attempt, seen: Observation, asked_at: float) -> None:
