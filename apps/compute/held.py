@@ -71,9 +71,7 @@ def _settle(workload: Workload, found: handlers.Prepared) -> bool:
         return False
     ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
     try:
-        transition(
-            workload, State.FAILED, actor="reconcile", reason=FAILED, message=found.said, finished_at=ended
-        )
+        transition(workload, State.FAILED, actor="reconcile", reason=FAILED, message=found.said, finished_at=ended)
     except Stale:
         return False  # it was stopped meanwhile
     return True

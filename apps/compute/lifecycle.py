@@ -23,7 +23,9 @@ _EVENT = """
 """
 
 
-_FOR_GOOD = frozenset({"TimedOut", "Rejected", "CredentialRefused", "EnvironmentFailed"})  # tried again it would be no better
+_FOR_GOOD = frozenset(
+    {"TimedOut", "Rejected", "CredentialRefused", "EnvironmentFailed"}
+)  # tried again it would be no better
 
 
 @transaction.atomic

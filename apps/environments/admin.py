@@ -57,7 +57,16 @@ _BUILDS = question_filter(
 
 @admin.register(Environment)
 class EnvironmentAdmin(GuardedAdmin):
-    list_display = ("name", "owner_shown", "team_shown", "visibility", "newest", "versions_shown", "updated", "archived")
+    list_display = (
+        "name",
+        "owner_shown",
+        "team_shown",
+        "visibility",
+        "newest",
+        "versions_shown",
+        "updated",
+        "archived",
+    )
     list_filter = (_ENVIRONMENTS, is_null("archived_at", yes="In use", no="Deleted", title="archive"), "visibility")
     list_select_related = ("owner", "team")
     search_fields = ("name", "owner__username", "team__name")

@@ -14,9 +14,7 @@ __all__ = ["cast", "committed", "stage"]
 def make(by: User, name: str = "tools", packages: str = "six==1.16.0\n", **facts: Any) -> EnvironmentVersion:
     """Make an environment, and return its first version."""
     contents = {key: facts.pop(key) for key in ("python", "variables", "image", "r_packages") if key in facts}
-    made = services.create_environment(
-        name, services.read_contents(packages=packages, **contents), by=by, **facts
-    )
+    made = services.create_environment(name, services.read_contents(packages=packages, **contents), by=by, **facts)
     return newest(made)
 
 

@@ -66,14 +66,17 @@ def test_options_addresses_and_paths_are_refused_with_their_line(line: str) -> N
 
 
 @pytest.mark.parametrize(
-    "dependency", ["r-base=4", "conda-forge::numpy", "python>=3.8", "python=3", "numpy=1.26=py311", "[1]", "{a: 1}", "3"]
+    "dependency",
+    ["r-base=4", "conda-forge::numpy", "python>=3.8", "python=3", "numpy=1.26=py311", "[1]", "{a: 1}", "3"],
 )
 def test_what_conda_alone_understands_is_refused(dependency: str) -> None:
     said = problems(packages=f"dependencies:\n  - {dependency}\n")
     assert list(said) == ["packages"]
 
 
-@pytest.mark.parametrize("text", ["dependencies: {a: 1}", "dependencies:\n- a\nexec: x", "dependencies:\n -\ta: [", "x\x00y"])
+@pytest.mark.parametrize(
+    "text", ["dependencies: {a: 1}", "dependencies:\n- a\nexec: x", "dependencies:\n -\ta: [", "x\x00y"]
+)
 def test_what_is_no_environment_file(text: str) -> None:
     assert list(problems(packages=text)) == ["packages"]
 

@@ -210,7 +210,7 @@ def test_what_is_not_used_goes_and_what_is_used_stays(cast: Cast, stage: Stage) 
 
 
 def test_a_cluster_without_environments_says_so(cast: Cast, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
-    from apps.compute.backends.fake.backend import FakeBackend  # noqa: PLC0415 -- patched here only
+    from apps.compute.backends.fake.backend import FakeBackend
 
     monkeypatch.setattr(FakeBackend, "capabilities", frozenset())
     version = make(cast.alice)

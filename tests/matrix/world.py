@@ -77,7 +77,9 @@ ROLES: dict[str, dict[str, Role]] = {
 }
 # Beside the cast: tom is a member of the team, vera was given the role viewer, gus' team in another organization the role
 # manager. With alice, bob, mia, dana, olaf and charlie these are the nine relations one can have to an object.
-_TOM = dict.fromkeys(["ended", "waiting", "organization", "public", "project", "model", "environment", "credential", "team"], EDITOR)
+_TOM = dict.fromkeys(
+    ["ended", "waiting", "organization", "public", "project", "model", "environment", "credential", "team"], EDITOR
+)
 _MORE: dict[str, dict[str, Role]] = {
     "tom": {**_TOM, "view": VIEWER, "budget": VIEWER, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
     "vera": {"ended": VIEWER, "waiting": VIEWER, "public": VIEWER, "cluster": VIEWER},

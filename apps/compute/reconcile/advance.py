@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.compute import handlers, held, registry
 from apps.compute.backends.base import Backend, EnvironmentGone, Rejected, Unavailable
 from apps.compute.choices import POLL_SECONDS, DesiredState, State
-from apps.compute.contract import Observation, Phase
+from apps.compute.contract import Observation, Phase, WorkloadSpec
 from apps.compute.lifecycle import finish, transition
 from apps.compute.models import Attempt, Workload
 from apps.compute.reconcile.launch import build_spec, explained
@@ -36,22 +36,8 @@ def backend_of(attempt: Attempt) -> Backend:
 def start(workload: Workload, attempt: Attempt) -> None:
     """Hand an admitted attempt to its backend. Raises: Stale."""
     failpoints.hit("backend.before_create")
-    environment = _environment(workload, attempt)
-    if environment is None:
-        return
-    try:
-        spec = build_spec(workload, attempt, environment)
-    except (credentials.Refused, SealBroken) as error:
-        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
-        return
-    except KeyUnavailable as error:
-        _wait(workload, f"waiting: its credentials cannot be opened ({error})")
-        return
-    except Unready as error:
-        _wait(workload, f"waiting: its code cannot be read ({error})")
-        return
-    except Missing as error:
-        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CodeMissing", str(error)))
+    spec = _spec(workload, attempt)
+    if spec is None:
         return
     try:
         backend_of(attempt).submit(attempt.handle, spec)
@@ -68,6 +54,24 @@ def start(workload: Workload, attempt: Attempt) -> None:
     failpoints.hit("backend.after_create")
     Attempt.objects.filter(pk=attempt.pk, submitted_at=None).update(submitted_at=Now())
     failpoints.hit("attempt.after_persist_handle")
+
+
+def _spec(workload: Workload, attempt: Attempt) -> WorkloadSpec | None:
+    """Return what its backend is given; None when it must wait for something of it, or has ended for want of it."""
+    environment = _environment(workload, attempt)
+    if environment is None:
+        return None
+    try:
+        return build_spec(workload, attempt, environment)
+    except (credentials.Refused, SealBroken) as error:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
+    except KeyUnavailable as error:
+        _wait(workload, f"waiting: its credentials cannot be opened ({error})")
+    except Unready as error:
+        _wait(workload, f"waiting: its code cannot be read ({error})")
+    except Missing as error:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CodeMissing", str(error)))
+    return None
 
 
 def _environment(workload: Workload, attempt: Attempt) -> str | None:

@@ -52,7 +52,9 @@ _HOUSE = {  # loop -> (function, seconds between two runs)
     "ledger": (charge.audit_money, 300.0),
     "held": (held.settle, 5.0),  # whoever ends a build does it at once
 }
-_STORE: dict[str, tuple[Callable[[], str], float]] = {"garbage": (keep.collect_garbage, 3600.0)}  # walks over all that is stored: nothing else waits for it
+_STORE: dict[str, tuple[Callable[[], str], float]] = {
+    "garbage": (keep.collect_garbage, 3600.0)
+}  # walks over all that is stored: nothing else waits for it
 
 
 class Reconciler:
@@ -73,7 +75,10 @@ class Reconciler:
                 ("seal", self._seal),
                 ("house", partial(self._keep, _HOUSE)),
                 ("store", partial(self._keep, _STORE)),
-                *((loop.name, partial(self._keep, {loop.name: (loop.work, loop.every_seconds)})) for loop in handlers.extra_loops()),
+                *(
+                    (loop.name, partial(self._keep, {loop.name: (loop.work, loop.every_seconds)}))
+                    for loop in handlers.extra_loops()
+                ),
             )
         ]
         if settings.HINTS_ENABLED:

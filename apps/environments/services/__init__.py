@@ -1,7 +1,14 @@
 """The front door of environments: every write, and the reads that are more than a queryset."""
 
 from apps.environments.recipes import Contents, read_contents
-from apps.environments.services.builds import Provider, reference, remove_build, remove_unused, request_build, retry_build
+from apps.environments.services.builds import (
+    Provider,
+    reference,
+    remove_build,
+    remove_unused,
+    request_build,
+    retry_build,
+)
 from apps.environments.services.environments import (
     archive_environment,
     create_environment,

@@ -26,7 +26,7 @@ _MOST_DIGITS = 9
 
 
 @transaction.atomic
-def create_environment(  # noqa: PLR0913 -- what its first version is made of, and to whom it belongs
+def create_environment(
     name: str,
     contents: Contents,
     *,
@@ -104,7 +104,11 @@ def find_environment(reference: str, *, by: Any, team: Team | None = None) -> En
             if found := list(narrowed[:2]):
                 break
     if len(found) != 1:
-        said = "There is no such environment, or you may not see it." if not found else "Several have this name; use the id."
+        said = (
+            "There is no such environment, or you may not see it."
+            if not found
+            else "Several have this name; use the id."
+        )
         raise Invalid(errors={"environment": [said]})
     return found[0]
 
@@ -116,7 +120,9 @@ def find_version(reference: str, *, by: Any, team: Team | None = None) -> Enviro
     version = version_numbered(environment, number or "latest")
     if version is None:
         newest = environment.newest
-        raise Invalid(errors={"environment": [f"{environment.name} has no version {number[:20]}; the newest is {newest}."]})
+        raise Invalid(
+            errors={"environment": [f"{environment.name} has no version {number[:20]}; the newest is {newest}."]}
+        )
     return version
 
 
@@ -166,7 +172,9 @@ def _told(version: EnvironmentVersion) -> Mapping[str, Any]:
 
 def _save(environment: Environment) -> None:
     if not _NAME.fullmatch(environment.name):
-        raise Invalid(errors={"name": ["Letters, digits, dots, - and _, at most 100, beginning with a letter or digit."]})
+        raise Invalid(
+            errors={"name": ["Letters, digits, dots, - and _, at most 100, beginning with a letter or digit."]}
+        )
     if len(environment.description) > _LONGEST_TEXT or "\x00" in environment.description:
         raise Invalid(errors={"description": [f"Text of at most {_LONGEST_TEXT} characters."]})
     try:

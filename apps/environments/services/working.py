@@ -60,7 +60,14 @@ def _claim() -> EnvironmentBuild | None:
     if build.state != BuildState.REMOVING:  # which has its key from before
         build.state, build.key = BuildState.BUILDING, ""
         build.tries += was_cut_off
-        changes |= {"state": build.state, "key": "", "tries": build.tries, "started_at": Now(), "log": "", "size_bytes": 0}
+        changes |= {
+            "state": build.state,
+            "key": "",
+            "tries": build.tries,
+            "started_at": Now(),
+            "log": "",
+            "size_bytes": 0,
+        }
     EnvironmentBuild.objects.filter(pk=build.pk).update(**changes)
     return build
 
@@ -68,15 +75,15 @@ def _claim() -> EnvironmentBuild | None:
 def _build(build: EnvironmentBuild) -> None:
     journal = _Journal(build)
     try:
-        if build.tries >= _MOST_TRIES:
-            msg = build.message or f"it was cut off {build.tries} times"
-            raise BuildFailed(msg)
+        _require_patience(build)
         size = _make(build, _builder(build), journal)
     except BuildFailed as error:
         journal.say(f"\n{error}\n")
         _end(build, BuildState.FAILED, journal, message=str(error), lines=list(error.lines))
     except _KeyTaken:
-        _postpone(build, journal, "the same packages are being built for another version", _SAME_KEY_AGAIN_SECONDS, tries=0)
+        _postpone(
+            build, journal, "the same packages are being built for another version", _SAME_KEY_AGAIN_SECONDS, tries=0
+        )
     except (Unavailable, Invalid) as error:  # Invalid: the cluster's settings are no longer understood
         journal.say(f"\n{error}\n")
         _postpone(build, journal, str(error), min(300, 5 * 2**build.tries), tries=1)
@@ -85,6 +92,13 @@ def _build(build: EnvironmentBuild) -> None:
     else:
         _end(build, BuildState.READY, journal, size_bytes=size)
     compute.settle_held()
+
+
+def _require_patience(build: EnvironmentBuild) -> None:
+    """Give up what did not come to an end so often. Raises: BuildFailed."""
+    if build.tries >= _MOST_TRIES:
+        msg = build.message or f"it was cut off {build.tries} times"
+        raise BuildFailed(msg)
 
 
 def _make(build: EnvironmentBuild, builder: EnvironmentBuilder, journal: "_Journal") -> int:

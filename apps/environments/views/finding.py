@@ -16,9 +16,7 @@ class EnvironmentPage(GuardedView):
     shared_as: ClassVar[str] = "environment"
 
     def the_environment(self, pk: UUID) -> Environment:
-        found: Environment = self.find(
-            Environment.objects.live().select_related("owner", "team__organization"), pk=pk
-        )
+        found: Environment = self.find(Environment.objects.live().select_related("owner", "team__organization"), pk=pk)
         return found
 
     def the_version(self, pk: UUID, number: int) -> EnvironmentVersion:

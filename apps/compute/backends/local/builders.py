@@ -48,7 +48,7 @@ _UNREACHABLE = re.compile(
     r"|failed to lookup address|network is unreachable|50[234] ",
     re.IGNORECASE,
 )
-_FRAME = re.compile(r"^[\s×╰─▶│├·]+", re.MULTILINE)
+_FRAME = re.compile(r"^[\s\u00d7╰─▶│├·]+", re.MULTILINE)
 _WORDS = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]|[a-z0-9]")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -58,7 +58,9 @@ class LocalEnvironments(EnvironmentBuilder):
         if self.has_environment(key):
             return 0
         python = self._interpreter(recipe)
-        for left in (self._root() / "building").glob(f"{key}.*"):  # of a builder that was killed: we alone build this key
+        for left in (self._root() / "building").glob(
+            f"{key}.*"
+        ):  # of a builder that was killed: we alone build this key
             files.remove_tree(left)
         with self._workplace(key) as tools:
             tools.write(_LOCK, lock)
@@ -103,7 +105,9 @@ class LocalEnvironments(EnvironmentBuilder):
         if len(guilty) > 1:  # one of them alone, or all of them together
             alone = [line for line in guilty if self._fails_alone(tools, python, lines[line - 1], tell)]
             guilty = alone[:1] or guilty
-        raise BuildFailed(_blame(guilty, recipe.packages) + readable(said), [n for n in guilty if n <= len(recipe.packages)])
+        raise BuildFailed(
+            _blame(guilty, recipe.packages) + readable(said), [n for n in guilty if n <= len(recipe.packages)]
+        )
 
     def _fails_alone(self, tools: Tools, python: Interpreter, line: str, tell: Tell) -> bool:
         tools.write(_WANTED, f"{line}\n")

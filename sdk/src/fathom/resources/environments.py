@@ -66,9 +66,7 @@ class EnvironmentsApi:
     def add(self, environment_id: str, **contents: Any) -> EnvironmentVersion:
         """Make the next version. `contents`: packages, python, variables, r_packages, image."""
         address = path("environments", environment_id, "versions")
-        return EnvironmentVersion.from_json(
-            self._transport.request("POST", address, json_body=_given(contents)).json()
-        )
+        return EnvironmentVersion.from_json(self._transport.request("POST", address, json_body=_given(contents)).json())
 
     def build(self, environment_id: str, number: int | str = "latest", *, cluster: str = "") -> EnvironmentBuild:
         """Have a version built, or built again where that failed. Returns at once."""
