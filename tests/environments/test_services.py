@@ -171,8 +171,7 @@ def test_what_is_cut_off_again_and_again_fails(cast: Cast, stage: Stage) -> None
     assert "cut off" in build_of(version).message
 
 
-def test_the_same_packages_are_one_on_a_cluster(cast: Cast, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(stage.world), "locks", property(lambda _: 0, lambda *_: None))
+def test_the_same_packages_are_one_on_a_cluster(cast: Cast, stage: Stage) -> None:
     versions = [make(cast.alice), make(cast.charlie)]
     for version in versions:
         services.request_build(version, by=version.created_by)

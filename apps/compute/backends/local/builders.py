@@ -41,14 +41,15 @@ if uid >= 0:
     os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
 libc = ctypes.CDLL(None)
 libc.prctl(38, 1, 0, 0, 0); libc.prctl(1, 9, 0, 0, 0)
-os.execv(sys.argv[3], sys.argv[3:])
+os.chdir(sys.argv[3])
+os.execv(sys.argv[4], sys.argv[4:])
 """
 _UNREACHABLE = re.compile(
     r"error sending request|client error \(connect\)|dns error|operation timed out|connection (refused|reset)"
     r"|failed to lookup address|network is unreachable|50[234] ",
     re.IGNORECASE,
 )
-_FRAME = re.compile(r"^[\s\u00d7╰─▶│├·]+", re.MULTILINE)
+_FRAME = re.compile(r"^[\s\u00d7╰─▶│├·]*(error: |cause: )?", re.MULTILINE)
 _WORDS = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]|[a-z0-9]")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -88,12 +89,14 @@ class Tools:
 
     def _run(self, words: Sequence[str], tell: Tell, *, is_quiet: bool) -> tuple[int, str]:
         os.utime(self.folder)  # in use: not to be taken for what a killed build has left
+        is_boxed = self.isolation.mode == "bwrap"
+        begin = [str(self.uid), str(self.settings.build_bytes), _INSIDE if is_boxed else str(self.folder)]
         process = subprocess.Popen(  # noqa: S603 -- our own words
-            [*self._box(), SHIM_PYTHON, *LEAN, "-c", _BECOME, str(self.uid), str(self.settings.build_bytes), *words],
+            [*self._box(), SHIM_PYTHON, *LEAN, "-c", _BECOME, *begin, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd="/" if self.isolation.mode == "bwrap" else self.folder,
+            cwd="/",
             env=self._environment(),
             start_new_session=True,
         )
@@ -118,6 +121,7 @@ class Tools:
             while True:
                 data = out.read(1 << 16) if ready.select(_LOOK_SECONDS) else b""
                 if data == b"" and process.poll() is not None:
+                    self._weigh()
                     return tail
                 tail = (tail + (data or b""))[-_TAIL_BYTES:]
                 tell(data or b"")
@@ -175,7 +179,7 @@ class Tools:
         for path in found.interpreter_paths:
             argv += ["--ro-bind-try", path, path]
         argv += ["--ro-bind", find_uv_bin(), _INSIDE_UV, "--bind", str(self.cache), _INSIDE_CACHE]
-        return [*argv, "--bind", str(self.folder), _INSIDE, "--chdir", _INSIDE, "--"]
+        return [*argv, "--bind", str(self.folder), _INSIDE, "--"]
 
 
 def readable(said: str) -> str:

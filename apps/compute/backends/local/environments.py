@@ -58,13 +58,13 @@ class LocalEnvironments(EnvironmentBuilder):
         if self.has_environment(key):
             return 0
         python = self._interpreter(recipe)
-        for left in (self._root() / "building").glob(
+        for left in (self._home() / "building").glob(
             f"{key}.*"
         ):  # of a builder that was killed: we alone build this key
             files.remove_tree(left)
         with self._workplace(key) as tools:
             tools.write(_LOCK, lock)
-            self._install(tools, python, tell)
+            self._install(tools, python, recipe, tell)
             size = _close(tools.folder / _VENV, owner=os.geteuid() if tools.uid >= 0 else -1)
             self._put_in_place(tools.folder / _VENV, key)
         return size
@@ -78,7 +78,7 @@ class LocalEnvironments(EnvironmentBuilder):
         folder = self.environment_folder(key)
         if not folder.is_dir():
             return
-        dead = Path(tempfile.mkdtemp(prefix=".dead-", dir=self._root() / "building"))
+        dead = Path(tempfile.mkdtemp(prefix=".dead-", dir=self._home() / "building"))
         try:
             folder.rename(dead / key)
         except FileNotFoundError:  # somebody else removes it
@@ -94,7 +94,7 @@ class LocalEnvironments(EnvironmentBuilder):
 
     def _compile(self, tools: Tools, python: Interpreter, recipe: Recipe, tell: Tell) -> None:
         words = [
-            "pip", "compile", _WANTED, "--output-file", _LOCK, "--python", python.path, "--generate-hashes", "--no-header",
+            "pip", "compile", _WANTED, "--quiet", "--output-file", _LOCK, "--python", python.path, "--generate-hashes", "--no-header",
             "--no-annotate", *self._wheels_only(),
         ]  # fmt: skip
         code, said = tools.uv(words, tell)
@@ -114,7 +114,7 @@ class LocalEnvironments(EnvironmentBuilder):
         words = ["pip", "compile", _WANTED, "--quiet", "--python", python.path, *self._wheels_only()]
         return tools.uv(words, tell, is_quiet=True)[0] != 0
 
-    def _install(self, tools: Tools, python: Interpreter, tell: Tell) -> None:
+    def _install(self, tools: Tools, python: Interpreter, recipe: Recipe, tell: Tell) -> None:
         steps = (
             ["venv", _VENV, "--relocatable", "--python", python.path, "--no-project"],
             ["pip", "sync", _LOCK, "--require-hashes", "--python", f"{_VENV}/bin/python", *self._wheels_only()],
@@ -122,7 +122,8 @@ class LocalEnvironments(EnvironmentBuilder):
         for words in steps:
             code, said = tools.uv(words, tell)
             if code != 0:
-                raise BuildFailed(readable(said))
+                guilty = named_in(said, recipe.packages)
+                raise BuildFailed(_blame(guilty, recipe.packages) + readable(said), guilty)
             if words[0] == "venv":  # before anything else is in it
                 _add_sdk(tools.folder / _VENV)
         # By the plain interpreter: that of the environment would run what packages have it run at its start.
@@ -159,7 +160,7 @@ class LocalEnvironments(EnvironmentBuilder):
             raise Unavailable(found.warnings[0])
         return found
 
-    def _root(self) -> Path:
+    def _home(self) -> Path:
         """Return the folder of the environments, made on first use."""
         root = sandbox.environments_root(self.settings, self._isolation().mode)
         prepare_root(root)
@@ -171,7 +172,7 @@ class LocalEnvironments(EnvironmentBuilder):
         found, settings = self._isolation(), self.settings
         uid = settings.uid_base + settings.uid_count if found.own_users else -1
         try:
-            root = self._root()
+            root = self._home()
             files.remove_stale(root / "building", prefixes=(".", "lock.", *"0123456789abcdef"))
             folder = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=root / "building"))
         except OSError as error:
