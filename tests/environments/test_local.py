@@ -54,7 +54,8 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(params=["bwrap", "user", "none"])
 def backend(request: pytest.FixtureRequest, home: Path) -> LocalBackend:
-    made = backend_in(home, sandbox=request.param)
+    reachable = {"interpreter": "/usr/bin/python3"} if request.param == "user" else {}
+    made = backend_in(home, sandbox=request.param, **reachable)
     if not made.health().ok:
         pytest.skip(f"this machine cannot have it: {made.health().message}")
     return made
@@ -164,7 +165,7 @@ def test_an_index_that_is_away_is_no_verdict(home: Path) -> None:
 
 def test_limits_of_time_and_disk(home: Path) -> None:
     lock = backend_in(home).lock(SIX, Said())
-    backend = backend_in(home, build_bytes=1_500_000)
+    backend = backend_in(home, build_bytes=4_000_000)
     with pytest.raises(BuildFailed, match="bytes of disk"):
         backend.build(KEY, SIX, lock, Said())
     assert (backend.has_environment(KEY), leftovers(backend)) == (False, [])

@@ -1,8 +1,11 @@
 """An experiment and its environment: it waits, starts, fails, is run again, over a cluster in memory."""
 
+from typing import Any
+
 import pytest
 
-from apps.compute.backends.fake.world import FakeWorld
+from apps.compute.backends.fake.world import FakePlan, FakeWorld
+from apps.compute.contract import WorkloadSpec
 from apps.core.errors import Invalid
 from apps.environments import services
 from apps.environments.models import EnvironmentBuild
@@ -15,15 +18,20 @@ from tests.factories import Stage, assert_books_balance, fresh
 from tests.people import Cast, share
 
 
-def spec_of(stage: Stage, experiment: Experiment) -> object:
-    workload = fresh(experiment)
-    found = stage.world.workloads[f"fth-{workload.pk.hex}-{workload.attempt_no}"].spec
-    assert found is not None
-    return found
+def watched(stage: Stage, **plan: Any) -> list[WorkloadSpec]:
+    """Return what the cluster is given from now on, in its order."""
+    given: list[WorkloadSpec] = []
+
+    def look(_name: str, spec: WorkloadSpec) -> FakePlan:
+        given.append(spec)
+        return FakePlan(**plan)
+
+    stage.world.plan = look
+    return given
 
 
 def test_it_waits_without_holding_anything_and_starts_when_it_is_built(cast: Cast, stage: Stage) -> None:
-    version = make(cast.alice)
+    version, given = make(cast.alice), watched(stage)
     experiment = stage.submit(cast.alice, environment="tools")
     stage.turn(times=3)
     workload = fresh(experiment)
@@ -34,7 +42,7 @@ def test_it_waits_without_holding_anything_and_starts_when_it_is_built(cast: Cas
     assert (fresh(experiment).reason, fresh(experiment).message) == ("", "")
     stage.finish()
     assert fresh(experiment).state == "succeeded"
-    assert spec_of(stage, experiment).environment == build_of(version).key  # type: ignore[attr-defined]
+    assert [spec.environment for spec in given] == [build_of(version).key]
     assert build_of(version).used_at is not None
 
 
@@ -56,7 +64,7 @@ def test_it_fails_when_its_environment_does_and_says_the_line(cast: Cast, stage:
     workload = fresh(experiment)
     assert (workload.state, workload.reason, workload.retries_left) == ("failed", "EnvironmentFailed", 3)
     assert workload.message == "its environment tools@1 could not be built: line 2 (broken): it is broken"
-    assert experiment.run.__class__.objects.get(pk=experiment.pk).status == "FAILED"
+    assert experiment.run.__class__.objects.get(pk=experiment.pk).status == "failed"
     assert stage.world.starts == {}
     assert_books_balance(live=0)
 
@@ -83,8 +91,7 @@ def test_the_newest_is_meant_at_submission_and_the_record_keeps_it(cast: Cast, s
 
 
 def test_a_run_again_has_the_same_lock(cast: Cast, stage: Stage) -> None:
-    version = make(cast.alice)
-    stage.plan(exit_code=1)
+    version, given = make(cast.alice), watched(stage, exit_code=1)
     experiment = stage.submit(cast.alice, environment="tools")
     work()
     stage.finish()
@@ -99,7 +106,7 @@ def test_a_run_again_has_the_same_lock(cast: Cast, stage: Stage) -> None:
     work()
     stage.finish()
     assert fresh(experiment).attempt_no == 2
-    assert spec_of(stage, experiment).environment == key  # type: ignore[attr-defined]
+    assert [spec.environment for spec in given] == [key, key]
     assert stage.world.locks == 1
 
 
@@ -120,10 +127,11 @@ def test_what_vanished_from_the_cluster_is_built_again(cast: Cast, stage: Stage)
 
 def test_its_variables_come_below_the_jobs_own(cast: Cast, stage: Stage) -> None:
     make(cast.alice, variables={"A": "environment", "B": "environment"})
-    experiment = stage.submit(cast.alice, environment="tools", env={"B": "job"})
+    given = watched(stage)
+    stage.submit(cast.alice, environment="tools", env={"B": "job"})
     work()
     stage.finish()
-    env = spec_of(stage, experiment).env  # type: ignore[attr-defined]
+    env = given[0].env
     assert (env["A"], env["B"]) == ("environment", "job")
 
 

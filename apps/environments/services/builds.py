@@ -42,7 +42,7 @@ class Provider:
         return Prepared(said=f"waiting: its environment {name} is being built{_so_far(build)}")
 
     def forget(self, wanted: Mapping[str, str], cluster: Cluster) -> None:
-        rows = EnvironmentBuild.objects.filter(version=wanted["version"], cluster=cluster, state=BuildState.READY)
+        rows = EnvironmentBuild.objects.filter(version__pk=wanted["version"], cluster=cluster, state=BuildState.READY)
         rows.update(state=BuildState.REMOVED)
 
 

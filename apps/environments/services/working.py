@@ -31,6 +31,7 @@ _SAME_KEY_AGAIN_SECONDS = 2
 _RENEW_SECONDS = 1.0
 _HEAD, _TAIL = 100_000, 100_000  # characters of a log that are kept, of its beginning and of its end
 _CUT = "\n… cut …\n"
+_LOST = "Another worker has this build."
 _IN_ADDRESS = re.compile(r"(?<=//)[^/@\s]+@")
 
 
@@ -147,7 +148,7 @@ def _take_key(build: EnvironmentBuild, key: str, lock: EnvironmentLock) -> None:
     except IntegrityError as error:
         raise _KeyTaken from error
     if not changed:
-        raise Stale
+        raise Stale(_LOST)
     build.key = key
 
 
@@ -216,7 +217,7 @@ class _Journal:
             return
         self._written_at = time.monotonic()
         if not _mine(self._build).update(log=self.text, lease_until=_later(LEASE_SECONDS)):
-            raise Stale
+            raise Stale(_LOST)
 
 
 def _later(seconds: float) -> Any:
