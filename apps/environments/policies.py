@@ -20,7 +20,7 @@ def declare() -> None:
     register(
         Policy(
             EnvironmentVersion,
-            {"view": Role.VIEWER, "build": Role.VIEWER},
+            {"view": Role.VIEWER, "edit": Role.EDITOR, "build": Role.VIEWER},
             via="environment",
             scope="environment",
             writes=frozenset({"build"}),

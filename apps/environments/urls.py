@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.environments.views import making, pages
+from apps.environments.views import making, pages, version
 
 _VERSION = "environments/<uuid:pk>/versions/<int:number>/"
 
@@ -12,6 +12,6 @@ urlpatterns = [
     path("environments/<uuid:pk>/edit/", making.EditView.as_view(), name="environment-edit"),
     path("environments/<uuid:pk>/delete/", making.DeleteView.as_view(), name="environment-delete"),
     path("environments/<uuid:pk>/versions/new/", making.NewVersionView.as_view(), name="environment-add"),
-    path(_VERSION, pages.VersionView.as_view(), name="environment-version"),
-    path(f"{_VERSION}build/", pages.BuildView.as_view(), name="environment-build"),
+    path(_VERSION, version.VersionView.as_view(), name="environment-version"),
+    path(f"{_VERSION}build/", version.BuildView.as_view(), name="environment-build"),
 ]

@@ -62,7 +62,6 @@ def test_changes_and_the_end(cast: Cast, as_: As) -> None:
         ({"packages": "six"}, "name"),
         ({"name": "x", "packages": "-e ."}, "packages"),
         ({"name": "x", "packages": ["six"]}, "packages"),
-        ({"name": "x", "packages": "a\x00"}, "packages"),
         ({"name": "x", "python": "2.7"}, "python"),
         ({"name": "x", "variables": {"PATH": "x"}}, "variables"),
         ({"name": "x", "variables": ["x"]}, "variables"),

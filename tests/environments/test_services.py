@@ -13,7 +13,7 @@ from apps.compute.models import Cluster
 from apps.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from apps.environments import services
 from apps.environments.models import Environment, EnvironmentBuild, EnvironmentLock, EnvironmentVersion
-from apps.environments.services import working
+from apps.environments.services import journal, working
 from tests.environments.conftest import build_of, make, newest, work
 from tests.factories import LONG_AGO, Stage
 from tests.people import Cast
@@ -150,13 +150,13 @@ def test_an_unreachable_cluster_is_waited_for(cast: Cast, stage: Stage) -> None:
 def test_what_its_worker_left_is_taken_up_and_the_first_worker_can_write_no_more(cast: Cast, stage: Stage) -> None:
     version = make(cast.alice)
     services.request_build(version, by=cast.alice)
-    mine = working._claim()
-    assert mine is not None
+    first = working._claim()
+    assert first is not None
     assert working._claim() is None  # leased
     EnvironmentBuild.objects.update(lease_until=LONG_AGO)
     work()
     assert build_of(version).state == "ready"
-    working._end(mine, "failed", working._Journal(mine), message="too late")
+    working._end(first, "failed", journal.Journal(first), message="too late")
     assert build_of(version).state == "ready"
 
 
@@ -177,7 +177,7 @@ def test_the_same_packages_are_one_on_a_cluster(cast: Cast, stage: Stage) -> Non
         services.request_build(version, by=version.created_by)
     first = working._claim()
     assert first is not None
-    lock = working._locked(first.version, "fake-3.11", working._builder(first), working._Journal(first))
+    lock = working._locked(first.version, "fake-3.11", working._builder(first), journal.Journal(first))
     working._take_key(first, working.key_of("fake-3.11", lock.text), lock)
     work()  # the other one finds the key taken
     other = build_of(versions[1] if first.version == versions[0] else versions[0])
@@ -231,14 +231,14 @@ def test_a_log_keeps_its_beginning_and_its_end_and_no_password(cast: Cast, stage
     services.request_build(make(cast.alice), by=cast.alice)
     build = working._claim()
     assert build is not None
-    journal = working._Journal(build)
-    journal.tell(b"begin https://robot:hunter2@index.example/simple\x00 \xff\n")
-    journal.say("x" * 300_000)
-    journal.say("the end")
-    assert journal.text.startswith("begin https://***@index.example/simple")
-    assert journal.text.endswith("the end")
-    assert len(journal.text) < 210_000
-    assert "hunter2" not in journal.text
+    log = journal.Journal(build)
+    log.tell(b"begin https://robot:hunter2@index.example/simple\x00 \xff\n")
+    log.say("x" * 300_000)
+    log.say("the end")
+    assert log.text.startswith("begin https://***@index.example/simple")
+    assert log.text.endswith("the end")
+    assert len(log.text) < 210_000
+    assert "hunter2" not in log.text
 
 
 def test_two_clusters_have_two_builds_of_one_lock(cast: Cast, stage: Stage) -> None:

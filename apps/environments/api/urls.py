@@ -1,7 +1,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from apps.environments.api import views
+from apps.environments.api import versions, views
 
 router = SimpleRouter()
 router.register("environments", views.EnvironmentViewSet, basename="api-environment")
@@ -12,14 +12,14 @@ urlpatterns = [
     *router.urls,
     path(
         "environments/<str:id>/versions/",
-        views.EnvironmentVersionViewSet.as_view({"get": "list", "post": "create"}),
+        versions.EnvironmentVersionViewSet.as_view({"get": "list", "post": "create"}),
         name="api-environment-version-list",
     ),
-    path(_VERSION, views.EnvironmentVersionViewSet.as_view({"get": "retrieve"}), name="api-environment-version"),
-    path(f"{_VERSION}builds/", views.BuildsAPI.as_view({"post": "create"}), name="api-environment-build"),
+    path(_VERSION, versions.EnvironmentVersionViewSet.as_view({"get": "retrieve"}), name="api-environment-version"),
+    path(f"{_VERSION}builds/", versions.BuildsAPI.as_view({"post": "create"}), name="api-environment-build"),
     path(
         f"{_VERSION}builds/<str:cluster>/",
-        views.BuildsAPI.as_view({"get": "retrieve"}),
+        versions.BuildsAPI.as_view({"get": "retrieve"}),
         name="api-environment-build-log",
     ),
 ]

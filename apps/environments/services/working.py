@@ -4,9 +4,6 @@ What stands under a key was put there whole. A row says "building" only while so
 """
 
 import hashlib
-import re
-import time
-from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -22,17 +19,12 @@ from apps.compute.contract import Recipe
 from apps.core import failpoints
 from apps.core.errors import Invalid, Stale
 from apps.core.locks import claim_rows
-from apps.environments.choices import LEASED, BuildState
+from apps.environments.choices import BuildState
 from apps.environments.models import EnvironmentBuild, EnvironmentLock, EnvironmentVersion
+from apps.environments.services.journal import LEASE_SECONDS, LOST, Journal, later, mine
 
-LEASE_SECONDS = 30
 _MOST_TRIES = 6
 _SAME_KEY_AGAIN_SECONDS = 2
-_RENEW_SECONDS = 1.0
-_HEAD, _TAIL = 100_000, 100_000  # characters of a log that are kept, of its beginning and of its end
-_CUT = "\n… cut …\n"
-_LOST = "Another worker has this build."
-_IN_ADDRESS = re.compile(r"(?<=//)[^/@\s]+@")
 
 
 class _KeyTaken(Exception):
@@ -57,7 +49,7 @@ def _claim() -> EnvironmentBuild | None:
     build: EnvironmentBuild = rows[0]
     was_cut_off = build.state == BuildState.BUILDING
     build.lease_epoch += 1
-    changes: dict[str, Any] = {"lease_epoch": build.lease_epoch, "lease_until": _later(LEASE_SECONDS)}
+    changes: dict[str, Any] = {"lease_epoch": build.lease_epoch, "lease_until": later(LEASE_SECONDS)}
     if build.state != BuildState.REMOVING:  # which has its key from before
         build.state, build.key = BuildState.BUILDING, ""
         build.tries += was_cut_off
@@ -74,7 +66,7 @@ def _claim() -> EnvironmentBuild | None:
 
 
 def _build(build: EnvironmentBuild) -> None:
-    journal = _Journal(build)
+    journal = Journal(build)
     try:
         _require_patience(build)
         size = _make(build, _builder(build), journal)
@@ -102,7 +94,7 @@ def _require_patience(build: EnvironmentBuild) -> None:
         raise BuildFailed(msg)
 
 
-def _make(build: EnvironmentBuild, builder: EnvironmentBuilder, journal: "_Journal") -> int:
+def _make(build: EnvironmentBuild, builder: EnvironmentBuilder, journal: Journal) -> int:
     """Lock it, unless that was done once, and build what the lock says. Returns its size."""
     recipe = recipe_of(build.version)
     platform = builder.platform_of(recipe)
@@ -126,7 +118,7 @@ def key_of(platform: str, lock: str) -> str:
 
 
 def _locked(
-    version: EnvironmentVersion, platform: str, builder: EnvironmentBuilder, journal: "_Journal"
+    version: EnvironmentVersion, platform: str, builder: EnvironmentBuilder, journal: Journal
 ) -> EnvironmentLock:
     """Return the one lock of a version for a platform; of two that are made at once the first counts."""
     known = EnvironmentLock.objects.filter(version=version, platform=platform).first()
@@ -144,11 +136,11 @@ def _take_key(build: EnvironmentBuild, key: str, lock: EnvironmentLock) -> None:
     """Write down what is being built. LOCKING: a unique index lets one row at a time work on a key of a cluster."""
     try:
         with transaction.atomic():
-            changed = _mine(build).update(key=key, lock=lock)
+            changed = mine(build).update(key=key, lock=lock)
     except IntegrityError as error:
         raise _KeyTaken from error
     if not changed:
-        raise Stale(_LOST)
+        raise Stale(LOST)
     build.key = key
 
 
@@ -157,7 +149,7 @@ def _remove(build: EnvironmentBuild) -> None:
         _builder(build).remove_environment(build.key)
     except (Unavailable, Invalid):
         return  # its lease runs out, and it is tried again
-    _mine(build).update(state=BuildState.REMOVED, lease_until=None, size_bytes=0)
+    mine(build).update(state=BuildState.REMOVED, lease_until=None, size_bytes=0)
 
 
 def _builder(build: EnvironmentBuild) -> EnvironmentBuilder:
@@ -170,55 +162,14 @@ def _known_size(build: EnvironmentBuild, key: str) -> int:
 
 
 @transaction.atomic
-def _end(build: EnvironmentBuild, state: str, journal: "_Journal", **facts: Any) -> None:
+def _end(build: EnvironmentBuild, state: str, journal: Journal, **facts: Any) -> None:
     told: dict[str, Any] = {"message": "", "lines": [], "tries": 0, **facts}
-    if _mine(build).update(state=state, lease_until=None, finished_at=Now(), log=journal.text, **told):
+    if mine(build).update(state=state, lease_until=None, finished_at=Now(), log=journal.text, **told):
         action = "built" if state == BuildState.READY else "build_failed"
         said = {"version": build.version.number, "cluster": build.cluster.name, "message": told["message"]}
         audit.record(action, build.version.environment, by=SYSTEM, **said)
 
 
-def _postpone(build: EnvironmentBuild, journal: "_Journal", message: str, seconds: float, *, tries: int) -> None:
-    again: dict[str, Any] = {"state": BuildState.QUEUED, "next_try_at": _later(seconds), "lease_until": None}
-    _mine(build).update(**again, message=message, log=journal.text, tries=F("tries") + tries)
-
-
-def _mine(build: EnvironmentBuild) -> Any:
-    """Return the row as long as our lease is the newest."""
-    return EnvironmentBuild.objects.filter(pk=build.pk, lease_epoch=build.lease_epoch, state__in=LEASED)
-
-
-class _Journal:
-    """The log of one build, written down every second, which also renews the lease. Bounded: its middle is cut out."""
-
-    def __init__(self, build: EnvironmentBuild) -> None:
-        self._build = build
-        self._head, self._tail, self._is_cut = "", "", False
-        self._written_at = 0.0
-
-    @property
-    def text(self) -> str:
-        return f"{self._head}{_CUT if self._is_cut else ''}{self._tail}"
-
-    def say(self, text: str) -> None:
-        # SECURITY: an index's address may hold a password.
-        text = _IN_ADDRESS.sub("***@", text.replace("\x00", "\ufffd"))
-        room = _HEAD - len(self._head)
-        self._head += text[:room]
-        self._tail += text[room:]
-        if len(self._tail) > _TAIL:
-            self._tail, self._is_cut = self._tail[-_TAIL:], True
-
-    def tell(self, data: bytes) -> None:
-        """Take what a tool said. Raises: Stale when somebody else has the build."""
-        if data:
-            self.say(data.decode("utf-8", "replace"))
-        if time.monotonic() - self._written_at < _RENEW_SECONDS:
-            return
-        self._written_at = time.monotonic()
-        if not _mine(self._build).update(log=self.text, lease_until=_later(LEASE_SECONDS)):
-            raise Stale(_LOST)
-
-
-def _later(seconds: float) -> Any:
-    return Now() + timedelta(seconds=seconds)
+def _postpone(build: EnvironmentBuild, journal: Journal, message: str, seconds: float, *, tries: int) -> None:
+    again: dict[str, Any] = {"state": BuildState.QUEUED, "next_try_at": later(seconds), "lease_until": None}
+    mine(build).update(**again, message=message, log=journal.text, tries=F("tries") + tries)
