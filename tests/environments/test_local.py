@@ -47,9 +47,11 @@ def backend_in(home: Path, **settings: object) -> LocalBackend:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A data folder as the platform has it: closed to everybody else."""
+    """A data folder as the platform has it: closed to everybody else, as is what is made in it."""
+    before = os.umask(0o077)
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
+    os.umask(before)
 
 
 @pytest.fixture(params=["bwrap", "user", "none"])
@@ -85,6 +87,7 @@ def test_a_lock_a_build_and_a_job_in_it(backend: LocalBackend) -> None:
     assert leftovers(backend) == []
     script = """
         import os, sys, six, fathom
+        assert os.path.exists(fathom.__cached__), fathom.__cached__
         print(six.__version__, sys.prefix == os.environ["VIRTUAL_ENV"], fathom.__name__)
         try:
             open(os.path.join(sys.prefix, "mine"), "w")

@@ -70,6 +70,7 @@ class Tools:
         path.unlink(missing_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
+            os.fchmod(fd, 0o644)  # whatever the platform's umask is
             file.write(text)
 
     def uv(self, words: Sequence[str], tell: Tell, *, is_quiet: bool = False) -> tuple[int, str]:

@@ -125,7 +125,7 @@ class LocalEnvironments(EnvironmentBuilder):
                 guilty = named_in(said, recipe.packages)
                 raise BuildFailed(_blame(guilty, recipe.packages) + readable(said), guilty)
             if words[0] == "venv":  # before anything else is in it
-                _add_sdk(tools.folder / _VENV)
+                _add_sdk(tools.folder / _VENV, owner=tools.uid)
         # By the plain interpreter: that of the environment would run what packages have it run at its start.
         tools.run([python.path, "-I", "-S", "-m", "compileall", "-q", f"{_VENV}/lib"], tell)
 
@@ -207,13 +207,14 @@ def _of_the_sdk() -> list[str]:
         return []
 
 
-def _add_sdk(venv: Path) -> None:
+def _add_sdk(venv: Path, *, owner: int) -> None:
     found = util.find_spec(_SDK)
     if found is None or not found.submodule_search_locations:
         return
     site = next(venv.glob("lib/python3.*/site-packages"))
     source = next(iter(found.submodule_search_locations))
     shutil.copytree(source, site / _SDK, ignore=shutil.ignore_patterns("__pycache__"))
+    _close(site / _SDK, owner=owner)
 
 
 def _read(path: Path) -> str:
