@@ -1,6 +1,7 @@
 """One step of one workload, given what its backend said. Every step is safe to repeat."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -62,7 +63,7 @@ def _spec(workload: Workload, attempt: Attempt) -> WorkloadSpec | None:
     if environment is None:
         return None
     try:
-        return build_spec(workload, attempt, environment)
+        return replace(build_spec(workload, attempt), environment=environment)
     except (credentials.Refused, SealBroken) as error:
         _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
     except KeyUnavailable as error:

@@ -21,7 +21,7 @@ _TOKEN_WITHOUT_LIMIT = timedelta(days=30)
 _FOR_MLFLOW = 'MLFLOW_TRACKING_TOKEN="$(cat "$FATHOM_TOKEN_FILE")"; export MLFLOW_TRACKING_TOKEN'
 
 
-def build_spec(workload: Workload, attempt: Attempt, environment: str = "") -> WorkloadSpec:
+def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
     """Return the full specification of an attempt. The same attempt always yields the same, token included.
 
     Judges anew whether the submitter may use the credentials it names. Raises: credentials.Refused, KeyUnavailable,
@@ -62,7 +62,6 @@ def build_spec(workload: Workload, attempt: Attempt, environment: str = "") -> W
         secrets={**given.secrets, "FATHOM_TOKEN": token},
         resources=Resources(cpu_milli=cpu, memory_bytes=memory, gpu_milli=gpu, disk_bytes=disk),
         code=_archive(template["code"]),
-        environment=environment,
         timeout=limit,
         max_log_bytes=settings.LOG_LIMIT_BYTES,
         labels={"workload": str(workload.pk), "attempt": str(attempt.no)},
