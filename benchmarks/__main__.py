@@ -35,6 +35,7 @@ def main() -> int:
             bar = "≤ 600 MB, all processes"
             results.append(Result("memory of the idle platform (PSS)", idle, "MB", bar, idle <= 600))
             results.append(jobs.first_line(platform, token))
+            results.append(jobs.second_use(platform, token))
             results.append(jobs.throughput(platform, token))
             results += logs.latency(platform, token)
             results.append(logs.flood(platform, token))

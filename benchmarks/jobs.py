@@ -47,6 +47,31 @@ def first_line(platform: Platform, token: str) -> Result:
     return Result("submit → first line of user code, p50", value, "ms", bar, met, floor, "bare interpreter start")
 
 
+def second_use(platform: Platform, token: str) -> Result:
+    """What an environment that stands adds to submit → first line: of two jobs that differ in nothing else."""
+    client = Client(platform.url, token)
+    client.call("POST", "/environments/", json.dumps({"name": "bench", "packages": "six==1.16.0"}).encode())
+    made = client.call("GET", "/environments/?name=bench")["results"][0]
+    address = f"/environments/{made['id']}/versions/1/builds/"
+    client.call("POST", address, b"{}")
+    wait_for(lambda: client.call("GET", f"{address}local/")["state"] == "ready", seconds=120, what="the build")
+
+    def once(**more: str) -> float:
+        spec = json.dumps({"command": f"{sys.executable} -c '{_CODE}'", **more}).encode()
+        began = time.time()
+        made = client.call("POST", "/experiments/", spec)
+        time.sleep(0.4)
+        wait_for(lambda: client.call("GET", f"/experiments/{made['id']}/")["state"] in _ENDED, what="its end")
+        log = wait_for(lambda: client.call("GET", f"/experiments/{made['id']}/logs/")["data"], what="its log")
+        return (float(log.split()[0]) - began) * 1000
+
+    without = median_of(once, 15)
+    value = median_of(lambda: once(environment="bench"), 15) - without
+    return Result(
+        "second use of an environment, added", value, "ms", "≤ 100 ms", value <= 100, without, "the same without one"
+    )
+
+
 def submissions(platform: Platform, token: str) -> Result:
     """Submissions over HTTP with 8 clients, while the platform also starts what it can of them."""
     spec = json.dumps({"command": "true", "resources": _TINY, "cluster": {"name": "parked"}}).encode()

@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("apps.compute.api.urls")),
     path("", include("apps.tracking.api.urls")),
     path("", include("apps.lineage.api.urls")),
+    path("", include("apps.environments.api.urls")),
     path("", include("apps.experiments.api.urls")),
     path("", include("apps.models.api.urls")),
     path("", include("apps.portal.api.urls")),

@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("apps.directory.urls")),
     path("", include("apps.sharing.urls")),
     path("", include("apps.lineage.urls")),
+    path("", include("apps.environments.urls")),
     path("", include("apps.experiments.urls")),
     path("", include("apps.models.urls")),
 ]

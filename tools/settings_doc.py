@@ -104,6 +104,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "FATHOM_UPLOAD_HOURS": "Hours within which an upload in parts must be completed.",
         "FATHOM_GARBAGE_GRACE_HOURS": "How long bytes that nobody refers to are left alone before they are marked, and again before they are deleted. Longer than any upload lasts.",
     },
+    "Environments": {
+        "FATHOM_ENVIRONMENT_DAYS": "Days without use after which what was built of an environment is removed. Its lock stays: it can be built again.",
+    },
     "Limits": {
         "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",
         "FATHOM_CODE_LIMIT_BYTES": "Largest archive of code.",

@@ -7,7 +7,18 @@ from typing import Any
 from django.db.models import Model
 
 # Foreign keys through which an object belongs to a team. On hot paths the other row is loaded, so none costs a query.
-_WAYS = ("run", "workload", "content_object", "project", "user", "node", "credential", "model")
+_WAYS = (
+    "run",
+    "workload",
+    "content_object",
+    "project",
+    "user",
+    "node",
+    "credential",
+    "model",
+    "environment",
+    "version",
+)
 
 
 @dataclass(frozen=True, slots=True)

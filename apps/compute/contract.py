@@ -32,6 +32,7 @@ class Capability(StrEnum):
     LIMITS_MEMORY = "limits_memory"
     LIMITS_CPU = "limits_cpu"
     GPUS = "gpus"
+    ENVIRONMENTS = "environments"  # it builds environments: its backend is an `EnvironmentBuilder`
     CHEAP_OBSERVE = "cheap_observe"  # observe() costs microseconds: it may be called many times a second
 
 
@@ -56,6 +57,16 @@ class CodeArchive:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an environment is made of. `packages` are lines of a requirements file: names with versions, nothing else."""
+
+    python: str = ""  # "3.11"; empty: the cluster's own
+    packages: tuple[str, ...] = ()
+    r_packages: tuple[str, ...] = ()
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadSpec:
     """One attempt of one workload, ready to start.
 
@@ -70,6 +81,7 @@ class WorkloadSpec:
     resources: Resources = field(default_factory=Resources)
     code: CodeArchive | None = None
     image: str = ""
+    environment: str = ""  # the key under which the backend built it; empty: the cluster's own interpreter
     timeout: timedelta | None = None
     max_log_bytes: int = 64 << 20
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -23,6 +23,11 @@ _EVENT = """
 """
 
 
+_FOR_GOOD = frozenset(
+    {"TimedOut", "Rejected", "CredentialRefused", "EnvironmentFailed"}
+)  # tried again it would be no better
+
+
 @transaction.atomic
 def transition(workload: Workload, to: str, **facts: Any) -> None:
     """`move` in a transaction of its own. Raises: Stale."""
@@ -110,5 +115,5 @@ def finish(workload: Workload, attempt: Attempt, verdict: str, *, epoch: int, ac
 def _runs_again(workload: Workload, verdict: str, reason: str) -> bool:
     """Say whether an ended attempt is followed by another: not when it was being stopped, was too slow, or was refused."""
     is_wanted = workload.desired_state == DesiredState.RUN and workload.state != State.STOPPING
-    failed = verdict in (State.FAILED, State.LOST) and reason not in ("TimedOut", "Rejected", "CredentialRefused")
+    failed = verdict in (State.FAILED, State.LOST) and reason not in _FOR_GOOD
     return is_wanted and failed and workload.retries_left > 0

@@ -7,7 +7,7 @@ import orjson
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from apps.compute.backends.base import Backend, BackendSettings
+from apps.compute.backends.base import Backend, BackendSettings, EnvironmentBuilder
 from apps.core.errors import Invalid
 
 
@@ -41,3 +41,11 @@ def connect(kind: str, raw: dict[str, Any]) -> Backend:
 @lru_cache(maxsize=64)
 def _connect(kind: str, raw: bytes) -> Backend:
     return backend_class(kind)(parse_settings(kind, orjson.loads(raw)))
+
+
+def environment_builder(kind: str, raw: dict[str, Any]) -> EnvironmentBuilder:
+    """Return what builds environments on a cluster. Raises: Invalid when nothing does."""
+    backend = connect(kind, raw)
+    if not isinstance(backend, EnvironmentBuilder):
+        raise Invalid(errors={"cluster": ["It runs no environments."]})
+    return backend

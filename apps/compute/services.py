@@ -17,7 +17,7 @@ from apps.access.memberships import memberships_of
 from apps.access.principal import SYSTEM
 from apps.audit import services as audit
 from apps.budgets import services as budgets
-from apps.compute import placement, registry
+from apps.compute import held, placement, registry
 from apps.compute.choices import ON_BACKEND, TERMINAL, DesiredState, OpenTo, State
 from apps.compute.lifecycle import transition
 from apps.compute.models import Cluster, PriorityClass, Workload, WorkloadEvent
@@ -54,6 +54,7 @@ class WorkloadRequest:
     gpu_model: str = ""
     other: Mapping[str, int] = field(default_factory=dict)  # what else is limited, by name
     cluster: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)  # what `handlers.Environments` reads; none: {}
     credentials: Sequence[Mapping[str, str]] = ()  # as apps.credentials.services.require_usable returns them
 
     @property
@@ -81,6 +82,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         "code": request.code,
         "token_scopes": list(request.token_scopes),
         "credentials": [dict(entry) for entry in request.credentials],
+        "environment": dict(request.environment),
         "resources": [request.cpu_milli, request.memory_bytes, request.gpu_milli, request.disk_bytes],
     }
     workload = Workload(
@@ -100,6 +102,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         grace_seconds=request.grace_seconds,
         retries=request.retries,
         retries_left=request.retries,
+        **held.hold(request.environment, cluster),
     )
     insert(workload, WorkloadEvent(workload=workload, seq=0, to_state=State.QUEUED, actor=str(user)))
     wakeup.poke("compute")
@@ -199,7 +202,6 @@ def request_retry(workload: Workload, *, by: Any) -> None:
         row,
         State.QUEUED,
         actor=by,
-        reason="Retried",
         desired_state=DesiredState.RUN,
         stop_cause="",
         queued_at=Now(),
@@ -208,6 +210,7 @@ def request_retry(workload: Workload, *, by: Any) -> None:
         exit_code=None,
         missing_since=None,
         retries_left=F("retries"),
+        **{"reason": "Retried", **held.hold(row.template.get("environment") or {}, row.cluster)},
     )
     wakeup.poke("compute")
 
@@ -254,6 +257,16 @@ def drain_cluster(cluster: Cluster, *, by: Any, reason: str, drained: bool = Tru
     Cluster.objects.filter(pk=cluster.pk).update(is_drained=drained)
     audit.record("drain" if drained else "undrain", cluster, by=by, reason=reason)
     wakeup.poke("compute")
+
+
+def require_environments(cluster: Cluster) -> None:
+    """Let pass a cluster that builds environments. Raises: Invalid."""
+    held.require_environments(cluster)
+
+
+def settle_held() -> str:
+    """Let go what has its environment now, and end what cannot have it; returns what there is to say."""
+    return held.settle()
 
 
 def cluster_node(cluster: Cluster) -> QuotaNode:

@@ -44,6 +44,7 @@ NAMES = frozenset(
         "garbage.before_delete",
         "garbage.after_delete",
         "code.after_write_before_row",
+        "environment.after_build",
         "metrics.before_commit",
         "secret.rotate.mid",
     }

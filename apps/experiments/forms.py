@@ -13,6 +13,7 @@ from apps.compute import services as compute
 from apps.compute.models import Cluster, PriorityClass
 from apps.core.errors import Invalid
 from apps.credentials.models import Credential
+from apps.environments.models import Environment
 from apps.experiments import spec as specs
 from apps.experiments.models import Experiment
 from apps.quotas.choices import BUILT_IN, GPU, Known
@@ -26,9 +27,9 @@ _MAGIC = {"application/zip": b"PK\x03\x04", "application/gzip": b"\x1f\x8b"}
 _RESOURCES = ("cpu", "memory", "gpu", "disk")
 CLONED = _RESOURCES  # what the address of the form for a copy may say otherwise
 _NOT_ASKED_FOR = {one.name for one in BUILT_IN}  # what work asks for by itself, and has fields of its own
-_SAME = ("name", "kind", "timeout", "grace", "priority", "priority_class", "retries")
+_SAME = ("name", "kind", "environment", "timeout", "grace", "priority", "priority_class", "retries")
 _USUAL = {"cpu": "1", "memory": "1Gi", "gpu": "0", "disk": ""}
-_PLAIN = ("name", "kind", "timeout", "grace", "priority", "priority_class", "retries", "visibility")
+_PLAIN = ("name", "kind", "environment", "timeout", "grace", "priority", "priority_class", "retries", "visibility")
 _FOLDED = ("cluster", "priority_class", "priority", "retries", "grace", "disk", "gpu_model")
 _MOST = 500
 _AREA = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
@@ -48,6 +49,7 @@ class SubmitForm(forms.Form):
     command = forms.CharField(widget=_AREA, strip=False, error_messages={"required": "Say what to run."})
     code_file = forms.FileField(required=False)
     code_ref = forms.CharField(required=False, widget=forms.HiddenInput)
+    environment = forms.ChoiceField(required=False)
     cpu = forms.CharField(required=False, initial="1")
     memory = forms.CharField(required=False, initial="1Gi")
     gpu = forms.CharField(required=False, initial="0")
@@ -87,6 +89,24 @@ class SubmitForm(forms.Form):
         self._choose("priority_class", [("", "Usual"), *((row.name, _described(row)) for row in classes)])
         self._offer_resources(Resource.objects.visible_to(by, "view").known())
         self._offer_credentials(by)
+        self._offer_environments(by)
+
+    def _offer_environments(self, by: Any) -> None:
+        """Offer the newest version of each, by name where that is clear, and the version that the original ran in."""
+        rows: Any = Environment.objects.visible_to(by, "view").live().filter(newest__gt=0).with_details()
+        found = list(rows.order_by("name")[:_MOST])
+        times = Counter(row.name for row in found)
+        offered = [
+            (
+                row.name if times[row.name] == 1 or _is_own(row, by) else str(row.pk),
+                f"{row.name}{f' · {row.team}' if row.team else ''} · version {row.newest}",
+            )
+            for row in found
+        ]
+        kept = self.source.spec.get("environment", "") if self.source else ""
+        asked = (kept, self.initial.get("environment"), self.data.get("environment"))  # judged when it is submitted
+        others = [(name, name) for name in dict.fromkeys(asked) if name and name not in dict(offered)]
+        self._choose("environment", [("", "None: the cluster's own Python"), *others, *offered])
 
     def _offer_resources(self, known: Sequence[Known]) -> None:
         """Offer the models of GPUs, and a field for everything else that was added: also what the original asked for."""
@@ -275,9 +295,9 @@ def _described(row: PriorityClass) -> str:
     return f"{row.name} · {row.description}" if row.description else row.name
 
 
-def _is_own(credential: Credential, by: Any) -> bool:
+def _is_own(row: Credential | Environment, by: Any) -> bool:
     """Say whether the bare name means this one, whatever others are called."""
-    return credential.team_id is None and credential.owner_id == by.pk
+    return row.team_id is None and row.owner_id == by.pk
 
 
 def _number(text: str) -> int | str:

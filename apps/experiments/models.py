@@ -6,6 +6,7 @@ from typing_extensions import override
 
 from apps.compute.models import Workload
 from apps.core.ids import new_id
+from apps.environments.models import EnvironmentVersion
 from apps.experiments.querysets import CodeUploadQuerySet, ExperimentQuerySet
 from apps.tracking.models import Run
 
@@ -17,6 +18,7 @@ class Experiment(models.Model):
     workload = models.OneToOneField(Workload, on_delete=models.PROTECT, related_name="experiment")
     kind = models.CharField(max_length=20)
     spec = models.JSONField()
+    environment = models.ForeignKey(EnvironmentVersion, on_delete=models.PROTECT, null=True, related_name="+")
     cloned_from = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="+")
     archived_at = models.DateTimeField(null=True, editable=False)
 

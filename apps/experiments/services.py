@@ -23,6 +23,8 @@ from apps.core.errors import Conflict, Invalid
 from apps.core.inserts import insert
 from apps.core.locks import lock_row
 from apps.credentials import services as credentials
+from apps.environments import services as environments
+from apps.environments.models import Environment, EnvironmentVersion
 from apps.experiments import spec as specs
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.spec import Parsed
@@ -44,6 +46,8 @@ RUN_TOKEN_SCOPES = (
 )  # fmt: skip
 CODE_FORMATS = {"application/gzip": "tar.gz", "application/zip": "zip"}
 
+ENVIRONMENT_NODE = "environmentversion"  # what lineage calls it
+
 _RUN_STATUS = {
     State.SUCCEEDED: RunStatus.FINISHED,
     State.FAILED: RunStatus.FAILED,
@@ -53,9 +57,16 @@ _RUN_STATUS = {
 
 
 @transaction.atomic
-def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None = None) -> Experiment:
+def submit_experiment(
+    document: Any,
+    *,
+    by: Any,
+    cloned_from: Experiment | None = None,
+    environment: EnvironmentVersion | None = None,
+) -> Experiment:
     """Accept a specification: from the commit on it will reach an end.
 
+    `environment` is the version that is meant where the document names one, if the caller knows it.
     Effects: run, workload (queued), experiment, audit row; compute is woken after the commit.
     Raises: Invalid with a sentence per field, NotAllowed, NeverFits.
     """
@@ -67,18 +78,44 @@ def submit_experiment(document: Any, *, by: Any, cloned_from: Experiment | None 
     run = tracking.open_run(project, by=by, name=parsed.name, team=team, visibility=visibility)
     payer = _payer(run, by, is_judged=team is not None)
     node = quota_node(by, payer)
-    workload = compute.request_workload(_request(parsed, run, by), user=by, team=payer, node=node)
+    environment = environment or _environment(parsed, team, by)
+    request = _request(parsed, run, by, environment)
+    workload = compute.request_workload(request, user=by, team=payer, node=node)
     if tags := parsed.get("tags"):
         Tag.objects.bulk_create(Tag(run=run, project=project, key=key, value=value) for key, value in tags.items())
     experiment = Experiment(
-        run=run, workload=workload, kind=parsed.kind, spec=dict(parsed.document), cloned_from=cloned_from
+        run=run,
+        workload=workload,
+        kind=parsed.kind,
+        spec=_resolved(parsed, environment),
+        environment=environment,
+        cloned_from=cloned_from,
     )
     insert(experiment)
-    if parsed.code_sha256:
-        code = lineage.thing(ThingKind.CODE, "upload", parsed.code_sha256)
-        lineage.link(lineage.Node("run", run.pk), [(code, Relation.CODE)])
+    lineage.link(lineage.Node("run", run.pk), _sources(parsed, environment))
     audit.record("submit", experiment, by=by)
     return experiment
+
+
+def _environment(parsed: Parsed, team: Team | None, by: Any) -> EnvironmentVersion | None:
+    named = parsed.get("environment")
+    return environments.find_version(named, by=by, team=team) if named else None
+
+
+def _resolved(parsed: Parsed, environment: EnvironmentVersion | None) -> dict[str, Any]:
+    """Return what is kept of the document: it names the version that was meant, whatever becomes the newest."""
+    document = dict(parsed.document)
+    return document if environment is None else {**document, "environment": str(environment)}
+
+
+def _sources(parsed: Parsed, environment: EnvironmentVersion | None) -> list[tuple[lineage.Node, Relation]]:
+    """Return what a run comes from."""
+    found = []
+    if parsed.code_sha256:
+        found.append((lineage.thing(ThingKind.CODE, "upload", parsed.code_sha256), Relation.CODE))
+    if environment is not None:
+        found.append((lineage.Node(ENVIRONMENT_NODE, environment.pk), Relation.ENVIRONMENT))
+    return found
 
 
 def _payer(run: Run, by: Any, *, is_judged: bool) -> Team | None:
@@ -92,11 +129,13 @@ def _payer(run: Run, by: Any, *, is_judged: bool) -> Team | None:
     return None
 
 
-def _request(parsed: Parsed, run: Run, by: Any) -> WorkloadRequest:
+def _request(parsed: Parsed, run: Run, by: Any, environment: EnvironmentVersion | None) -> WorkloadRequest:
+    env = {**(environment.variables if environment else {}), **parsed.get("env", {})}
     return replace(
         request_of(parsed),
         subject=f"run:{run.pk}",
-        env={**_mlflow(run, parsed.get("env", {})), **parsed.get("env", {})},
+        env={**_mlflow(run, env), **env},
+        environment=environments.reference(environment) if environment else {},
         token_scopes=RUN_TOKEN_SCOPES,
         code=_code(parsed.code_sha256, by),
         credentials=_credentials(parsed, by),
@@ -202,7 +241,20 @@ def clone_experiment(
     document = {key: value for key, value in experiment.spec.items() if key not in without} | dict(overrides or {})
     if "code" in document and "code" not in (overrides or {}):  # also of one's own: it may have come from who left
         _share_code(experiment, by)
-    return submit_experiment(document, by=by, cloned_from=experiment)
+    same = document.get("environment") == experiment.spec.get("environment")
+    version = _same_environment(experiment, by) if same else None
+    return submit_experiment(document, by=by, cloned_from=experiment, environment=version)
+
+
+def _same_environment(experiment: Experiment, by: Any) -> EnvironmentVersion | None:
+    """Return the version the original ran in, also of an environment that was deleted since.
+
+    Raises: Invalid when `by` may not see it: whose variables a job gets is more than its specification tells.
+    """
+    version = experiment.environment
+    if version is None or Environment.objects.visible_to(by, "view").filter(pk=version.environment_id).exists():
+        return version
+    raise Invalid(errors={"environment": ["You may not see the environment it ran in. Choose another, or none."]})
 
 
 def _share_code(experiment: Experiment, by: Any) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import yaml
 
-_FLAGS = ("name", "kind", "timeout", "grace", "retries", "priority", "project", "team", "visibility")
+_FLAGS = ("name", "kind", "environment", "timeout", "grace", "retries", "priority", "project", "team", "visibility")
 _ORDER = (
     "name",
     "kind",
     "command",
     "code",
+    "environment",
     "resources",
     "env",
     "credentials",

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from apps.environments.models import Environment
 from apps.experiments.models import Experiment
 from apps.models.models import RegisteredModel
 from apps.teams.models import Team
@@ -35,6 +36,8 @@ _ACTIONS = (
     ("Models", "registeredmodel-list", "box"),
     ("New model", "registeredmodel-new", "plus"),
     ("Approvals of model moves", "registeredmodel-approvals", "inbox"),
+    ("Environments", "environment-list", "building"),
+    ("New environment", "environment-new", "plus"),
     ("Teams", "team-list", "people"),
     ("Credentials", "credential-list", "lock"),
     ("New credential", "credential-new", "plus"),
@@ -53,6 +56,7 @@ def find(text: str, *, user: Any) -> list[Group]:
         Group("Go to", _actions(wanted)),
         Group("Experiments", _experiments(wanted, user)),
         Group("Models", _models(wanted, user) if wanted else []),
+        Group("Environments", _environments(wanted, user) if wanted else []),
         Group("Projects", _projects(wanted, user) if wanted else []),
         Group("Teams", _teams(wanted, user) if wanted else []),
     ]
@@ -82,6 +86,15 @@ def _models(text: str, user: Any) -> list[Entry]:
     found = rows.select_related("team", "owner").order_by("-pk")[:_EACH]
     return [
         Entry(row.name, reverse("registeredmodel", args=[row.pk]), "box", f"model of {row.team or row.owner}")
+        for row in found
+    ]
+
+
+def _environments(text: str, user: Any) -> list[Entry]:
+    rows = Environment.objects.visible_to(user, "view").live().filter(name__icontains=text)
+    found = rows.select_related("team", "owner").order_by("-pk")[:_EACH]
+    return [
+        Entry(row.name, reverse("environment", args=[row.pk]), "building", f"environment of {row.team or row.owner}")
         for row in found
     ]
 

@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "apps.budgets.apps.BudgetsConfig",
     "apps.compute.apps.ComputeConfig",
     "apps.lineage.apps.LineageConfig",
+    "apps.environments.apps.EnvironmentsConfig",
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
     "apps.models.apps.ModelsConfig",
@@ -360,6 +361,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "LedgerAccountEnum": "apps.budgets.choices.Account",
         "AlertLevelEnum": "apps.budgets.choices.AlertLevel",
         "ShareRoleEnum": "apps.sharing.choices.ShareRole",
+        "BuildStateEnum": "apps.environments.choices.BuildState",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -398,6 +400,9 @@ ARTIFACT_LIMIT_BYTES = env_int("FATHOM_ARTIFACT_LIMIT_BYTES", 5 * 1024**3)
 UPLOAD_HOURS = env_int("FATHOM_UPLOAD_HOURS", 24, low=1, high=7 * 24)
 # Longer than anything may last between the bytes and the row that refers to them.
 GARBAGE_GRACE_HOURS = env_int("FATHOM_GARBAGE_GRACE_HOURS", 24, low=1, high=365 * 24)
+
+# What was built of an environment goes when no work has begun in it for so long; its lock stays.
+ENVIRONMENT_DAYS = env_int("FATHOM_ENVIRONMENT_DAYS", 30, low=1, high=3650)
 
 # What a node starts with when it comes into being, in base units; an admin changes these in `QuotaDefault`.
 QUOTA_DEFAULTS: dict[str, dict[str, int]] = {

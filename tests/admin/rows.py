@@ -19,6 +19,7 @@ from apps.credentials import services as credentials
 from apps.credentials.models import CredentialUse
 from apps.directory import services as directory
 from apps.directory.models import DirectoryRule
+from apps.environments import services as environments
 from apps.experiments import services as experiments
 from apps.experiments.models import CodeUpload, Experiment
 from apps.models import services as models
@@ -75,6 +76,7 @@ def make_row(no: int) -> Experiment:
     directory.save_rule(DirectoryRule(source="ldap", group=f"group-{no}", team=team, role="member"), by=SYSTEM)
     directory.sync(by=SYSTEM)
     _model(experiment, team, no)
+    _environment(user, team, cluster)
     _quotas(team, user, no)
     _charge(experiment.workload, no)
     Loop.objects.create(name=f"loop-{no}", owner="host:1", ran_at=timezone.now())
@@ -89,6 +91,16 @@ def _model(experiment: Experiment, team: Team, no: int) -> None:
     models.set_alias(model, "beta", version, by=owner, reason="first")
     models.protect(model, "alias", "champion", by=owner)
     models.request_move(model, "alias", "champion", version, by=owner, reason="good")
+
+
+def _environment(owner: User, team: Team, cluster: Cluster) -> None:
+    """An environment with a version that stands on the cluster."""
+    contents = environments.read_contents(packages="six", variables={"A": "1"})
+    made = environments.create_environment("tools", contents, by=owner, team=team)
+    version = environments.version_numbered(made, "1")
+    assert version is not None
+    environments.request_build(version, by=owner, cluster=cluster.name)
+    environments.build_due()
 
 
 def _charge(workload: Workload, no: int) -> None:

@@ -65,6 +65,9 @@ def test_these_actions_exist() -> None:
         ("compute.workload", "set_class"),
         ("credentials.credential", "revoke"),
         ("directory.directoryrule", "remove"),
+        ("environments.environment", "delete_environments"),
+        ("environments.environmentbuild", "build_again"),
+        ("environments.environmentbuild", "remove_builds"),
         ("quotas.allocationrequest", "approve"),
         ("quotas.allocationrequest", "refuse"),
         ("quotas.quotadefault", "remove"),
@@ -170,7 +173,7 @@ def test_disabled_user_is_out_and_can_be_let_in_again(browser: Client, alice: Us
     assert (event.reason, event.data["revoked_tokens"]) == ("left the company", 1)
     assert event.data["effects"] == {
         "tokens revoked": 1, "sessions ended": 2, "credentials kept": 1, "projects kept": 1, "runs kept": 1, "memberships kept": 1,
-        "registered models kept": 1, "running jobs stopped": 1,
+        "registered models kept": 1, "environments kept": 1, "running jobs stopped": 1,
     }  # fmt: skip
     do(browser, user, "enable", "came back")
     user.refresh_from_db()

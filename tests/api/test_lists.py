@@ -13,6 +13,7 @@ from apps.access.principal import SYSTEM
 from apps.accounts import services as accounts
 from apps.compute import services as compute
 from apps.compute.models import Cluster, PriorityClass
+from apps.environments import services as environments
 from apps.experiments.services import quota_node
 from apps.models import services as models
 from apps.models.models import RegisteredModel
@@ -86,6 +87,12 @@ def _model(cast: Cast, _stage: Stage, number: int) -> RegisteredModel:
     return model
 
 
+def _environment(cast: Cast, _stage: Stage, number: int) -> None:
+    team = cast.team if number % 2 else None
+    contents = environments.read_contents(packages="six")
+    environments.create_environment(f"e{number}", contents, by=cast.alice, team=team)
+
+
 def _move_request(cast: Cast, stage: Stage, number: int) -> None:
     model = _model(cast, stage, number)
     models.protect(model, "alias", "champion", by=cast.alice)
@@ -103,6 +110,7 @@ LISTS: dict[str, Add] = {
     "saved-views": _saved_view,
     "models": _model,
     "model-requests": _move_request,
+    "environments": _environment,
     "quotas": _place,
     "allocation-requests": _allocation,
     "priority-classes": _priority_class,

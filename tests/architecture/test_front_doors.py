@@ -24,6 +24,7 @@ ALSO_PUBLIC: dict[str, str] = {
     "apps.tracking.searching": "the order of a search of runs, the same at both doors",
     "apps.tracking.table": "the run table: what is asked, found and grouped, which pages show and views keep",
     "apps.tracking.summaries": "how a number that JSON has not is written",
+    "apps.compute.backends": "what the builder of a cluster may raise; which backend it is, only the registry knows",
     "apps.compute.logs": "the log store: reading by offset is no write and belongs to no queryset",
     "apps.compute.placement": "where something would run: a question, asked before there is anything to write",
     "apps.compute.order": "the places in the queue: a question of many tables, and of no single queryset",

@@ -35,6 +35,7 @@ WATCHED = {
     "teams_organization", "teams_team", "tracking_project", "tracking_projectgroupgrant", "tracking_projectusergrant",
     "tracking_rungroupgrant", "tracking_runusergrant", "quotas_resource", "quotas_quotadefault", "compute_priorityclass",
     "budgets_budget", "budgets_period", "budgets_price", "registry_alias", "registry_moverequest", "registry_protection",
+    "environments_environment", "environments_environmentgroupgrant", "environments_environmentusergrant",
     "registry_registeredmodel", "registry_registeredmodelgroupgrant", "registry_registeredmodelusergrant",
 }  # fmt: skip
 

@@ -93,7 +93,18 @@ def whole_log(experiment: Experiment, number: int = 1) -> bytes:
 
 
 def test_every_point_of_the_loop_is_tried() -> None:
-    elsewhere = ("artifact.", "upload.", "garbage.", "code.", "metrics.", "secret.", "ledger.", "charge.", "alert.")
+    elsewhere = (
+        "artifact.",
+        "upload.",
+        "garbage.",
+        "code.",
+        "metrics.",
+        "secret.",
+        "ledger.",
+        "charge.",
+        "alert.",
+        "environment.",
+    )
     others = {name for name in failpoints.NAMES if name.startswith(elsewhere)}
     assert set(IN_THE_LOOP) | ELSEWHERE | others == failpoints.NAMES
 

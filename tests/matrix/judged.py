@@ -77,7 +77,7 @@ def _by_role(row: Row, name: str) -> int:
 
 def _reading(row: Row) -> int:
     assert row.model is not None
-    can_read = policy.policy_for(row.model).minimum(row.action) is Role.VIEWER
+    can_read = policy.policy_for(row.model).is_read(row.action)
     held = _by_role(row, "alice")
     return held if held == 404 or (can_read and not row.scope) else 403
 

@@ -14,6 +14,7 @@ from apps.accounts.models import ApiToken, Registration, User, UserSession
 from apps.budgets.models import Budget, LedgerTx
 from apps.compute.models import Cluster, PriorityClass
 from apps.credentials.models import Credential
+from apps.environments.models import Environment, EnvironmentVersion
 from apps.experiments.models import CodeUpload, Experiment
 from apps.models.models import ModelVersion, MoveRequest, RegisteredModel
 from apps.quotas.models import AllocationRequest, QuotaNode
@@ -226,6 +227,38 @@ PAGES_MODELS = [
 ]  # fmt: skip
 
 
+def _environment(world: World) -> dict[str, Any]:
+    return {"pk": world.environment.pk}
+
+
+def _environment_version(world: World) -> dict[str, Any]:
+    return {**_environment(world), "number": 1}
+
+
+def _on_environment(
+    method: str, route: str, ok: int = 200, action: str = "view", names: Names = _environment, **data: Any
+) -> Row:
+    return Row(method, route, ok, Environment, action, "environment", names, lambda _world: data)
+
+
+PAGES_ENVIRONMENTS = [
+    Row("GET", "environment-list"),
+    Row("GET", "environment-new"),
+    Row("POST", "environment-new", 400),  # nothing was typed
+    _on_environment("GET", "environment"),
+    _on_environment("GET", "environment-history"),
+    _on_environment("GET", "environment-edit", action="edit"),
+    _on_environment("POST", "environment-edit", 302, "edit", name="renamed"),
+    _on_environment("POST", "environment-delete", 302, "delete"),
+    _on_environment("GET", "environment-add", action="edit"),
+    _on_environment("POST", "environment-add", 302, "edit", packages="six"),
+    _on_environment("GET", "environment-version", names=_environment_version),
+    Row(
+        "POST", "environment-build", 302, EnvironmentVersion, "build", "environment", _environment_version,
+    ),
+]  # fmt: skip
+
+
 def _allocation(world: World) -> dict[str, Any]:
     return {"pk": world.allocation.pk}
 
@@ -248,6 +281,7 @@ PAGES_USAGE = [
 
 PAGES = [
     *PAGES_SHARING,
+    *PAGES_ENVIRONMENTS,
     Row("GET", "login", 200, public=True, inside=302),
     Row("POST", "login", 400, public=True),  # nothing was typed
     Row("GET", "login-oidc", 404, public=True),  # no provider is named in the settings
@@ -613,6 +647,38 @@ def _api_model(
     return _on_model(method, f"api-{route}", ok, action, names, **data)
 
 
+_ENVIRONMENT_ID = _by_id(_environment)
+
+
+def _api_environment_version(world: World) -> dict[str, Any]:
+    return {**_ENVIRONMENT_ID(world), "number": "1"}
+
+
+def _api_environment(
+    method: str, route: str, ok: int = 200, action: str = "view", names: Names = _ENVIRONMENT_ID, **data: Any
+) -> Row:
+    return _on_environment(method, f"api-environment{route}", ok, action, names, **data)
+
+
+API_ENVIRONMENTS = [
+    Row("GET", "api-environment-list"),
+    Row("POST", "api-environment-list", 201, scope="environment:create", data=lambda _world: {"name": "new"}),
+    _api_environment("GET", "-detail"),
+    _api_environment("PATCH", "-detail", 200, "edit", description="x"),
+    _api_environment("DELETE", "-detail", 204, "delete"),
+    _api_environment("GET", "-history"),
+    _api_environment("GET", "-version-list"),
+    _api_environment("POST", "-version-list", 201, "edit", packages="six"),
+    _api_environment("GET", "-version", names=_api_environment_version),
+    Row(
+        "POST", "api-environment-build", 202, EnvironmentVersion, "build", "environment", _api_environment_version,
+    ),
+    _api_environment(
+        "GET", "-build-log", names=lambda world: {**_api_environment_version(world), "cluster": "fake"}
+    ),
+]  # fmt: skip
+
+
 API_MODELS = [
     Row("GET", "api-model-list"),
     Row("POST", "api-model-list", 201, scope="model:create", data=lambda _world: {"name": "new"}),
@@ -665,6 +731,7 @@ API_MODELS = [
 API = [
     *API_MONEY,
     *API_MODELS,
+    *API_ENVIRONMENTS,
     *PEOPLE_API,
     *API_SHARING,
     *API_QUOTAS,

@@ -26,6 +26,8 @@ from apps.credentials import services as credentials
 from apps.credentials.models import Credential
 from apps.directory import services as directory
 from apps.directory.models import DirectoryRule, DirectorySync
+from apps.environments import services as environments
+from apps.environments.models import Environment
 from apps.experiments.models import CodeUpload, Experiment
 from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.models import services as models
@@ -54,6 +56,7 @@ ROLES: dict[str, dict[str, Role]] = {
     "project": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     # A shared view of the project's: who manages the project may forget it, who edits it may not change it.
     "view": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
+    "environment": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "model": {"alice": MANAGER, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
     "own": {"alice": MANAGER, "bob": NONE, "charlie": NONE, "dana": NONE, "mia": NONE, "olaf": NONE},
     "team": {"alice": EDITOR, "bob": VIEWER, "charlie": NONE, "dana": NONE, "mia": MANAGER, "olaf": NONE},
@@ -74,7 +77,9 @@ ROLES: dict[str, dict[str, Role]] = {
 }
 # Beside the cast: tom is a member of the team, vera was given the role viewer, gus' team in another organization the role
 # manager. With alice, bob, mia, dana, olaf and charlie these are the nine relations one can have to an object.
-_TOM = dict.fromkeys(["ended", "waiting", "organization", "public", "project", "model", "credential", "team"], EDITOR)
+_TOM = dict.fromkeys(
+    ["ended", "waiting", "organization", "public", "project", "model", "environment", "credential", "team"], EDITOR
+)
 _MORE: dict[str, dict[str, Role]] = {
     "tom": {**_TOM, "view": VIEWER, "budget": VIEWER, "person": VIEWER, "org": VIEWER, "cluster": VIEWER},
     "vera": {"ended": VIEWER, "waiting": VIEWER, "public": VIEWER, "cluster": VIEWER},
@@ -95,6 +100,7 @@ class World:
     cluster: Cluster
     project: Project
     view: SavedView
+    environment: Environment
     model: RegisteredModel
     move: MoveRequest
     rule_of_model: Protection
@@ -158,6 +164,7 @@ def make_world() -> World:
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
     view = tracking.save_view(project, f"view {SECRET}", f"q=run_name+%3D+'{SECRET}'", by=alice, is_shared=True)
+    environment = _environment(alice, cast)
     model, move, rule_of_model = _model(ended, cast)
     tracking.create_logged_model(project, by=alice, name=f"net {SECRET}", run=ended.run)
     credential = _credential(alice, cast)
@@ -174,7 +181,7 @@ def make_world() -> World:
     priority_class = PriorityClass.objects.create(name="high", rank=10)
     bearers = _bearers(cast, ended, other["private"])
     return World(
-        cast, cluster, project, view, model, move, rule_of_model, ended, waiting, **other, upload=upload, token=token, membership=membership,
+        cast, cluster, project, view, environment, model, move, rule_of_model, ended, waiting, **other, upload=upload, token=token, membership=membership,
         request=request, asked=asked, artifact=artifact, sending=sending, credential=credential, rule=rule, sync=sync, robot=robot,
         invitation=invitation, registration=registration, budget=budget, charge=charge, place=place, allocation=allocation,
         priority_class=priority_class, bearers=bearers, sessions=_sessions(cast),
@@ -224,6 +231,19 @@ def _sent(artifact: Artifact) -> Upload:
         size_bytes=artifact.size_bytes, part_bytes=5 << 20, part_count=1, quota_node=quotas.leaf_of(artifact.run.owner, None),
         expires_at=timezone.now() + timedelta(hours=1), completed_at=timezone.now(),
     )  # fmt: skip
+
+
+def _environment(alice: User, cast: people.Cast) -> Environment:
+    """An environment of alice's in her team, built on the fake cluster, with the secret wherever text can be."""
+    contents = environments.read_contents(
+        packages=f"six # {SECRET}\npkg-{SECRET}\n", variables={"A": SECRET}, image=f"image-{SECRET}"
+    )
+    made = environments.create_environment(f"env-{SECRET}", contents, by=alice, team=cast.team, description=SECRET)
+    version = environments.version_numbered(made, "1")
+    assert version is not None
+    environments.request_build(version, by=alice)
+    environments.build_due()
+    return made
 
 
 def _model(ended: Experiment, cast: people.Cast) -> tuple[RegisteredModel, MoveRequest, Protection]:

@@ -459,6 +459,14 @@ class StubPlatform:
             return Answer(200, EMPTY_ZIP)
         return Answer(200, {"id": id_ or "model-1", "name": "digits", "number": 1, "versions": [1, 2]})
 
+    def _environments(self, request: Recorded, id_: str = "", *rest: str) -> Answer:
+        if request.method == "DELETE":
+            return Answer(204)
+        if request.method == "GET" and (not id_ or rest == ("versions",)):
+            return self._list(request, {})
+        build = {"cluster": "local", "state": "ready", "lines": []}
+        return Answer(200, {"id": id_ or "environment-1", "name": "tools", "number": 1, "builds": [build], **build})
+
     def _model_requests(self, request: Recorded, id_: str = "", _verb: str = "") -> Answer:
         return Answer(200, {"id": id_, "state": "open"}) if id_ else self._list(request, {})
 

@@ -47,6 +47,19 @@ def _upload(client: Client) -> Any:
 
 
 _MODEL = "/api/v2/models/{}/"
+_ENVIRONMENT = "/api/v2/environments/{}/"
+_ENVIRONMENTS: list[tuple[str, str, Callable[[Client], Any]]] = [
+    ("GET /api/v2/environments/", "env list", lambda c: list(c.environments.list(q="sk"))),
+    ("POST /api/v2/environments/", "env create", lambda c: c.environments.create("sk", packages="six")),
+    (f"GET {_ENVIRONMENT}", "env show", lambda c: c.environments.get(ID)),
+    (f"PATCH {_ENVIRONMENT}", "env update", lambda c: c.environments.update(ID, description="x")),
+    (f"DELETE {_ENVIRONMENT}", "env delete", lambda c: c.environments.delete(ID)),
+    (f"GET {_ENVIRONMENT}versions/", "env versions", lambda c: list(c.environments.versions(ID))),
+    (f"POST {_ENVIRONMENT}versions/", "env add", lambda c: c.environments.add(ID, packages="six")),
+    (f"GET {_ENVIRONMENT}versions/{{}}/", "env show", lambda c: c.environments.version(ID, 1)),
+    (f"POST {_ENVIRONMENT}versions/{{}}/builds/", "env build", lambda c: c.environments.build(ID, 1)),
+    (f"GET {_ENVIRONMENT}versions/{{}}/builds/{{}}/", "env log", lambda c: c.environments.build_of(ID, 1, "local")),
+]
 _MODELS: list[tuple[str, str, Callable[[Client], Any]]] = [
     ("GET /api/v2/models/", "model list", lambda c: list(c.models.list(q="d"))),
     ("POST /api/v2/models/", "model create", lambda c: c.models.create("digits")),
@@ -275,9 +288,9 @@ OPERATIONS = [
     Operation("GET /api/v2/statement/", "budget statement", lambda c: c.budgets.statement(node=1)),
     *(
         Operation(f"GET /api/v2/{kind}/{{}}/history/", "audit history", partial(_history, kind))
-        for kind in ("experiments", "models", "projects", "runs", "teams", "tokens")
+        for kind in ("environments", "experiments", "models", "projects", "runs", "teams", "tokens")
     ),
-    *(Operation(route, command, call) for route, command, call in _MODELS),
+    *(Operation(route, command, call) for route, command, call in (*_MODELS, *_ENVIRONMENTS)),
     Operation("GET /api/v2/spec-schema/", "- for editors and forms, not for people", lambda c: c.spec_schema()),
     Operation("GET /api/v2/schema/", "- for generators, not for people", lambda c: c.api_schema()),
 ]  # fmt: skip

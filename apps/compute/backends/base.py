@@ -5,7 +5,7 @@ not also hold, and never sleeps. It may be called from several threads and proce
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Self
@@ -15,6 +15,7 @@ from apps.compute.contract import (
     Capability,
     LogChunk,
     Observation,
+    Recipe,
     Use,
     WorkloadSpec,
 )
@@ -30,6 +31,18 @@ class Rejected(BackendError):
 
 class Unavailable(BackendError):
     """The cluster could not be asked. Try again later; conclude nothing."""
+
+
+class EnvironmentGone(Unavailable):
+    """The environment that a spec names is not on the cluster. It has to be built again."""
+
+
+class BuildFailed(BackendError):
+    """Permanent: this recipe cannot be built on this cluster. `lines`: which of its packages are to blame, from 1 on."""
+
+    def __init__(self, message: str, lines: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.lines = tuple(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +158,40 @@ class Meter(ABC):
 
         A name it knows nothing of is not in the answer. CPU time only grows. Raises: Unavailable.
         """
+
+
+# Told what the tools of a build say, and at least once a second nothing; what it raises ends the build.
+Tell = Callable[[bytes], None]
+
+
+class EnvironmentBuilder(ABC):
+    """What a backend that can build environments offers beside `Backend`: first a lock, then from it what jobs run in.
+
+    Both may take minutes. A build stands whole under its key, or not at all, whenever it is cut off.
+    """
+
+    @abstractmethod
+    def platform_of(self, recipe: Recipe) -> str:
+        """Name what a lock of `recipe` is good for on this cluster: interpreter, system, machine.
+
+        Raises: BuildFailed when the cluster has nothing that the recipe asks for, Unavailable.
+        """
+
+    @abstractmethod
+    def lock(self, recipe: Recipe, tell: Tell) -> str:
+        """Resolve a recipe: every package with its version and its hashes. Raises: BuildFailed, Unavailable."""
+
+    @abstractmethod
+    def build(self, key: str, recipe: Recipe, lock: str, tell: Tell) -> int:
+        """Build what `lock` says under `key`, or do nothing when it stands there; return its size in bytes.
+
+        Raises: BuildFailed, Unavailable.
+        """
+
+    @abstractmethod
+    def has_environment(self, key: str) -> bool:
+        """Say whether it stands. Raises: Unavailable."""
+
+    @abstractmethod
+    def remove_environment(self, key: str) -> None:
+        """Free what it holds. Idempotent. No job may be running in it. Raises: Unavailable."""

@@ -83,6 +83,11 @@ class Workload(models.Model):
                 condition=models.Q(state=State.QUEUED),
                 include=["desired_state"],  # so that places are counted in the index alone
             ),
+            models.Index(
+                fields=["cluster"],
+                name="workload_held",
+                condition=models.Q(state=State.QUEUED, next_reconcile_at=None),
+            ),
             models.Index(fields=["queued_at"], name="workload_waiting", condition=models.Q(state=State.QUEUED)),
             models.Index(
                 fields=["-state_changed_at"],

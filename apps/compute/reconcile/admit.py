@@ -436,7 +436,9 @@ def _tell_all(rows: Q, message: str, reason: str, looked_at: list[UUID]) -> bool
 
 
 def _waiting() -> QuerySet[Workload]:
-    return Workload.objects.filter(state=State.QUEUED, desired_state=DesiredState.RUN)
+    """Return what waits for admission: what waits for its environment first is told of that."""
+    waiting = Workload.objects.filter(state=State.QUEUED, desired_state=DesiredState.RUN)
+    return waiting.exclude(next_reconcile_at=None)
 
 
 def _behind(full: quotas.Full) -> Q:

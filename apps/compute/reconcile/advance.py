@@ -1,6 +1,7 @@
 """One step of one workload, given what its backend said. Every step is safe to repeat."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +10,10 @@ from django.db.models import Case, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from apps.compute import registry
-from apps.compute.backends.base import Backend, Rejected, Unavailable
+from apps.compute import handlers, held, registry
+from apps.compute.backends.base import Backend, EnvironmentGone, Rejected, Unavailable
 from apps.compute.choices import POLL_SECONDS, DesiredState, State
-from apps.compute.contract import Observation, Phase
+from apps.compute.contract import Observation, Phase, WorkloadSpec
 from apps.compute.lifecycle import finish, transition
 from apps.compute.models import Attempt, Workload
 from apps.compute.reconcile.launch import build_spec, explained
@@ -36,24 +37,17 @@ def backend_of(attempt: Attempt) -> Backend:
 def start(workload: Workload, attempt: Attempt) -> None:
     """Hand an admitted attempt to its backend. Raises: Stale."""
     failpoints.hit("backend.before_create")
-    try:
-        spec = build_spec(workload, attempt)
-    except (credentials.Refused, SealBroken) as error:
-        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
-        return
-    except KeyUnavailable as error:
-        _wait(workload, f"waiting: its credentials cannot be opened ({error})")
-        return
-    except Unready as error:
-        _wait(workload, f"waiting: its code cannot be read ({error})")
-        return
-    except Missing as error:
-        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CodeMissing", str(error)))
+    spec = _spec(workload, attempt)
+    if spec is None:
         return
     try:
         backend_of(attempt).submit(attempt.handle, spec)
     except Rejected as error:
         _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "Rejected", str(error)))
+        return
+    except EnvironmentGone as error:
+        handlers.environments().forget(workload.template["environment"], attempt.cluster)
+        _wait(workload, f"waiting: {error}; it is built again")
         return
     except Unavailable as error:
         _wait(workload, f"waiting: the cluster {attempt.cluster} cannot be reached ({error})")
@@ -61,6 +55,39 @@ def start(workload: Workload, attempt: Attempt) -> None:
     failpoints.hit("backend.after_create")
     Attempt.objects.filter(pk=attempt.pk, submitted_at=None).update(submitted_at=Now())
     failpoints.hit("attempt.after_persist_handle")
+
+
+def _spec(workload: Workload, attempt: Attempt) -> WorkloadSpec | None:
+    """Return what its backend is given; None when it must wait for something of it, or has ended for want of it."""
+    environment = _environment(workload, attempt)
+    if environment is None:
+        return None
+    try:
+        return replace(build_spec(workload, attempt), environment=environment)
+    except (credentials.Refused, SealBroken) as error:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
+    except KeyUnavailable as error:
+        _wait(workload, f"waiting: its credentials cannot be opened ({error})")
+    except Unready as error:
+        _wait(workload, f"waiting: its code cannot be read ({error})")
+    except Missing as error:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CodeMissing", str(error)))
+    return None
+
+
+def _environment(workload: Workload, attempt: Attempt) -> str | None:
+    """Return the key of its environment, "" when it has none; None when it must wait for it, or has ended for want of it."""
+    wanted = workload.template.get("environment")
+    if not wanted:
+        return ""
+    found = handlers.environments().prepare(wanted, attempt.cluster)
+    if found.has_failed:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, held.FAILED, found.said))
+        return None
+    if not found.key:
+        _wait(workload, found.said)
+        return None
+    return found.key
 
 
 def advance(workload: Workload, attempt: Attempt, seen: Observation, asked_at: float) -> None:

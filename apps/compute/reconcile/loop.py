@@ -1,5 +1,5 @@
 """The threads of a worker: one moves workloads, one copies logs, one seals the audit trail, one keeps house,
-one the store of artifacts.
+one the store of artifacts, and one each what other apps have registered.
 
 All are right without any hint.
 """
@@ -25,6 +25,7 @@ from django.db import (
 
 from apps.audit.sealing import Sealer
 from apps.budgets import services as budgets
+from apps.compute import handlers, held
 from apps.compute.reconcile import charge, keep, measure
 from apps.compute.reconcile.claim import hold_loop, note_loop
 from apps.compute.reconcile.collect import Collector
@@ -49,8 +50,11 @@ _HOUSE = {  # loop -> (function, seconds between two runs)
     "budgets": (charge.keep_budgets, 30.0),
     "alerts": (budgets.deliver_alerts, 10.0),
     "ledger": (charge.audit_money, 300.0),
+    "held": (held.settle, 5.0),  # whoever ends a build does it at once
 }
-_STORE = {"garbage": (keep.collect_garbage, 3600.0)}  # walks over all that is stored: nothing else waits for it
+_STORE: dict[str, tuple[Callable[[], str], float]] = {
+    "garbage": (keep.collect_garbage, 3600.0)
+}  # walks over all that is stored: nothing else waits for it
 
 
 class Reconciler:
@@ -71,6 +75,10 @@ class Reconciler:
                 ("seal", self._seal),
                 ("house", partial(self._keep, _HOUSE)),
                 ("store", partial(self._keep, _STORE)),
+                *(
+                    (loop.name, partial(self._keep, {loop.name: (loop.work, loop.every_seconds)}))
+                    for loop in handlers.extra_loops()
+                ),
             )
         ]
         if settings.HINTS_ENABLED:

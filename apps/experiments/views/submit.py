@@ -21,7 +21,9 @@ class SubmitView(GuardedView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         given = {
-            name: request.GET[name] for name in ("project", "team", "kind", "name", "command") if name in request.GET
+            name: request.GET[name]
+            for name in ("project", "team", "kind", "name", "command", "environment")
+            if name in request.GET
         }
         return form_page(self, SubmitForm(by=self.user, initial={"kind": "shell", **given}))
 

@@ -24,7 +24,14 @@ _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _KIBI = 1024
 _LONG_WHILE = 10
 _THEMES = ("light", "dark")
-_LOOKS = {"finished": "succeeded", "killed": "stopped"}
+_LOOKS = {
+    "finished": "succeeded",
+    "killed": "stopped",
+    "building": "running",
+    "ready": "succeeded",
+    "removing": "stopping",
+    "removed": "stopped",
+}
 
 
 @register.simple_tag
@@ -39,7 +46,7 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def state_chip(state: str) -> SafeString:
-    """Draw a state: shape, word and colour, the same everywhere. What a tracker calls an end looks like a job's."""
+    """Draw a state: shape, word and colour, the same everywhere. What trackers and builds call otherwise looks like a job's."""
     look = _LOOKS.get(state, state)
     return format_html('<span class="state state-{}">{}{}</span>', look, icon(f"state-{look}"), state)
 

@@ -17,6 +17,7 @@ from fathom.resources.directory import (
     TeamsApi,
     TokensApi,
 )
+from fathom.resources.environments import EnvironmentsApi
 from fathom.resources.experiments import ExperimentsApi
 from fathom.resources.identities import DirectoryApi
 from fathom.resources.money import BudgetsApi
@@ -56,6 +57,7 @@ class Client:
         self.runs = RunsApi(self.transport)
         self.uploads = UploadsApi(self.transport)
         self.models = ModelsApi(self.transport)
+        self.environments = EnvironmentsApi(self.transport)
         self.projects = ProjectsApi(self.transport)
         self.views = ViewsApi(self.transport)
         self.credentials = CredentialsApi(self.transport)

@@ -14,11 +14,13 @@ from typing_extensions import override
 from apps.compute.backends.base import (
     Backend,
     BackendSettings,
+    EnvironmentGone,
     Inventory,
     Meter,
     Rejected,
     Unavailable,
 )
+from apps.compute.backends.fake.environments import FakeEnvironments
 from apps.compute.backends.fake.settings import FakeSettings
 from apps.compute.backends.fake.world import Ending, FakePlan, FakeWorkload, FakeWorld
 from apps.compute.backends.masking import Masker
@@ -34,7 +36,7 @@ from apps.compute.contract import (
 )
 
 
-class FakeBackend(Backend, Inventory, Meter):
+class FakeBackend(FakeEnvironments, Backend, Inventory, Meter):
     """Pretends to run workloads."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
@@ -55,6 +57,9 @@ class FakeBackend(Backend, Inventory, Meter):
                 raise Rejected(refusal)
             if name in world.workloads:
                 return
+            if spec.environment and spec.environment not in world.environments:
+                msg = "the environment is not on the fake cluster"
+                raise EnvironmentGone(msg)
             plan = world.plan(name, spec) or _plan_of(spec)
             masker = Masker(secret_forms(spec.secrets.values()))
             world.workloads[name] = FakeWorkload(plan, spec, world.now, masker=masker)

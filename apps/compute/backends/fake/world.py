@@ -77,6 +77,9 @@ class FakeWorld:
         self.workloads: dict[str, FakeWorkload] = {}
         self.submits: dict[str, int] = {}
         self.starts: dict[str, int] = {}
+        self.environments: set[str] = set()  # keys of those that stand
+        self.builds: list[str] = []  # keys, as they were built
+        self.locks = 0  # how many were made
         self.is_reachable = True
         self.reject: Callable[[WorkloadSpec], str] = lambda _spec: ""  # returns a sentence to refuse with
         self.plan: Callable[[str, WorkloadSpec], FakePlan | None] = lambda _name, _spec: None

@@ -17,6 +17,7 @@ from typing_extensions import override
 from apps.compute.backends.base import (
     Backend,
     BackendSettings,
+    EnvironmentGone,
     Inventory,
     Meter,
     Rejected,
@@ -33,6 +34,7 @@ from apps.compute.backends.local import (
     uids,
 )
 from apps.compute.backends.local.cgroups import Group
+from apps.compute.backends.local.environments import LocalEnvironments, prepare_root
 from apps.compute.backends.local.files import JobLock
 from apps.compute.backends.local.settings import LocalSettings
 from apps.compute.contract import (
@@ -49,7 +51,7 @@ SUBMIT_SECONDS = 20.0  # for another process that is submitting the same name ri
 REMOVE_SECONDS = 5.0  # for killed processes to be gone
 
 
-class LocalBackend(Backend, Inventory, Meter):
+class LocalBackend(LocalEnvironments, Backend, Inventory, Meter):
     """Runs every workload as a process of this machine, in the best sandbox there is."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
@@ -57,6 +59,7 @@ class LocalBackend(Backend, Inventory, Meter):
             Capability.ISOLATES_TENANTS,
             Capability.LIMITS_MEMORY,
             Capability.LIMITS_CPU,
+            Capability.ENVIRONMENTS,
             Capability.CHEAP_OBSERVE,
         }
     )
@@ -79,6 +82,9 @@ class LocalBackend(Backend, Inventory, Meter):
             raise Rejected(msg)
         launch.check(spec, self._capacity())
         launcher = self._launcher()
+        if spec.environment and not self.has_environment(spec.environment):
+            msg = f"the environment {spec.environment} is not on this machine"
+            raise EnvironmentGone(msg)
         try:
             lock = self._claim(name)
             if lock is not None:
@@ -151,6 +157,7 @@ class LocalBackend(Backend, Inventory, Meter):
         found = sandbox.isolation(self.settings)
         able = {Capability.ISOLATES_TENANTS} if found.isolates else set()
         warnings = list(found.warnings)
+        able |= {Capability.ENVIRONMENTS}
         able |= {Capability.LIMITS_MEMORY} if "memory" in launcher.groups else set()
         able |= {Capability.LIMITS_CPU} if "cpu" in launcher.groups else set()
         if "memory" not in launcher.groups:
@@ -214,6 +221,7 @@ class LocalBackend(Backend, Inventory, Meter):
                 found = sandbox.isolation(self.settings)
                 if not found.mode:
                     raise Unavailable(found.warnings[0])
+                prepare_root(sandbox.environments_root(self.settings, found.mode))  # before it is shown to the jobs
                 self._ready = launch.Launcher(self.settings, found)
             except OSError as error:
                 raise _unavailable(error) from error

@@ -163,8 +163,11 @@ class Launcher:
 
     def _environment(self, spec: WorkloadSpec, job: str, secrets: str) -> dict[str, str]:
         """Build the job's environment from nothing, so that nothing of the platform's can be in it."""
+        venv = self._virtual_environment(spec)
+        first = f"{venv}/bin:" if venv else ""
         return {
-            "PATH": f"{os.path.dirname(self._settings.python)}:{SYSTEM_PATH}",
+            "PATH": f"{first}{os.path.dirname(self._settings.python)}:{SYSTEM_PATH}",
+            **({"VIRTUAL_ENV": venv} if venv else {}),
             "HOME": job,
             "TMPDIR": os.path.join(job, "tmp"),
             "LANG": "C.UTF-8",
@@ -172,6 +175,14 @@ class Launcher:
             **spec.env,
             **{f"{name}_FILE": f"{secrets}/{name}" for name in spec.secrets},
         }
+
+    def _virtual_environment(self, spec: WorkloadSpec) -> str:
+        """Return where the job sees its environment."""
+        if not spec.environment:
+            return ""
+        if self._isolation.mode == "bwrap":
+            return f"{sandbox.INSIDE_ENVIRONMENTS}/{spec.environment}"
+        return str(sandbox.environments_root(self._settings, self._isolation.mode) / sandbox.READY / spec.environment)
 
     def _code(self, spec: WorkloadSpec) -> dict[str, Any] | None:
         if spec.code is None:

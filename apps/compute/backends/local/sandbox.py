@@ -29,6 +29,7 @@ LEAN = ("-I", "-S", "-E")
 INSIDE_IMPORT_ROOT = "/run/fathom/lib"
 INSIDE_SECRETS = "/run/fathom/secrets"
 INSIDE_JOB = "/run/fathom/job"
+INSIDE_ENVIRONMENTS = "/run/fathom/environments"
 GUARD_BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from apps.compute.backends.local.guard import main; main(int(sys.argv[2]))"
@@ -46,6 +47,7 @@ SYSTEM = (
 )
 SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
 TEMPORARY = ("/tmp", "/var/tmp")
+READY = "ready"  # below the root of the environments: those that are whole
 GUARD_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 PROBE_SECONDS = 20
 FAILED_PROBE_LASTS = 60.0  # seconds; a success lasts as long as the process
@@ -95,7 +97,9 @@ def isolation(settings: LocalSettings) -> Isolation:
 
 
 def _find(settings: LocalSettings) -> Isolation:
-    paths = _interpreter_paths(settings.python)
+    paths = tuple(
+        _outermost(path for python in (settings.python, *settings.pythons) for path in _interpreter_paths(python))
+    )
     problems: list[str] = []
     for mode in ("bwrap", "user", "none") if settings.sandbox == "auto" else (settings.sandbox,):
         if mode == "none":
@@ -155,12 +159,12 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
         argv += ["--cap-drop", "ALL"]
         for capability in GUARD_CAPABILITIES:
             argv += ["--cap-add", capability]
-    argv += _system()
+    argv += system_arguments()
     for path in TEMPORARY:  # before anything that may be shown below it
         argv += ["--perms", "1777", "--tmpfs", path]
     shown = (*found.interpreter_paths, *settings.readable_paths, *settings.writable_paths)
     inside = f"{INSIDE_IMPORT_ROOT}/apps/compute/backends/local"
-    argv += _parents(*shown, INSIDE_SECRETS, INSIDE_JOB, inside)
+    argv += parents(*shown, INSIDE_SECRETS, INSIDE_JOB, INSIDE_ENVIRONMENTS, inside)
     for path in (*found.interpreter_paths, *settings.readable_paths):
         argv += ["--ro-bind-try", path, path]
     for path in settings.writable_paths:
@@ -168,10 +172,11 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
     for path in (*settings.hidden_paths, settings.jobs_root):
         if _inside(path, (*SYSTEM, *shown)) and os.path.isdir(path):
             argv += ["--tmpfs", path]
+    argv += ["--ro-bind-try", str(environments_root(settings, "bwrap") / READY), INSIDE_ENVIRONMENTS]
     return [*argv, "--ro-bind", str(PACKAGE), inside]
 
 
-def _system() -> list[str]:
+def system_arguments() -> list[str]:
     """Return arguments that show the machine's programs and libraries, read-only, and devices that do no harm."""
     argv = [word for path in SYSTEM if os.path.isdir(path) for word in ("--ro-bind", path, path)]
     for path in SYSTEM_LINKS:
@@ -182,7 +187,7 @@ def _system() -> list[str]:
     return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
 
 
-def _parents(*paths: str) -> list[str]:
+def parents(*paths: str) -> list[str]:
     """Return arguments that make the folders above `paths`; bwrap itself would make them for its own user only."""
     above = {str(parent) for path in paths for parent in Path(path).parents if str(parent) != "/"}
     return [word for path in sorted(above) if not _inside(path, SYSTEM) for word in ("--dir", path)]
@@ -279,6 +284,15 @@ def prepare_scratch(root: Path) -> None:
     root.chmod(0o711)
     if root.name == ".scratch":
         root.parent.chmod(0o711)
+
+
+def environments_root(settings: LocalSettings, mode: str) -> Path:
+    """Return the folder of the environments: in mode `user` one that another user can reach."""
+    if settings.environments_root:
+        return Path(settings.environments_root)
+    if mode == "user":
+        return scratch_root(settings) / ".environments"
+    return Path(settings.jobs_root).parent / "environments"
 
 
 def secrets_root(settings: LocalSettings) -> Path | None:

@@ -11,6 +11,8 @@ from apps.compute.backends.base import BackendSettings, SettingField
 
 SANDBOXES = ("auto", "bwrap", "user", "none")
 
+_LONGEST_BUILD_SECONDS = 3000  # what is older than an hour is taken for the rest of a killed build
+
 _FIELDS: tuple[tuple[str, type, Any, str], ...] = (
     ("jobs_root", str, "", "Folder that holds one folder per job. Required, absolute."),
     ("interpreter", str, "", "Python of the jobs; its folder comes first in PATH. Empty: the platform's own."),
@@ -34,6 +36,22 @@ _FIELDS: tuple[tuple[str, type, Any, str], ...] = (
     ("max_code_files", int, 50_000, "Files and folders in a job's code."),
     ("max_code_ratio", int, 200, "Unpacked size over packed size from which an archive over 16 MiB counts as a bomb."),
     ("timeout_grace_seconds", int, 10, "Between the polite and the forced end of a job that reached its time limit."),
+    ("environments_root", str, "", "Folder of the environments built here. Empty: `environments` beside jobs_root."),
+    ("pythons", list, (), "Further interpreters for environments, as absolute paths; the jobs' own is always there."),
+    (
+        "package_index",
+        str,
+        "",
+        "Address of the package index for environments, where it is not the public one. People cannot name another.",
+    ),
+    (
+        "source_packages",
+        bool,
+        False,
+        "Let environments hold packages without a wheel. Their code then runs while they are built.",
+    ),
+    ("build_seconds", int, 900, "Time limit of one step of the build of an environment."),
+    ("build_bytes", int, 20 << 30, "Size limit of one environment, in bytes."),
     ("cpu_milli", int, 0, "CPU to offer, in milli-units. 0: all there is."),
     ("memory_bytes", int, 0, "Memory to offer. 0: all there is."),
 )
@@ -60,12 +78,18 @@ class LocalSettings(BackendSettings):
     max_code_files: int = 50_000
     max_code_ratio: int = 200
     timeout_grace_seconds: int = 10
+    environments_root: str = ""
+    pythons: Sequence[str] = ()
+    package_index: str = ""
+    source_packages: bool = False
+    build_seconds: int = 900
+    build_bytes: int = 20 << 30
     cpu_milli: int = 0
     memory_bytes: int = 0
 
     def __post_init__(self) -> None:
         """Check what a type cannot say. Raises: ValueError, naming the field."""
-        for name in ("hidden_paths", "readable_paths", "writable_paths"):
+        for name in ("hidden_paths", "readable_paths", "writable_paths", "pythons"):
             value = tuple(getattr(self, name))
             object.__setattr__(self, name, value)  # hashable: probes are cached by settings
             if not all(isinstance(path, str) and path.startswith("/") for path in value):
@@ -73,6 +97,12 @@ class LocalSettings(BackendSettings):
                 raise ValueError(msg)
         if not self.jobs_root.startswith("/"):
             msg = "jobs_root: expected an absolute path"
+            raise ValueError(msg)
+        if self.environments_root and not self.environments_root.startswith("/"):
+            msg = "environments_root: expected an absolute path"
+            raise ValueError(msg)
+        if not 1 <= self.build_seconds <= _LONGEST_BUILD_SECONDS or self.build_bytes < 1:
+            msg = f"build_seconds, build_bytes: expected positive numbers, the first at most {_LONGEST_BUILD_SECONDS}"
             raise ValueError(msg)
         if self.sandbox not in SANDBOXES:
             msg = f"sandbox: expected one of {', '.join(SANDBOXES)}"

@@ -22,6 +22,7 @@ COMMANDS = {
     "delete": "experiments",
     "directory": "directory",
     "elevate": "sessions",
+    "env": "environments",
     "events": "experiments",
     "invitations": "people",
     "lineage": "models",

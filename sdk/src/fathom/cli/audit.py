@@ -61,7 +61,9 @@ def export_events(state: State, /, form: Any, file: Path, **filters: str | None)
 
 
 @audit.command("history")
-@click.argument("kind", type=click.Choice(["experiments", "models", "projects", "runs", "teams", "tokens"]))
+@click.argument(
+    "kind", type=click.Choice(["environments", "experiments", "models", "projects", "runs", "teams", "tokens"])
+)
 @click.argument("id_", metavar="ID")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @output_option

@@ -13,7 +13,10 @@ from fathom.cli.state import State, pass_state, short
 from fathom.models import Experiment
 from fathom.spec import load_spec, local_code
 
-FLAGS = ("name", "kind", "timeout", "grace", "retries", "priority", "priority_class", "project", "team", "visibility")
+FLAGS = (
+    "name", "kind", "environment", "timeout", "grace", "retries", "priority", "priority_class", "project", "team",
+    "visibility",
+)  # fmt: skip
 RESOURCES = ("cpu", "memory", "gpu", "disk")
 
 
@@ -21,6 +24,7 @@ RESOURCES = ("cpu", "memory", "gpu", "disk")
 @click.option("-f", "--file", "file", type=click.Path(path_type=Path), help="A spec file, YAML or JSON.")
 @click.option("--name", help="What to call it; by default made from the command.")
 @click.option("--kind", help="shell or python.")
+@click.option("--environment", metavar="NAME[@VERSION]", help="What it runs in; `fathom env list`.")
 @click.option("--cpu", help="Cores: 2, 0.5 or 500m.")
 @click.option("--memory", help="512Mi, 4Gi, or bytes.")
 @click.option("--gpu", help="How many.")

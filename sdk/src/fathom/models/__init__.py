@@ -8,6 +8,7 @@ from fathom.models.access import Access, AccessLine, AccessPath, AccessRequest, 
 from fathom.models.audit import AuditEvent
 from fathom.models.credentials import CREDENTIAL_KINDS, Credential, CredentialField, CredentialUse
 from fathom.models.directory import Amount, Cluster, Me, Member, QueueEntry, Session, Team, Token, Usage, UsageNode
+from fathom.models.environments import Environment, EnvironmentBuild, EnvironmentVersion
 from fathom.models.identities import DirectoryChange, DirectoryPlan, DirectoryRule, DirectorySync
 from fathom.models.money import Budget, BudgetPeriod, Posting, Price, in_money, to_micros
 from fathom.models.people import (
@@ -86,6 +87,9 @@ __all__ = [
     "DirectoryRule",
     "DirectorySync",
     "Effect",
+    "Environment",
+    "EnvironmentBuild",
+    "EnvironmentVersion",
     "Event",
     "Experiment",
     "ImportLine",

@@ -10,7 +10,7 @@ from fathom.paging import Listing
 from fathom.resources.paths import path
 from fathom.transport import Transport, query_string
 
-Kind = Literal["experiments", "models", "projects", "runs", "teams", "tokens"]
+Kind = Literal["environments", "experiments", "models", "projects", "runs", "teams", "tokens"]
 
 
 class AuditApi:

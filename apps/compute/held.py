@@ -1,0 +1,77 @@
+"""Work that waits for its environment before it waits for anything else: it holds no quota meanwhile.
+
+It is queued and due at no time, so that admission does not see it. Whoever ends a build lets it go; a loop does too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import F, QuerySet
+from django.db.models.functions import Greatest, Now
+
+from apps.compute import handlers, registry
+from apps.compute.choices import DesiredState, State
+from apps.compute.contract import Capability
+from apps.compute.lifecycle import transition
+from apps.compute.models import Cluster, Workload
+from apps.core import wakeup
+from apps.core.errors import Invalid, Stale
+
+WAITING, FAILED = "EnvironmentBuilding", "EnvironmentFailed"
+_MOST = 500
+
+
+def hold(wanted: Mapping[str, str], cluster: Cluster) -> dict[str, Any]:
+    """Return what keeps queued work from being admitted until its environment is there; nothing when it is, or needs none.
+
+    Raises: Invalid when the cluster cannot have environments.
+    """
+    if not wanted:
+        return {}
+    require_environments(cluster)
+    found = handlers.environments().prepare(wanted, cluster, anew=True)
+    return {} if found.key else {"next_reconcile_at": None, "reason": WAITING, "message": found.said}
+
+
+def require_environments(cluster: Cluster) -> None:
+    """Let pass a cluster that builds environments. Raises: Invalid."""
+    if Capability.ENVIRONMENTS not in registry.backend_class(cluster.kind).capabilities:
+        raise Invalid(errors={"environment": [f"The cluster {cluster} runs no environments."]})
+
+
+def settle() -> str:
+    """Look at all that waits for an environment: let go what has it, end what cannot have it, tell the others why they wait."""
+    answers: dict[tuple[Any, str], handlers.Prepared] = {}
+    done = 0
+    for workload in held().select_related("cluster")[:_MOST]:
+        wanted = workload.template.get("environment") or {}
+        place = (workload.cluster_id, str(sorted(wanted.items())))
+        if place not in answers:
+            answers[place] = handlers.environments().prepare(wanted, workload.cluster)
+        done += _settle(workload, answers[place])
+    if done:
+        wakeup.poke("compute")
+    return f"settled {done}" if done else ""
+
+
+def held() -> QuerySet[Workload]:
+    """Return what waits for its environment and is not being stopped."""
+    rows: QuerySet[Workload] = Workload.objects.filter(
+        state=State.QUEUED, next_reconcile_at=None, desired_state=DesiredState.RUN
+    )
+    return rows
+
+
+def _settle(workload: Workload, found: handlers.Prepared) -> bool:
+    row = held().filter(pk=workload.pk)
+    if found.key:
+        return bool(row.update(next_reconcile_at=Now(), reason="", message=""))
+    if not found.has_failed:
+        row.exclude(message=found.said).update(reason=WAITING, message=found.said)
+        return False
+    ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
+    try:
+        transition(workload, State.FAILED, actor="reconcile", reason=FAILED, message=found.said, finished_at=ended)
+    except Stale:
+        return False  # it was stopped meanwhile
+    return True
