@@ -7,11 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.functions import Now
-
-_NOW = "statement_timestamp()"
 
 
 def insert(*rows: Model) -> None:
@@ -19,38 +17,44 @@ def insert(*rows: Model) -> None:
 
     No signals are sent, and of expressions only `Now()` is known. Raises: what `save` raises of the database.
     """
-    parts, returned, values = [], [], {}
+    parts: list[str] = []
+    returned: list[tuple[Model, Any, str]] = []
+    values: dict[str, Any] = {}
     for number, row in enumerate(rows):
-        names, places, filled = [], [], []
-        for field in _fields(type(row)):
-            value = field.pre_save(row, add=True)
-            is_left_out = isinstance(value, DatabaseDefault) or (value is None and field.db_returning)
-            is_now = isinstance(value, Now)
-            if is_now or is_left_out:
-                filled.append(field)
-            if is_left_out:
-                continue
-            names.append(f'"{field.column}"')
-            key = f"v{number}_{len(places)}"
-            places.append(_NOW if is_now else f"%({key})s")
-            if not is_now:
-                values[key] = field.get_db_prep_save(value, connection)
-        told = ", ".join(f'"{field.column}"' for field in filled) or "1"
-        table = row._meta.db_table  # noqa: SLF001 -- documented Django API
-        written = f'INSERT INTO "{table}" ({", ".join(names)}) VALUES ({", ".join(places)}) RETURNING {told}'  # noqa: S608 -- names of our own models
+        written, filled = _written(row, f"v{number}_", values)
         parts.append(f"r{number} AS ({written})")
-        returned += [(number, row, field) for field in filled]
-    shown = ", ".join(f'r{number}."{field.column}"' for number, _, field in returned) or "1"
+        returned += [(row, field, f'r{number}."{field.column}"') for field in filled]
+    shown = ", ".join(place for *_, place in returned) or "1"
     found = ", ".join(f"r{number}" for number in range(len(rows)))
     with connection.cursor() as cursor:
         cursor.execute(f"WITH {', '.join(parts)} SELECT {shown} FROM {found}", values)  # noqa: S608 -- names of our own models
-        told_now = cursor.fetchone() or ()
-    for (_, row, field), value in zip(returned, told_now, strict=False):
+        told = cursor.fetchone() or ()
+    for (row, field, _), value in zip(returned, told, strict=False):
         setattr(row, field.attname, value)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001 -- documented Django API
 
 
+def _written(row: Model, prefix: str, values: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Return the statement of one row, whose values are added to `values`, and the fields that the database fills in."""
+    columns: dict[str, str] = {}
+    filled = []
+    for field in _fields(type(row)):
+        value = field.pre_save(row, add=True)
+        is_left_out = isinstance(value, DatabaseDefault) or (value is None and field.db_returning)
+        if is_left_out or isinstance(value, Now):
+            filled.append(field)
+        if isinstance(value, Now):
+            columns[f'"{field.column}"'] = "statement_timestamp()"
+        elif not is_left_out:
+            name = f"{prefix}{field.column}"
+            columns[f'"{field.column}"'] = f"%({name})s"
+            values[name] = field.get_db_prep_save(value, connection)
+    told = ", ".join(f'"{field.column}"' for field in filled) or "1"
+    into = f'"{row._meta.db_table}" ({", ".join(columns)})'  # noqa: SLF001 -- documented Django API
+    return f"INSERT INTO {into} VALUES ({', '.join(columns.values())}) RETURNING {told}", filled  # noqa: S608 -- names of our own models
+
+
 @lru_cache(maxsize=64)
-def _fields(model: type[Model]) -> tuple["Field[Any, Any]", ...]:
+def _fields(model: type[Model]) -> tuple[Any, ...]:
     return tuple(field for field in model._meta.local_concrete_fields if not field.generated)  # noqa: SLF001 -- documented Django API

@@ -30,6 +30,7 @@ SOCKETS = {"/ws/experiments/<uuid:experiment>/logs/"}
 _WIRE = {
     "POST": (
         "runs/log-batch", "runs/log-metric", "runs/log-parameter", "runs/set-tag", "runs/create", "runs/update", "runs/search",
+        "model-versions/create",
     ),
     "GET": ("runs/get", "metrics/get-history", "experiments/get", "experiments/get-by-name"),
 }  # fmt: skip

@@ -181,10 +181,19 @@ def find_version(model: RegisteredModel, reference: str | int) -> ModelVersion:
 def _said_by(run: Run, path: str) -> Said:
     """Read what a run kept at `path`, and what it logged, in one statement: each has a price at 8 clients."""
     folder = tracking.artifact_path(path.rstrip("/")) if path.strip("/") else ""
-    inside, at_path, metrics, params = [], [], {}, {}
-    asked = {"run": run.pk, "folder": f"{folder}/" if folder else "", "file": folder, "files": MOST_FILES + 1}
+    inside: list[Kept] = []
+    at_path: list[Kept] = []
+    metrics: dict[str, Any] = {}
+    params: dict[str, str] = {}
+    asked: dict[str, Any] = {
+        "run": run.pk,
+        "folder": f"{folder}/" if folder else "",
+        "file": folder,
+        "files": MOST_FILES + 1,
+        "shown": _SHOWN,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_SAID, {**asked, "shown": _SHOWN})
+        cursor.execute(_SAID, asked)
         for kind, name, text, number, content_type, size in cursor.fetchall():
             match kind:
                 case "metric":
@@ -311,7 +320,7 @@ WITH numbered AS (
     UPDATE registry_registeredmodel SET newest = newest + 1, updated_at = now()
      WHERE id = %(model_id)s AND archived_at IS NULL RETURNING newest
 ), made AS (
-    INSERT INTO registry_modelversion (number, {", ".join(field.column for field in _FIELDS)})
+    INSERT INTO registry_modelversion (number, {", ".join(str(field.column) for field in _FIELDS)})
     SELECT newest, {", ".join(f"%({field.attname})s" for field in _FIELDS)} FROM numbered
     RETURNING id, number, created_at, updated_at
 ), kept AS (
