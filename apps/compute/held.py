@@ -18,7 +18,7 @@ from apps.core import wakeup
 from apps.core.errors import Invalid, Stale
 
 WAITING, FAILED = "EnvironmentBuilding", "EnvironmentFailed"
-_MOST = 500
+_MOST_FAILED = 500  # in one turn; the next goes on
 
 
 def hold(wanted: Mapping[str, str], cluster: Cluster) -> dict[str, Any]:
@@ -41,14 +41,8 @@ def require_environments(cluster: Cluster) -> None:
 
 def settle() -> str:
     """Look at all that waits for an environment: let go what has it, end what cannot have it, tell the others why they wait."""
-    answers: dict[tuple[Any, str], handlers.Prepared] = {}
-    done = 0
-    for workload in held().select_related("cluster")[:_MOST]:
-        wanted = workload.template.get("environment") or {}
-        place = (workload.cluster_id, str(sorted(wanted.items())))
-        if place not in answers:
-            answers[place] = handlers.environments().prepare(wanted, workload.cluster)
-        done += _settle(workload, answers[place])
+    places = held().order_by().values_list("cluster", "template__environment__version").distinct()
+    done = sum(_settle(held().filter(cluster=cluster, template__environment__version=one)) for cluster, one in places)
     if done:
         wakeup.poke("compute")
     return f"settled {done}" if done else ""
@@ -62,16 +56,24 @@ def held() -> QuerySet[Workload]:
     return rows
 
 
-def _settle(workload: Workload, found: handlers.Prepared) -> bool:
-    row = held().filter(pk=workload.pk)
+def _settle(rows: QuerySet[Workload]) -> int:
+    """Settle what waits for one version on one cluster. Returns how much of it does not wait any more."""
+    first = rows.select_related("cluster").first()
+    if first is None:
+        return 0
+    found = handlers.environments().prepare(first.template["environment"], first.cluster)
     if found.key:
-        return bool(row.update(next_reconcile_at=Now(), reason="", message=""))
+        return rows.update(next_reconcile_at=Now(), reason="", message="")
     if not found.has_failed:
-        row.exclude(message=found.said).update(reason=WAITING, message=found.said)
-        return False
+        rows.exclude(message=found.said).update(reason=WAITING, message=found.said)
+        return 0
+    return sum(_fail(workload, found.said) for workload in rows[:_MOST_FAILED])
+
+
+def _fail(workload: Workload, said: str) -> bool:
     ended = Greatest(Now(), F("started_at"))  # of an earlier attempt, if there was one
     try:
-        transition(workload, State.FAILED, actor="reconcile", reason=FAILED, message=found.said, finished_at=ended)
+        transition(workload, State.FAILED, actor="reconcile", reason=FAILED, message=said, finished_at=ended)
     except Stale:
         return False  # it was stopped meanwhile
     return True

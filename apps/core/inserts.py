@@ -41,7 +41,7 @@ def _written(row: Model, prefix: str, values: dict[str, Any]) -> tuple[str, list
     filled = []
     for field in _fields(type(row)):
         value = field.pre_save(row, add=True)
-        is_left_out = isinstance(value, DatabaseDefault) or (value is None and field.db_returning)
+        is_left_out = isinstance(value, DatabaseDefault) or (value is None and field.primary_key)
         if is_left_out or isinstance(value, Now):
             filled.append(field)
         if isinstance(value, Now):

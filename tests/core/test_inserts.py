@@ -10,8 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.compute.models import Workload, WorkloadEvent
+from apps.core.ids import new_id
 from apps.core.inserts import insert
 from apps.tracking.models import Project, Run, Tag
+from tests.factories import Stage, fresh
+from tests.people import Cast
 
 pytestmark = pytest.mark.django_db
 
@@ -45,3 +49,15 @@ def test_what_the_database_refuses_is_raised_as_save_raises_it_and_nothing_is_wr
     with pytest.raises(IntegrityError), transaction.atomic():
         insert(Run(project=project, owner=owner, name="x", started_at=Now()), Project(owner=owner, name="digits"))
     assert not Run.objects.exists()
+
+
+def test_a_null_is_written_also_where_the_database_has_a_default_and_a_number_it_counts_is_told(
+    cast: Cast, stage: Stage
+) -> None:
+    workload = fresh(stage.submit(cast.alice))
+    assert workload.next_reconcile_at is not None
+    workload.pk, workload.next_reconcile_at, workload.subject = new_id(), None, "another"
+    event = WorkloadEvent(workload=workload, seq=0, to_state="queued", actor="alice")
+    insert(workload, event)
+    assert Workload.objects.get(pk=workload.pk).next_reconcile_at is None
+    assert WorkloadEvent.objects.get(pk=event.pk).workload_id == workload.pk
