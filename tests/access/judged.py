@@ -24,6 +24,7 @@ from apps.core.ids import new_id
 from apps.credentials.models import Credential, CredentialUse
 from apps.directory import services as directory
 from apps.directory.models import DirectoryRule
+from apps.environments import services as environments
 from apps.experiments.models import CodeUpload
 from apps.experiments.services import quota_node
 from apps.models import services as models
@@ -89,6 +90,7 @@ def make_objects(cast: Cast) -> None:
     _make_ways_in(cast)
     _make_books(cast)
     _make_models(cast)
+    _make_environments(cast)
     for name in ("alice", "bob", "sre"):
         accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
@@ -110,6 +112,18 @@ def _make_books(cast: Cast) -> None:
     money.settle("fth-judged-1", 1_800_000)
     alert = Alert.objects.create(period=budget.periods.get(), level="50", spent_micros=1, amount_micros=2, message="x")
     Delivery.objects.create(alert=alert, channel="email", target="x@example.org")
+
+
+def _make_environments(cast: Cast) -> None:
+    """Make environments of some shapes, with a version and a build of each."""
+    for number, visibility in enumerate(Visibility.values):
+        team = cast.team if number % 2 else None
+        contents = environments.read_contents(packages="six\n")
+        made = environments.create_environment(f"e{number}", contents, by=cast.alice, team=team, visibility=visibility)
+        version = environments.version_numbered(made, "1")
+        assert version is not None
+        environments.request_build(version, by=cast.alice)
+        grants.grant(cast.dana, made, list(Role)[1 + number % 3])
 
 
 def _make_models(cast: Cast) -> None:

@@ -51,7 +51,7 @@ def test_details_are_told(browser: Client, sre: User) -> None:
     answer = ask(browser, "accounts.user", "disable", user.pk, sre.pk)
     told = (
         "jobs stop, assets keep, memberships keep, runs kept 1, projects kept 1, sessions ended 1, tokens revoked 1, "
-        "credentials kept 1, memberships kept 1, running jobs stopped 1, "
+        "credentials kept 1, memberships kept 1, environments kept 1, running jobs stopped 1, "
         "registered models kept 1, revoked tokens 1"
     )
     assert foreseen(answer) == {
