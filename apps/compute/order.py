@@ -80,8 +80,8 @@ _OTHERS = f"""
               FROM unnest(%(leaves)s::bigint[], %(used)s::double precision[], %(beside)s::int[]) AS p(leaf, used, beside)
              CROSS JOIN LATERAL (
                 SELECT w.rank > %(rank)s AS is_higher, w.priority, count(*) AS waiting,
-                       count(*) FILTER (WHERE (p.used + w.size, extract(epoch FROM w.queued_at)::double precision, p.leaf)
-                                              < (%(size)s, %(at)s, %(leaf)s)) AS earlier
+                       count(*) FILTER (WHERE (p.used + w.size, w.queued_at, p.leaf)
+                                              < (%(size)s, to_timestamp(%(at)s), %(leaf)s)) AS earlier
                   FROM compute_workload w
                  WHERE {_WAITING} {{seen}} AND w.quota_node_id = p.leaf
                    AND w.rank >= CASE WHEN p.beside > 0 THEN %(rank)s + 1 ELSE %(rank)s END
