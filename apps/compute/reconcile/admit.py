@@ -379,12 +379,16 @@ def expected_ends(node_id: int, resource: str) -> list[tuple[int, float | None]]
         return [(amount, end) for amount, end in cursor.fetchall()]
 
 
+# Where all of it together is not enough, as often when much runs, nothing is put in order.
 _FREED = """
-    SELECT greatest(min(ends_by), statement_timestamp()) FROM (
-        SELECT ends_by, sum((amounts ->> %(resource)s)::bigint) OVER (ORDER BY ends_by, id ROWS UNBOUNDED PRECEDING) AS freed
-          FROM quotas_reservation
+    WITH held AS MATERIALIZED (
+        SELECT id, ends_by, (amounts ->> %(resource)s)::bigint AS amount FROM quotas_reservation
          WHERE released_at IS NULL AND ends_by IS NOT NULL AND node_ids @> ARRAY[%(node)s]::bigint[] AND amounts ? %(resource)s
-    ) AS held WHERE freed >= %(amount)s HAVING count(*) > 0
+    ), freed AS (
+        SELECT ends_by, sum(amount) OVER (ORDER BY ends_by, id ROWS UNBOUNDED PRECEDING) AS amount
+          FROM held WHERE (SELECT sum(amount) FROM held) >= %(amount)s
+    )
+    SELECT greatest(min(ends_by), statement_timestamp()) FROM freed WHERE amount >= %(amount)s HAVING count(*) > 0
 """
 
 
