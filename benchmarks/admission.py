@@ -223,7 +223,8 @@ class _Bench:
 
     def fill(self, live: int) -> None:
         """Let exactly `live` reservations be alive."""
-        _sql("DELETE FROM quotas_reservation WHERE key NOT LIKE 'live %'")
+        kept = "CASE WHEN key LIKE 'live %%' THEN substr(key, 6)::int <= %(count)s ELSE false END"
+        _sql(f"DELETE FROM quotas_reservation WHERE NOT {kept}", count=live)
         _sql(_FILL, cluster=self.cluster_node.pk, count=live)
         _sql(
             "UPDATE quotas_quotalimit l SET used = coalesce((SELECT sum((r.amounts ->> l.resource)::bigint)"
