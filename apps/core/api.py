@@ -174,3 +174,10 @@ def _field_errors(detail: Any, prefix: str = "") -> dict[str, list[str]]:
         return found
     sentences = detail if isinstance(detail, list) else [detail]
     return {prefix or "non_field_errors": [str(sentence) for sentence in sentences]} if sentences else {}
+
+
+def asked_for(serializer: Any, request: Request) -> dict[str, Any]:
+    """Read a body. Raises: ValidationError."""
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)

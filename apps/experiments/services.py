@@ -34,7 +34,7 @@ from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
 from apps.storage import services as storage
 from apps.teams.models import Team
-from apps.teams.services import require_open
+from apps.teams.services import find_team, require_open
 from apps.tracking import services as tracking
 from apps.tracking.choices import RunStatus
 from apps.tracking.models import Run, Tag
@@ -175,17 +175,6 @@ def _credentials(parsed: Parsed, by: Any) -> list[dict[str, str]]:
     """Judge that `by` may use what the specification names. It is judged again when the work starts."""
     wanted = parsed.get("credentials", ())
     return credentials.require_usable(wanted, by=by, taken=parsed.get("env", {})) if wanted else []
-
-
-def find_team(slug: str | None, *, by: Any) -> Team | None:
-    """Return the team of that name which `by` is in, None for none. Raises: Invalid."""
-    if slug is None:
-        return None
-    team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
-    if team is None:
-        raise Invalid(errors={"team": ["There is no such team, or you are not in it."]})
-    found: Team = team
-    return found
 
 
 def _code(sha256: str, by: Any) -> dict[str, Any] | None:

@@ -1,17 +1,16 @@
 """What the views have in common: the objects that an address names, and bodies that are read."""
 
 from typing import Any, cast
-from uuid import UUID
 
 from rest_framework.request import Request
 
 from apps.access import policy
 from apps.audit.services import refused
-from apps.core.errors import Invalid, NotFound
+from apps.core.errors import NotFound
+from apps.core.ids import id_in
 from apps.environments import services
 from apps.environments.models import Environment, EnvironmentVersion
 from apps.environments.services import Contents
-from apps.teams.models import Team
 
 CONTENTS = ("packages", "python", "r_packages", "image", "variables")
 
@@ -20,10 +19,7 @@ def the_environment(request: Request, environment_id: str, action: str = "view")
     """Return the environment in the address. Raises: NotFound unless it is visible, NotAllowed with the reason."""
     user: Any = request.user
     rows: Any = Environment.objects.visible_to(user, "view").live().with_details()
-    try:
-        found = rows.filter(pk=UUID(environment_id)).first()
-    except ValueError:
-        found = None
+    found = rows.filter(pk=id_in(environment_id)).first()
     if found is None:
         raise refused(user, action, "environments.environment", NotFound(), object_id=environment_id)
     if action != "view":
@@ -37,23 +33,6 @@ def the_version(environment: Environment, number: str) -> EnvironmentVersion:
     if version is None:
         raise NotFound
     return version
-
-
-def the_team(slug: str | None, by: Any) -> Team | None:
-    """Return a team the caller is in. Raises: Invalid."""
-    if slug is None:
-        return None
-    team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
-    if team is None:
-        raise Invalid(errors={"team": ["There is no such team, or you are not in it."]})
-    return team
-
-
-def asked_for(serializer: Any, request: Request) -> dict[str, Any]:
-    """Read a body. Raises: ValidationError."""
-    asked = serializer(data=request.data)
-    asked.is_valid(raise_exception=True)
-    return dict(asked.validated_data)
 
 
 def contents_of(asked: dict[str, Any]) -> Contents:

@@ -11,10 +11,11 @@ from rest_framework.response import Response
 from typing_extensions import override
 
 from apps.access.api import GuardedAPI, GuardedViewSet
+from apps.core.api import asked_for
 from apps.core.errors import NotFound
 from apps.environments import services
 from apps.environments.api import documents, serializers
-from apps.environments.api.finding import asked_for, contents_of, the_environment, the_version
+from apps.environments.api.finding import contents_of, the_environment, the_version
 from apps.environments.models import EnvironmentBuild, EnvironmentVersion
 
 

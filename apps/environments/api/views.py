@@ -10,11 +10,13 @@ from typing_extensions import override
 
 from apps.access.api import GuardedViewSet
 from apps.access.history import HistoryMixin
+from apps.core.api import asked_for
 from apps.environments import services
 from apps.environments.api import documents, serializers
-from apps.environments.api.finding import asked_for, contents_of, the_environment, the_team
+from apps.environments.api.finding import contents_of, the_environment
 from apps.environments.filters import narrow
 from apps.environments.models import Environment
+from apps.teams.services import find_team
 
 
 class EnvironmentViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):
@@ -60,7 +62,7 @@ class EnvironmentViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, Guard
     def create(self, request: Request) -> Response:
         """Make an environment with its first version, my own or a team's."""
         asked = asked_for(serializers.NewEnvironmentSerializer, request)
-        team, contents = the_team(asked.pop("team"), request.user), contents_of(asked)
+        team, contents = find_team(asked.pop("team"), by=request.user), contents_of(asked)
         made = services.create_environment(asked.pop("name"), contents, by=request.user, team=team, **asked)
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 

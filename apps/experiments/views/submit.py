@@ -13,6 +13,7 @@ from apps.experiments import services, snippets
 from apps.experiments.forecast import forecast
 from apps.experiments.forms import CLONED, SubmitForm, chosen_credentials, initial_from
 from apps.experiments.models import CodeUpload, Experiment
+from apps.teams.services import find_team
 from apps.tracking import services as tracking
 
 
@@ -99,7 +100,7 @@ def _make_project(form: SubmitForm, user: Any) -> None:
     name = form.cleaned_data.get("new_project", "").strip()
     if not name:
         return
-    team = services.find_team(form.cleaned_data.get("team") or None, by=user)
+    team = find_team(form.cleaned_data.get("team") or None, by=user)
     try:
         project = tracking.create_project(name, by=user, team=team)
     except Invalid as refusal:

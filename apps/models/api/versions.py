@@ -15,10 +15,11 @@ from typing_extensions import override
 
 from apps.access import policy
 from apps.access.api import GuardedAPI, GuardedViewSet
+from apps.core.api import asked_for
 from apps.core.errors import DomainError, Invalid, NotFound, TooLarge
 from apps.models import downloads, services
 from apps.models.api import documents, serializers
-from apps.models.api.finding import asked_for, details_of, the_model, the_version
+from apps.models.api.finding import details_of, the_model, the_version
 from apps.models.filters import VersionFilter
 from apps.models.models import ModelVersion, VersionFile
 from apps.models.reading import Announced, UploadCut

@@ -14,14 +14,15 @@ from typing_extensions import override
 
 from apps.access.api import GuardedAPI, GuardedViewSet
 from apps.access.history import HistoryMixin
-from apps.core.api import CursorPage
+from apps.core.api import CursorPage, asked_for
 from apps.core.errors import Invalid, NotFound
 from apps.models import comparing, services
 from apps.models.api import documents, serializers
-from apps.models.api.finding import asked_for, the_model, the_team, the_version
+from apps.models.api.finding import the_model, the_version
 from apps.models.choices import RequestState
 from apps.models.filters import ModelFilter
 from apps.models.models import MoveRequest, RegisteredModel
+from apps.teams.services import find_team
 
 
 class ModelViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSet):
@@ -71,7 +72,7 @@ class ModelViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedView
     def create(self, request: Request) -> Response:
         """Make a name to register versions under, my own or a team's."""
         asked = asked_for(serializers.NewModelSerializer, request)
-        team = the_team(asked.pop("team"), request.user)
+        team = find_team(asked.pop("team"), by=request.user)
         model = services.create_model(asked.pop("name"), by=request.user, team=team, **asked)
         return self._shown(model, status.HTTP_201_CREATED)
 

@@ -121,3 +121,14 @@ def _save(row: Organization | Team) -> None:
     except ValidationError as error:
         raise Invalid(errors=error.message_dict) from error
     row.save()
+
+
+def find_team(slug: str | None, *, by: Any) -> Team | None:
+    """Return the team of that name which `by` is in, None for none. Raises: Invalid."""
+    if slug is None:
+        return None
+    team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
+    if team is None:
+        raise Invalid(errors={"team": ["There is no such team, or you are not in it."]})
+    found: Team = team
+    return found

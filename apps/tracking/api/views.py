@@ -20,7 +20,7 @@ from apps.accounts.authentication import TokenAuthentication
 from apps.core.api import StrictJSONParser
 from apps.core.errors import DomainError, Invalid, NotFound, TooLarge
 from apps.core.ids import new_id
-from apps.teams.models import Team
+from apps.teams.services import find_team
 from apps.tracking import batches, curves, ingest, listing, services
 from apps.tracking.api import documents, serializers
 from apps.tracking.filters import ProjectFilter, RunFilter
@@ -46,15 +46,6 @@ def _integer(request: Request, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):  # noqa: PLR2004 -- larger than any limit
         raise Invalid(errors={name: ["Expected a whole number."]})
     return int(text)
-
-
-def _team(slug: str | None, by: Any) -> Team | None:
-    if slug is None:
-        return None
-    team = Team.objects.visible_to(by, "view").filter(slug=slug).first()
-    if team is None:
-        raise Invalid(errors={"team": ["There is no such team, or you are not in it."]})
-    return team
 
 
 def find_run(request: Request, run_id: str) -> Run:
@@ -112,7 +103,7 @@ class ProjectViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedVi
         asked = serializers.NewProjectSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = dict(asked.validated_data)
-        team = _team(data.pop("team"), request.user)
+        team = find_team(data.pop("team"), by=request.user)
         project = services.create_project(data.pop("name"), by=request.user, team=team, **data)
         project.refresh_from_db()
         return Response(self.get_serializer(project).data, status=status.HTTP_201_CREATED)
@@ -186,7 +177,7 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
         asked = serializers.NewRunSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = asked.validated_data
-        team = _team(data["team"], request.user)
+        team = find_team(data["team"], by=request.user)
         project = services.find_project(data["project"], by=request.user, team=team)
         name = data.get("name") or f"run-{new_id().hex[-8:]}"
         chosen = {"team": team, "visibility": data["visibility"], "tags": data.get("tags")}
