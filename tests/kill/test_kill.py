@@ -354,6 +354,19 @@ def test_die_while_cancelling(name: str, platform: Platform, witness: Witness, t
 
 
 @pytest.mark.skipif(not LONG, reason="make kill")
+def test_die_after_building_an_environment(platform: Platform, witness: Witness, tmp_path: Path) -> None:
+    """What waited for it starts, once, on what stands there: its lease has run out, and it is found whole."""
+    fired = arm(platform, "environment.after_build", tmp_path)
+    client = Client(platform, platform.make_user("alice"))
+    client.send("POST", "/environments/", b'{"name": "bare"}')
+    for _ in range(3):
+        client.submit({**witness.job(seconds=0.3, lines=LINES, code=0), "environment": "bare"}, 0)
+    settle(client, seconds=150)
+    assert fired.exists()
+    check(client, witness)
+
+
+@pytest.mark.skipif(not LONG, reason="make kill")
 @pytest.mark.parametrize(
     "name", ["code.after_write_before_row", "artifact.after_write_before_row", "metrics.before_commit"]
 )
