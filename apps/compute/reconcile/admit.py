@@ -380,16 +380,15 @@ def expected_ends(node_id: int, resource: str) -> list[tuple[int, float | None]]
 
 
 # Where all of it together is not enough, as often when much runs, nothing is put in order.
-_FREED = """
-    WITH held AS MATERIALIZED (
-        SELECT id, ends_by, (amounts ->> %(resource)s)::bigint AS amount FROM quotas_reservation
-         WHERE released_at IS NULL AND ends_by IS NOT NULL AND node_ids @> ARRAY[%(node)s]::bigint[] AND amounts ? %(resource)s
-    ), freed AS (
-        SELECT ends_by, sum(amount) OVER (ORDER BY ends_by, id ROWS UNBOUNDED PRECEDING) AS amount
-          FROM held WHERE (SELECT sum(amount) FROM held) >= %(amount)s
-    )
-    SELECT greatest(min(ends_by), statement_timestamp()) FROM freed WHERE amount >= %(amount)s HAVING count(*) > 0
+_HELD = """
+    quotas_reservation WHERE released_at IS NULL AND ends_by IS NOT NULL AND node_ids @> ARRAY[%(node)s]::bigint[] AND amounts ? %(resource)s
 """
+_FREED = f"""
+    WITH freed AS (
+        SELECT ends_by, sum((amounts ->> %(resource)s)::bigint) OVER (ORDER BY ends_by, id ROWS UNBOUNDED PRECEDING) AS amount
+          FROM {_HELD} AND (SELECT sum((amounts ->> %(resource)s)::bigint) FROM {_HELD}) >= %(amount)s)
+    SELECT greatest(min(ends_by), statement_timestamp()) FROM freed WHERE amount >= %(amount)s HAVING count(*) > 0
+"""  # noqa: S608 -- our own pieces; every value is a parameter
 
 
 def freed_at(node_id: int, resource: str, amount: int) -> datetime | None:

@@ -22,11 +22,11 @@ _COUNT = """
     INSERT INTO quotas_shareuse AS s (node_id, amount, at)
     SELECT node_id, amount, statement_timestamp() FROM added ORDER BY node_id
         ON CONFLICT (node_id) DO UPDATE SET at = statement_timestamp(),
-           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s)
+           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s::double precision)
 """
 
 _LOOK = """
-    SELECT n.id, n.weight, coalesce(s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s), 0)
+    SELECT n.id, n.weight, coalesce(s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s::double precision), 0)
       FROM quotas_quotanode n LEFT JOIN quotas_shareuse s ON s.node_id = n.id WHERE n.id = ANY(%(nodes)s)
 """
 
@@ -44,7 +44,7 @@ _TICK = """
     INSERT INTO quotas_shareuse AS s (node_id, amount, at)
     SELECT node_id, amount, statement_timestamp() FROM used ORDER BY node_id
         ON CONFLICT (node_id) DO UPDATE SET at = statement_timestamp(),
-           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s)
+           amount = excluded.amount + s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s::double precision)
 """
 
 
