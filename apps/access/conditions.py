@@ -1,7 +1,7 @@
 """The conditions of a list of owned rows, as one expression.
 
-Ids are read first and written into the condition: the planner then knows how many there are, and chooses the way that
-fits both a person who sees nearly all and one who sees nearly nothing (docs/adr/0023).
+The ids of a person's teams are read first and written into the condition, what was shared with him is selected within it,
+by a statement that was written by hand: either is what costs least (docs/adr/0023).
 """
 
 from collections.abc import Collection
@@ -12,11 +12,26 @@ from typing_extensions import override
 
 from apps.access.choices import Visibility
 
-_FEW = 50  # so many ids the planner weighs one by one; with more that alone would take longer than the query
+
+class Among(Func):
+    """Whether a key is one of the few that `statement` selects: they are looked up one by one, in the order of the index."""
+
+    output_field = BooleanField()
+    conditional = True
+
+    def __init__(self, key: str, statement: tuple[str, list[Any]]) -> None:
+        super().__init__(F(key))
+        self._statement = statement
+
+    @override
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # type: ignore[override]  # no template is ever given
+        (key,) = self.source_expressions
+        selected, given = self._statement
+        return f"{compiler.compile(key)[0]} = ANY(ARRAY({selected}))", given
 
 
 class OwnedOrShared(Func):
-    """Whether a row is owned by `owner`, reached through a team or its visibility, or one of those `granted`.
+    """Whether a row is owned by `owner`, reached through a team or its visibility, or one of those that `granted` selects.
 
     `teams` are those that give the role that is asked for. What lets everyone view is asked for only with
     `siblings`, all teams of the person's organizations; None leaves it out.
@@ -32,34 +47,34 @@ class OwnedOrShared(Func):
         prefix: str,
         teams: Collection[Any],
         siblings: Collection[Any] | None,
-        granted: Collection[Any],
+        granted: tuple[str, list[Any]],
     ) -> None:
         arms: list[tuple[str, list[Any]]] = [("{owner} = %s", [owner])]
         private, organization, public = Visibility.PRIVATE.value, Visibility.ORGANIZATION.value, Visibility.PUBLIC.value
         if siblings:  # his own teams are among them, so that most rows of others fail at the first comparison
             either = "{visibility} = %s OR ({visibility} <> %s AND {team} = ANY(%s::{team_key}[]))"
             arms.append(
-                (f"{{team}} = ANY(%s::{{team_key}}[]) AND ({either})", [siblings, organization, private, teams])
+                (
+                    f"{{team}} = ANY(%s::{{team_key}}[]) AND ({either})",
+                    [_array(siblings), organization, private, _array(teams)],
+                )
             )
         elif teams:
-            arms.append(("{team} = ANY(%s::{team_key}[]) AND {visibility} <> %s", [teams, private]))
+            arms.append(("{team} = ANY(%s::{team_key}[]) AND {visibility} <> %s", [_array(teams), private]))
         if siblings is not None:
             arms.append(("{visibility} = %s", [public]))
-        if granted:
-            form = "{pk} = ANY(%s::{key}[])" if len(granted) <= _FEW else "{pk} IN (SELECT unnest(%s::{key}[]))"
-            arms.append((form, [granted]))
+        selected, given = granted
+        arms.append((f"{{pk}} IN ({selected})", given))
         super().__init__(*(F(f"{prefix}{name}") for name in ("owner_id", "team_id", "visibility", "pk")))
         self._form = " OR ".join(f"({form})" for form, _ in arms)
-        self._given = [
-            one if isinstance(one, str) or one is owner else _array(one) for _, given in arms for one in given
-        ]
+        self._given = [one for _, given in arms for one in given]
 
     @override
     def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # type: ignore[override]  # no template is ever given
         """Fill the form with the columns and their types."""
         owner, team, visibility, pk = (compiler.compile(column)[0] for column in self.source_expressions)
-        team_key, key = (self.source_expressions[n].output_field.rel_db_type(connection) for n in (1, 3))
-        form = self._form.format(owner=owner, team=team, visibility=visibility, pk=pk, team_key=team_key, key=key)
+        team_key = self.source_expressions[1].output_field.rel_db_type(connection)
+        form = self._form.format(owner=owner, team=team, visibility=visibility, pk=pk, team_key=team_key)
         return f"({form})", self._given
 
 

@@ -40,7 +40,7 @@ def codename(role: Role) -> str:
     return f"hold_{role.word}"
 
 
-_MOST_NAMED = 1000
+_MOST_KEPT = 1000
 _ROLES = {codename(role): role for role in Role if role is not Role.NONE}
 
 
@@ -71,30 +71,25 @@ def live() -> Q:
     return Q(expires_at=None) | Q(expires_at__gt=Now())
 
 
-def all_held_by(principal: "Principal", model: type[Model]) -> list[tuple[Any, Role]]:
-    """List the objects of `model` that live grants give, with the role; one may come twice."""
-    return [(pk, _ROLES[name]) for pk, name in _read(principal, model)]
-
-
 def few_held_by(principal: "Principal", model: type[Model]) -> list[tuple[Any, Role]] | None:
-    """List the same, which may be remembered; None when there are too many to name them in a query."""
+    """List the objects of `model` that live grants give, with the role, which may be remembered; one may come twice.
+
+    None when there are too many to keep them.
+    """
 
     def read() -> list[tuple[Any, Role]] | None:
-        rows = _read(principal, model, limit=_MOST_NAMED + 1)
-        return None if len(rows) > _MOST_NAMED else [(pk, _ROLES[name]) for pk, name in rows]
+        rows = _read(principal, model, limit=_MOST_KEPT + 1)
+        return None if len(rows) > _MOST_KEPT else [(pk, _ROLES[name]) for pk, name in rows]
 
     memory = remembered.of(principal)
     return memory.ask(model, read) if memory else read()
 
 
-def condition(model: type[Model], principal: "Principal", role: Role, prefix: str) -> Q:
-    """Return the condition that a grant of at least `role` exists, for one who holds too many to name them."""
-    chosen = live()
-    if role > Role.VIEWER:  # every grant gives at least that
-        chosen &= Q(permission__codename__in=[codename(held) for held in Role if held >= role])
-    by_user = _users(model).filter(chosen, user_id=principal.pk).values("content_object")
-    by_group = _groups(model).filter(chosen, group_id__in=_groups_of(principal)).values("content_object")
-    return Q(**{f"{prefix}pk__in": by_user}) | Q(**{f"{prefix}pk__in": by_group})
+def reaching(principal: "Principal", model: type[Model], role: Role) -> tuple[str, list[Any]]:
+    """Return a statement, with its parameters, that selects the keys of what live grants of at least `role` give."""
+    is_any = role is Role.VIEWER  # every grant gives at least that
+    chosen: list[Any] = [] if is_any else [[codename(held) for held in Role if held >= role]]
+    return _selecting(model, is_any=is_any), [principal.pk, *chosen] * 2
 
 
 def role_by_grant(obj: Model, principal: "Principal") -> Role:
@@ -114,17 +109,30 @@ def _read(principal: "Principal", model: type[Model], *, pk: Any = None, limit: 
 
 @cache
 def _reading(model: type[Model], *, of_one: bool) -> str:
+    where = "g.content_object_id = %(pk)s AND " if of_one else ""
+    select = f"SELECT g.content_object_id, p.codename FROM {{table}} g JOIN auth_permission p ON p.id = g.permission_id WHERE {where}"  # noqa: S608 -- names of tables
+    return f"{_reached(model, select, '%(user)s')} LIMIT %(limit)s"
+
+
+@cache
+def _selecting(model: type[Model], *, is_any: bool) -> str:
+    chosen = (
+        "" if is_any else " AND g.permission_id = ANY(ARRAY(SELECT id FROM auth_permission WHERE codename = ANY(%s)))"
+    )
+    return _reached(model, "SELECT g.content_object_id FROM {table} g WHERE ", "%s", chosen)
+
+
+def _reached(model: type[Model], select: str, user: str, also: str = "") -> str:
+    """Return `select` of the live grants that a person has himself, and through his groups."""
     through: Any = get_user_model().groups.through
     users, groups, own = (
         connection.ops.quote_name(table._meta.db_table)  # noqa: SLF001 -- documented Django API
         for table in (_users(model).model, _groups(model).model, through)
     )
-    where = "g.content_object_id = %(pk)s AND " if of_one else ""
-    select = f"SELECT g.content_object_id, p.codename FROM {{}} g JOIN auth_permission p ON p.id = g.permission_id WHERE {where}"  # noqa: S608 -- names of tables
-    unexpired = "(g.expires_at IS NULL OR g.expires_at > statement_timestamp())"
-    mine = f"g.group_id = ANY(ARRAY(SELECT group_id FROM {own} WHERE user_id = %(user)s))"  # noqa: S608 -- the same
-    by_user = f"{select.format(users)}g.user_id = %(user)s AND {unexpired}"
-    return f"{by_user} UNION ALL {select.format(groups)}{mine} AND {unexpired} LIMIT %(limit)s"
+    live_now = f"(g.expires_at IS NULL OR g.expires_at > statement_timestamp()){also}"
+    mine = f"g.group_id = ANY(ARRAY(SELECT group_id FROM {own} WHERE user_id = {user}))"  # noqa: S608 -- names of tables
+    by_user = f"{select.format(table=users)}g.user_id = {user} AND {live_now}"
+    return f"{by_user} UNION ALL {select.format(table=groups)}{mine} AND {live_now}"
 
 
 def held_on(obj: Model, principal: "Principal | None" = None) -> list[Held]:

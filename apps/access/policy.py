@@ -22,7 +22,7 @@ from django.db.models import Case, Model, Q, QuerySet, Value, When
 
 from apps.access import grants, remembered
 from apps.access.choices import ADMIN_SCOPE, Visibility
-from apps.access.conditions import OwnedOrShared
+from apps.access.conditions import Among, OwnedOrShared
 from apps.access.decision import Decision, Role
 from apps.access.memberships import memberships_of
 from apps.audit.services import refused
@@ -340,25 +340,24 @@ def _condition(policy: Policy, principal: "Principal", role: Role) -> Q:
 
 def _owned_or_shared(policy: Policy, principal: "Principal", role: Role) -> Q:
     prefix, model = f"{policy.via}__" if policy.via else "", _owned_model(policy)
-    member, held = memberships_of(principal), grants.few_held_by(principal, model)
-    condition = Q(
+    member = memberships_of(principal)
+    return Q(
         OwnedOrShared(
             principal.pk,
             prefix=prefix,
             teams=member.with_role(role),
             siblings=member.siblings if role is Role.VIEWER else None,
-            granted=[pk for pk, granted in held or () if granted >= role],
+            granted=grants.reaching(principal, model, role),
         )
     )
-    return condition if held is not None else condition | grants.condition(model, principal, role, prefix)
 
 
 def shared_with(queryset: QuerySet[M], principal: "Principal") -> QuerySet[M]:
     """Keep the rows that a grant gives to `principal`, himself or through a group; those he owns are not among them."""
     policy = policy_for(queryset.model)
     prefix = f"{policy.via}__" if policy.via else ""
-    granted = [pk for pk, _ in grants.all_held_by(principal, _owned_model(policy))]
-    return queryset.filter(**{f"{prefix}pk__in": granted}).exclude(**{f"{prefix}owner_id": principal.pk})
+    granted = grants.reaching(principal, _owned_model(policy), Role.VIEWER)
+    return queryset.filter(Among(f"{prefix}pk", granted)).exclude(**{f"{prefix}owner_id": principal.pk})
 
 
 def _owned_model(policy: Policy) -> type[Model]:
