@@ -316,7 +316,7 @@ def test_lists_come_in_pages(cast: Cast, run: Run) -> None:
     assert found == ["3", "2", "1", "0", "first"]
 
 
-@pytest.mark.parametrize(("target", "queries"), [(RUNS, 8), (PROJECTS, 5)])  # three of them ask what he reaches
+@pytest.mark.parametrize(("target", "queries"), [(RUNS, 7), (PROJECTS, 4)])  # two of them ask what he reaches
 def test_a_list_needs_as_many_queries_for_three_as_for_one(
     cast: Cast, run: Run, target: str, queries: int, django_assert_num_queries: Any
 ) -> None:
