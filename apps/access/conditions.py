@@ -11,6 +11,7 @@ from django.db.models import BooleanField, F, Func
 from typing_extensions import override
 
 from apps.access.choices import Visibility
+from apps.core.arrays import array
 
 
 class Among(Func):
@@ -56,11 +57,11 @@ class OwnedOrShared(Func):
             arms.append(
                 (
                     f"{{team}} = ANY(%s::{{team_key}}[]) AND ({either})",
-                    [_array(siblings), organization, private, _array(teams)],
+                    [array(siblings), organization, private, array(teams)],
                 )
             )
         elif teams:
-            arms.append(("{team} = ANY(%s::{team_key}[]) AND {visibility} <> %s", [_array(teams), private]))
+            arms.append(("{team} = ANY(%s::{team_key}[]) AND {visibility} <> %s", [array(teams), private]))
         if siblings is not None:
             arms.append(("{visibility} = %s", [public]))
         selected, given = granted
@@ -76,8 +77,3 @@ class OwnedOrShared(Func):
         team_key = self.source_expressions[1].output_field.rel_db_type(connection)
         form = self._form.format(owner=owner, team=team, visibility=visibility, pk=pk, team_key=team_key)
         return f"({form})", self._given
-
-
-def _array(ids: Collection[Any]) -> str:
-    """Write ids as PostgreSQL does: the driver would adapt them one by one."""
-    return f"{{{','.join(map(str, ids))}}}"

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from apps.compute.queue import standing
+from apps.core.arrays import array
 from apps.quotas import services as quotas
 
 _WAITING = "w.state = 'queued' AND w.desired_state = 'run'"
@@ -73,19 +74,20 @@ _AMONG_OWN = f"""
 # one priority those are the smaller and older, so they are counted without being put in order; of lower priorities none,
 # once one of a priority has to wait.
 _OTHERS = f"""
-    SELECT coalesce(sum(CASE WHEN is_higher OR beside < 0 THEN waiting WHEN beside > 0 OR is_stopped THEN 0 ELSE earlier END), 0)
-      FROM (SELECT is_higher, beside, waiting, earlier,
-                   bool_or(earlier < waiting) OVER (PARTITION BY leaf, is_higher ORDER BY priority DESC
+    SELECT coalesce(sum(CASE WHEN rank > %(rank)s OR beside < 0 THEN waiting WHEN beside > 0 OR is_stopped THEN 0 ELSE earlier END), 0)
+      FROM (SELECT rank, beside, waiting, earlier,
+                   bool_or(earlier < waiting) OVER (PARTITION BY leaf, rank ORDER BY priority DESC
                                                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS is_stopped
               FROM unnest(%(leaves)s::bigint[], %(used)s::double precision[], %(beside)s::int[]) AS p(leaf, used, beside)
              CROSS JOIN LATERAL (
-                SELECT w.rank > %(rank)s AS is_higher, w.priority, count(*) AS waiting,
+                SELECT w.rank, w.priority, count(*) AS waiting,
                        count(*) FILTER (WHERE (p.used + w.size, w.queued_at, p.leaf)
                                               < (%(size)s, to_timestamp(%(at)s), %(leaf)s)) AS earlier
                   FROM compute_workload w
                  WHERE {_WAITING} {{seen}} AND w.quota_node_id = p.leaf
                    AND w.rank >= CASE WHEN p.beside > 0 THEN %(rank)s + 1 ELSE %(rank)s END
-                   AND NOT w.id = ANY(%(late)s::uuid[]) GROUP BY 1, 2) AS counted) AS others
+                   AND NOT w.id = ANY(%(late)s::uuid[])
+                 GROUP BY w.rank, w.priority ORDER BY w.rank DESC, w.priority DESC) AS counted) AS others
 """  # noqa: S608 -- as above
 
 
@@ -113,7 +115,7 @@ def place_of(pk: UUID, seen: Collection[UUID] | None = None) -> int | None:
         return None
     (((size, facts["at"]), number),) = among_own
     beside = [place[node] - place[leaf] if node != leaf else 1 for node in place]
-    facts |= {"size": used[leaf] + size, "leaves": list(place), "used": list(used.values()), "beside": beside}
+    facts |= {"size": used[leaf] + size, "leaves": array(place), "used": array(used.values()), "beside": array(beside)}
     ((others,),) = rows(_OTHERS)
     return len(late) + int(others) + int(number)
 
@@ -124,7 +126,7 @@ def _read(seen: Collection[UUID] | None, **given: Any) -> list[tuple[UUID, int]]
     with connection.cursor() as cursor:
         cursor.execute(_LEAVES.format(seen=narrowed), facts)
         places, used = _places(dict(cursor.fetchall()))
-        facts |= {"leaves": list(places), "places": list(places.values()), "used": list(used.values())}
+        facts |= {"leaves": array(places), "places": array(places.values()), "used": array(used.values())}
         cursor.execute(_ORDER.format(seen=narrowed), facts)
         return [(pk, int(place)) for pk, place in cursor.fetchall()]
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from apps.core.arrays import array
 from apps.quotas.books import Share
 from apps.quotas.choices import unit_of
 from apps.quotas.models import Resource
@@ -27,7 +28,7 @@ _COUNT = """
 
 _LOOK = """
     SELECT n.id, n.weight, coalesce(s.amount * power(0.5, extract(epoch FROM statement_timestamp() - s.at) / %(half_life)s::double precision), 0)
-      FROM quotas_quotanode n LEFT JOIN quotas_shareuse s ON s.node_id = n.id WHERE n.id = ANY(%(nodes)s)
+      FROM quotas_quotanode n LEFT JOIN quotas_shareuse s ON s.node_id = n.id WHERE n.id = ANY(%(nodes)s::bigint[])
 """
 
 # What runs, and counts from `counted_until` on; and what was paid for in advance and not used, which is kept.
@@ -92,7 +93,7 @@ def count_running() -> None:
 def shares_of(node_ids: Iterable[int]) -> dict[int, Share]:
     """Return the share of each node as it is now."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK, {"nodes": list(node_ids), "half_life": _half_life()})
+        cursor.execute(_LOOK, {"nodes": array(node_ids), "half_life": _half_life()})
         return {node_id: Share(used, weight) for node_id, weight, used in cursor.fetchall()}
 
 
