@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -45,9 +45,10 @@ def token_of(user: User, **options: Any) -> str:
     return accounts.issue_token(user, by=user, name="t", **options)[1]
 
 
-def run_token(run: Run, purpose: str = "attempt 1") -> str:
+def run_token(
+    run: Run, purpose: str = "attempt 1", scopes: Sequence[str] = ("run:view", "run:log", "experiment:view")
+) -> str:
     """The token that a job of this run would have."""
-    scopes = ("run:view", "run:log", "experiment:view")
     bound_to = f"run:{run.pk}"
     owner = User.objects.get(pk=run.owner_id)
     return accounts.issue_run_token(

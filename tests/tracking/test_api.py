@@ -9,6 +9,7 @@ from django.test import Client
 
 from apps.access import grants
 from apps.access.decision import Role
+from apps.experiments.services import RUN_TOKEN_SCOPES
 from apps.tracking import services
 from apps.tracking.models import Project, Run
 from tests.people import Cast, fake_cluster, submit
@@ -239,6 +240,20 @@ def test_a_jobs_token_reaches_its_run_only(cast: Cast, run: Run) -> None:
     assert post(client, url(other, "log-batch/"), {"tags": {"a": "b"}}).status_code == 404
     assert client.delete(url(run)).status_code == 403
     assert Run.objects.filter(archived_at=None).count() == 2
+
+
+def test_a_job_begins_runs_beside_its_own(cast: Cast, run: Run) -> None:
+    elsewhere = services.create_project("elsewhere", by=cast.alice)
+    client = client_with(run_token(run, scopes=RUN_TOKEN_SCOPES))
+    made = post(client, RUNS, {"name": "trial", "tags": {"lr": "0.1"}})
+    assert made.status_code == 201, made.content
+    assert (made.json()["project"]["id"], made.json()["owner"]) == (str(run.project_id), "alice")
+    assert Run.objects.get(pk=made.json()["id"]).made_in_id == run.pk
+    assert post(client, RUNS, {"project": str(run.project_id)}).status_code == 201
+    assert post(client, RUNS, {"project": str(elsewhere.pk)}).status_code in {400, 403}
+    assert post(client, RUNS, {"project": "elsewhere"}).status_code == 400
+    assert post(client_with(run_token(run, "2")), RUNS, {}).status_code == 403  # its token lacks the scope
+    assert Run.objects.filter(project=elsewhere).count() == 0
 
 
 def names_or_none(reply: Any) -> list[str]:

@@ -108,9 +108,11 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
 
 class NewRunSerializer(serializers.Serializer[Any]):
-    """What a run is made from. `project` is an id or a name; "default" comes into being when it is first meant."""
+    """What a run is made from. `project` is an id or a name; left out, a job's own, or "default", which comes into being
+    when it is first meant.
+    """
 
-    project = serializers.CharField(max_length=120, required=False, default="default")
+    project = serializers.CharField(max_length=120, required=False)
     name = serializers.CharField(max_length=200, required=False)
     team = serializers.SlugField(max_length=60, required=False, allow_null=True, default=None)
     visibility = serializers.ChoiceField(choices=Visibility.choices, required=False, default="")

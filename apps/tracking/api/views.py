@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from typing_extensions import override
 
-from apps.access import policy
 from apps.access.api import GuardedAPI, GuardedViewSet
 from apps.access.history import HistoryMixin
 from apps.accounts.authentication import TokenAuthentication
@@ -172,13 +171,13 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
         operation_id="runs_create", request=serializers.NewRunSerializer, responses={201: serializers.RunSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Begin a run that no job stands behind."""
-        policy.require_active(cast("Any", request.user), "run:create")
+        """Begin a run that no job stands behind; a job begins one beside its own."""
+        services.require_to_create(request.user)
         asked = serializers.NewRunSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = asked.validated_data
         team = find_team(data["team"], by=request.user)
-        project = services.find_project(data["project"], by=request.user, team=team)
+        project = services.project_of_new_run(data.get("project", ""), by=request.user, team=team)
         name = data.get("name") or f"run-{new_id().hex[-8:]}"
         chosen = {"team": team, "visibility": data["visibility"], "tags": data.get("tags")}
         run = services.create_run(project, by=request.user, name=name, **chosen)

@@ -23,13 +23,13 @@ class RunsApi:
     def create(
         self,
         *,
-        project: str = "default",
+        project: str = "",
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Run:
-        """Begin a run that no job stands behind."""
-        body: dict[str, Any] = {"project": project}
+        """Begin a run that no job stands behind; a job begins one beside its own. Without a project: the job's, or "default"."""
+        body: dict[str, Any] = {"project": project} if project else {}
         if name:
             body["name"] = name
         if tags:
