@@ -250,8 +250,8 @@ def test_a_job_begins_runs_beside_its_own(cast: Cast, run: Run) -> None:
     assert (made.json()["project"]["id"], made.json()["owner"]) == (str(run.project_id), "alice")
     assert Run.objects.get(pk=made.json()["id"]).made_in_id == run.pk
     assert post(client, RUNS, {"project": str(run.project_id)}).status_code == 201
-    assert post(client, RUNS, {"project": str(elsewhere.pk)}).status_code in {400, 403}
-    assert post(client, RUNS, {"project": "elsewhere"}).status_code == 400
+    assert post(client, RUNS, {"project": str(elsewhere.pk)}).status_code == 400
+    assert post(client, RUNS, {"project": "elsewhere"}).status_code == 404
     assert post(client_with(run_token(run, "2")), RUNS, {}).status_code == 403  # its token lacks the scope
     assert Run.objects.filter(project=elsewhere).count() == 0
 
