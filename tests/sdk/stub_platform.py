@@ -670,7 +670,7 @@ class StubPlatform:
             if request.method == "POST":
                 body = request.json()
                 run = self.add_run(name=body.get("name", "run"), tags=body.get("tags", {}))
-                run["project"]["name"] = body["project"]
+                run["project"]["name"] = body.get("project", "default")
                 return Answer(201, run)
             return self._list(request, self.runs)
         if id_ == "curves":
