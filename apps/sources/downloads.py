@@ -1,0 +1,151 @@
+"""Downloading an archive over HTTPS, from S3 and from HDFS: everything is one judged GET after another.
+
+SECURITY: each redirect is a new connection, judged anew; what says who asks goes to the first host only.
+"""
+
+import base64
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+
+from django.conf import settings
+
+from apps.core import outgoing
+from apps.credentials.choices import Kind
+from apps.credentials.services import Opened
+from apps.sources.addresses import Address
+from apps.sources.box import Beat
+from apps.sources.errors import FetchFailed, Unreachable
+
+_TIMEOUT_SECONDS = 60.0
+_CHUNK = 1 << 20
+_MOST_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_DENIED = {401, 403}
+_NOT_FOUND = {404, 410}
+_NOW_AND_THEN = {408, 425, 429}
+_SAID = re.compile(rb"<Code>([A-Za-z]{1,60})</Code>")
+_LINK_SECONDS = 3600
+_MOST_ERROR_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One GET: `headers` hold what says who asks."""
+
+    url: str
+    headers: Mapping[str, str]
+    may_be_plain: bool = False
+
+
+def download(address: Address, given: Opened, file: IO[bytes], beat: Beat) -> None:
+    """Write an archive to `file`. Raises: FetchFailed, Unreachable, and what `beat` raises."""
+    ask = {"s3": _from_s3, "hdfs": _from_hdfs}.get(address.scheme, _from_web)(address, given)
+    size = 0
+    try:
+        for chunk in _chunks(ask, address, is_given=bool(given.kind)):
+            size += len(chunk)
+            if size > settings.CODE_LIMIT_BYTES:
+                msg = f"it is larger than {settings.CODE_LIMIT_BYTES >> 20} MiB"
+                raise FetchFailed(msg)
+            file.write(chunk)
+            beat(b"")
+    except outgoing.Refused as error:
+        raise FetchFailed(str(error)) from error
+    except ssl.SSLCertVerificationError as error:
+        msg = f"the certificate of {address.place} is not accepted: {error.verify_message}"
+        raise FetchFailed(msg) from error
+    except socket.gaierror as error:
+        msg = f"the name {address.host} cannot be resolved"
+        raise Unreachable(msg) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        msg = f"{address.place} did not answer as it should: {str(error)[:200] or type(error).__name__}"
+        raise Unreachable(msg) from error
+
+
+def _from_web(address: Address, given: Opened) -> _Ask:
+    if given.kind != Kind.GIT_HTTPS:
+        return _Ask(address.url, {})
+    who = f"{given.public['username']}:".encode() + given.secret["token"]
+    return _Ask(address.url, {"Authorization": f"Basic {base64.b64encode(who).decode()}"})
+
+
+def _from_s3(address: Address, given: Opened) -> _Ask:
+    """Sign an address as S3 wants it; nothing is asked here, and boto3 opens no connection."""
+    import boto3  # noqa: PLC0415 -- only who fetches from S3 pays for loading it
+    from botocore.config import Config  # noqa: PLC0415 -- as above
+
+    if given.kind != Kind.S3:
+        msg = "a bucket is asked with an S3 credential, and none is named"
+        raise FetchFailed(msg)
+    endpoint = given.public.get("endpoint_url")
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=given.public.get("region") or "us-east-1",
+        aws_access_key_id=given.public["access_key_id"],
+        aws_secret_access_key=given.secret["secret_access_key"].decode(),
+        aws_session_token=given.secret["session_token"].decode() if "session_token" in given.secret else None,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path" if endpoint else "auto"}),
+    )
+    what = {"Bucket": address.host, "Key": unquote(address.path.lstrip("/"))}
+    return _Ask(client.generate_presigned_url("get_object", Params=what, ExpiresIn=_LINK_SECONDS), {}, may_be_plain=True)
+
+
+def _from_hdfs(address: Address, _given: Opened) -> _Ask:
+    """Ask WebHDFS, the name node's HTTP port. It sends us on to a data node."""
+    path = quote(unquote(address.path), safe="/")
+    user = f"&user.name={quote(address.user)}" if address.user else ""
+    query = f"op=OPEN{user}"
+    url = urlunsplit(("http", f"{address.host}:{address.port}", f"/webhdfs/v1{path}", query, ""))
+    return _Ask(url, {}, may_be_plain=True)
+
+
+def _chunks(ask: _Ask, address: Address, *, is_given: bool) -> Iterator[bytes]:
+    """Follow redirects to an answer, and yield its bytes."""
+    networks = outgoing.networks_of(settings.FETCH_NETWORKS)
+    url, first, ca_file = ask.url, _host(ask.url), settings.FETCH_CA_FILE
+    for _ in range(_MOST_REDIRECTS + 1):
+        headers = {"User-Agent": "fathom", "Accept": "*/*", **(ask.headers if _host(url) == first else {})}
+        asked = outgoing.asked("GET", url, headers, timeout=_TIMEOUT_SECONDS, networks=networks, ca_file=ca_file)
+        with asked as answer:
+            if answer.status not in _REDIRECTS:
+                yield from _body(answer, address, is_given=is_given)
+                return
+            url = urljoin(url, answer.headers.get("Location", ""))
+            if urlsplit(url).scheme != "https" and not ask.may_be_plain:
+                msg = f"{address.place} leads on to an address without TLS"
+                raise FetchFailed(msg)
+    msg = f"{address.place} leads from one address to another without end"
+    raise FetchFailed(msg)
+
+
+def _body(answer: http.client.HTTPResponse, address: Address, *, is_given: bool) -> Iterator[bytes]:
+    status = answer.status
+    if status == http.client.OK:
+        while chunk := answer.read(_CHUNK):
+            yield chunk
+        if answer.length:  # it broke off: more was promised
+            raise http.client.IncompleteRead(b"", answer.length)
+        return
+    said = _SAID.search(answer.read(_MOST_ERROR_BYTES))
+    why = f" ({said[1].decode()})" if said else ""
+    if status in _DENIED:
+        who = "does not accept the credential, or it may not read this" if is_given else "wants to know who asks: name a credential"
+        msg = f"{address.place} {who}{why}"
+        raise FetchFailed(msg)
+    if status in _NOT_FOUND:
+        msg = f"there is nothing at this address{why}"
+        raise FetchFailed(msg)
+    msg = f"{address.place} answered {status}{why}"
+    raise Unreachable(msg) if status in _NOW_AND_THEN or status >= http.client.INTERNAL_SERVER_ERROR else FetchFailed(msg)
+
+
+def _host(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
