@@ -29,6 +29,7 @@ _CONFIG = {
     "fetch.recurseSubmodules": "false",
     "gc.auto": "0",
     "http.lowSpeedLimit": "1",
+    "http.proxyAuthMethod": "basic",
     "http.lowSpeedTime": "120",
     "maintenance.auto": "false",
     "pack.threads": "1",

@@ -241,6 +241,8 @@ def _bwrap_arguments() -> list[str]:
     argv += ["--die-with-parent", "--new-session"]
     if _uid() is not None:
         argv += ["--cap-drop", "ALL", *(word for name in _CAPABILITIES for word in ("--cap-add", name))]
+    for path in ("/etc", "/run", "/run/fathom"):  # bwrap itself would make them for its own user only
+        argv += ["--dir", path]
     for path in (*_SHOWN, *_SHOWN_FILES):
         argv += ["--ro-bind-try", path, path]
     for path in _LINKS:
@@ -248,8 +250,6 @@ def _bwrap_arguments() -> list[str]:
             argv += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             argv += ["--ro-bind", path, path]
-    for path in ("/run/fathom", "/run"):
-        argv += ["--dir", path]
     return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
 
 

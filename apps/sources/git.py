@@ -93,11 +93,12 @@ class Repository:
 
     def below(self, tree: str, subfolder: str) -> str:
         """Return the tree of a folder. Raises: FetchFailed when there is none."""
-        done = self._git({}, "rev-parse", "--verify", "--quiet", f"{tree}:{subfolder}^{{tree}}")
-        if done.code != 0:
+        done = self._git({}, "ls-tree", "-z", "--full-tree", tree, "--", subfolder)
+        entry = done.out.split(b"\t", 1)[0].decode("ascii", "replace").split()
+        if len(entry) != 3 or entry[1] != "tree":  # noqa: PLR2004 -- mode, kind, id
             msg = f"it has no folder {subfolder}"
             raise FetchFailed(msg)
-        return done.out.decode().strip()
+        return entry[2]
 
     def write_to(self, packer: Packer, tree: str, prefix: str) -> None:
         """Add the files of a tree to an archive. Raises: FetchFailed."""
