@@ -55,7 +55,9 @@ class WorkloadRequest:
     other: Mapping[str, int] = field(default_factory=dict)  # what else is limited, by name
     cluster: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)  # what `handlers.Environments` reads; none: {}
-    source: Mapping[str, str] = field(default_factory=dict)  # code to be fetched, as `handlers.Sources` reads it; none: {}
+    source: Mapping[str, str] = field(
+        default_factory=dict
+    )  # code to be fetched, as `handlers.Sources` reads it; none: {}
     credentials: Sequence[Mapping[str, str]] = ()  # as apps.credentials.services.require_usable returns them
 
     @property

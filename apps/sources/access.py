@@ -95,7 +95,9 @@ class Access:
 
     def _helper(self) -> str:
         user, token = (shlex.quote(self._files[name]) for name in ("username", "token"))
-        return f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "$(cat {user})" "$(cat {token})"; }}; f'
+        return (
+            f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "$(cat {user})" "$(cat {token})"; }}; f'
+        )
 
     def _ssh(self, address: Address, gate: Gate) -> str:
         given = self._given
@@ -127,7 +129,7 @@ def local() -> dict[str, str]:
 
 
 def _environment(config: Mapping[str, str]) -> dict[str, str]:
-    entries = list((_CONFIG | config).items())
+    entries = list({**_CONFIG, **config}.items())
     named = {f"GIT_CONFIG_KEY_{number}": key for number, (key, _) in enumerate(entries)}
     valued = {f"GIT_CONFIG_VALUE_{number}": value for number, (_, value) in enumerate(entries)}
     return {**_ENV, **named, **valued, "GIT_CONFIG_COUNT": str(len(entries))}
@@ -139,4 +141,8 @@ def _bundle() -> bytes:
     return b"\n".join(path.read_bytes() for path in (*found, Path(settings.FETCH_CA_FILE)))
 
 
-_BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"), Path("/etc/ssl/cert.pem"))
+_BUNDLES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/cert.pem"),
+)

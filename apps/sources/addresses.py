@@ -15,6 +15,12 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _NAME = re.compile(_HOST)
 _PLAIN = re.compile(r"[\x21-\x7e]+")  # printable ASCII, no spaces: what is beyond is written with %
 _PORTS = {"https": 443, "ssh": 22, "s3": 443, "hdfs": 9870}
+_PAGES = {
+    "github.com": "/commit/",
+    "gitlab.com": "/-/commit/",
+    "bitbucket.org": "/commits/",
+    "codeberg.org": "/commit/",
+}
 _GIT = "https://host/path, ssh://user@host/path or user@host:path"
 _ARCHIVE = "https://host/path, s3://bucket/key or hdfs://namenode:9870/path"
 
@@ -65,6 +71,17 @@ def beside(parent: Address, url: str) -> Address:
         return read_git(urlunsplit((parts.scheme, parts.netloc, path, "", "")))
     path = urljoin(f"/{parent.path.strip('/')}/", url)
     return read_git(f"{parent.user}@{parent.host}:{path if parent.path.startswith('/') else path.lstrip('/')}")
+
+
+def page_of(url: str, commit: str) -> str:
+    """Return where people look at a commit; "" where its server is not one whose pages are known."""
+    try:
+        address = read_git(url)
+    except ValueError:
+        return ""
+    middle = _PAGES.get(address.host)
+    path = address.path.strip("/").removesuffix(".git")
+    return f"https://{address.host}/{path}{middle}{commit}" if middle and commit else ""
 
 
 def _check_text(url: str, forms: str) -> None:

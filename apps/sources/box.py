@@ -28,6 +28,7 @@ _INSIDE, _INSIDE_SECRETS = "/run/fathom/fetch", "/run/fathom/secrets"
 _SHOWN = ("/usr", "/nix", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/crypto-policies")
 _SHOWN_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/nsswitch.conf")
 _LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
+_TEMPORARY = "/tmp"  # noqa: S108 -- one of its own, inside
 _CAPABILITIES = ("CAP_SETUID", "CAP_SETGID")
 _PREFIX = "fetch-"
 _LOOK_SECONDS, _WEIGH_SECONDS, _PROBE_SECONDS = 0.5, 2.0, 20
@@ -92,7 +93,9 @@ class Box:
             cwd="/",
             env={"PATH": _PATH, "HOME": self.path("home"), "LC_ALL": "C", **env},
             start_new_session=True,
-            **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),  # type: ignore[arg-type]
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
         )
         try:
             out, said = self._listen(process)
@@ -140,7 +143,7 @@ class Box:
         for folder, _, names in os.walk(self.folder):
             for name in names:
                 try:
-                    size += os.lstat(os.path.join(folder, name)).st_size
+                    size += Path(folder, name).lstat().st_size
                 except FileNotFoundError:
                     continue
         if size > settings.FETCH_BYTES:
@@ -201,7 +204,7 @@ def can_use_ssh() -> bool:
 
 def _memory() -> Path:
     """Return where secrets may lie: memory, if the machine has such a place."""
-    shared = Path("/dev/shm")
+    shared = Path("/dev/shm")  # noqa: S108 -- folders of our own in it
     usable = shared.is_dir() and os.access(shared, os.W_OK)
     return shared / f"fathom-fetch-{os.geteuid()}" if usable else Path(settings.FETCH_ROOT) / "given"
 
@@ -246,11 +249,11 @@ def _bwrap_arguments() -> list[str]:
     for path in (*_SHOWN, *_SHOWN_FILES):
         argv += ["--ro-bind-try", path, path]
     for path in _LINKS:
-        if os.path.islink(path):
-            argv += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
+        if Path(path).is_symlink():
+            argv += ["--symlink", str(Path(path).readlink()), path]
+        elif Path(path).is_dir():
             argv += ["--ro-bind", path, path]
-    return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
+    return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", _TEMPORARY]
 
 
 @cache

@@ -94,7 +94,9 @@ def _from_s3(address: Address, given: Opened) -> _Ask:
         config=Config(signature_version="s3v4", s3={"addressing_style": "path" if endpoint else "auto"}),
     )
     what = {"Bucket": address.host, "Key": unquote(address.path.lstrip("/"))}
-    return _Ask(client.generate_presigned_url("get_object", Params=what, ExpiresIn=_LINK_SECONDS), {}, may_be_plain=True)
+    return _Ask(
+        client.generate_presigned_url("get_object", Params=what, ExpiresIn=_LINK_SECONDS), {}, may_be_plain=True
+    )
 
 
 def _from_hdfs(address: Address, _given: Opened) -> _Ask:
@@ -131,19 +133,25 @@ def _body(answer: http.client.HTTPResponse, address: Address, *, is_given: bool)
         while chunk := answer.read(_CHUNK):
             yield chunk
         if answer.length:  # it broke off: more was promised
-            raise http.client.IncompleteRead(b"", answer.length)
+            nothing = b""
+            raise http.client.IncompleteRead(nothing, answer.length)
         return
     said = _SAID.search(answer.read(_MOST_ERROR_BYTES))
     why = f" ({said[1].decode()})" if said else ""
     if status in _DENIED:
-        who = "does not accept the credential, or it may not read this" if is_given else "wants to know who asks: name a credential"
+        who = (
+            "does not accept the credential, or it may not read this"
+            if is_given
+            else "wants to know who asks: name a credential"
+        )
         msg = f"{address.place} {who}{why}"
         raise FetchFailed(msg)
     if status in _NOT_FOUND:
         msg = f"there is nothing at this address{why}"
         raise FetchFailed(msg)
     msg = f"{address.place} answered {status}{why}"
-    raise Unreachable(msg) if status in _NOW_AND_THEN or status >= http.client.INTERNAL_SERVER_ERROR else FetchFailed(msg)
+    is_for_now = status in _NOW_AND_THEN or status >= http.client.INTERNAL_SERVER_ERROR
+    raise Unreachable(msg) if is_for_now else FetchFailed(msg)
 
 
 def _host(url: str) -> tuple[str, str | None, int | None]:

@@ -30,8 +30,7 @@ _MEANINGS: Sequence[tuple[str, str | None]] = (
      "the key of {host} is not the one in the credential's known hosts"),
     (r"authentication failed|could not read (username|password)|permission denied|error: 40[13]\b|invalid credentials", "{denied}"),
     (r"certificate", "the certificate of {host} is not accepted"),
-    (r"repository .* not found|error: 404|does not appear to be a git repository|not a git repository|project not found"
-     r"|couldn't find remote ref head|no such repository", "there is no repository at this address{or_hidden}"),
+    (r"repository .* not found|error: 404|not (appear to be )?a git repository|(project|remote ref head) not found|no such repository", "there is no repository at this address{or_hidden}"),
     (r"remote ref|not our ref|unadvertised object|no such ref", "it has no {ref}"),
     (r"mismatched algorithms|unknown hash algorithm", "it is a repository of another object format than SHA-1"),
     (r"transport '.*' not allowed|protocol .* not supported", "its server leads to an address of a form that is not asked"),
@@ -134,7 +133,9 @@ class Repository:
     def _find(self, ref: str) -> tuple[str, str]:
         """Return the full name of a ref, and the branch it is. Raises: FetchFailed when the server has none of that name."""
         asked = [f"refs/heads/{ref}", f"refs/tags/{ref}"] if ref else ["HEAD"]
-        out = self._there("branch of its own", "ls-remote", "--symref", "--", self.address.url, *asked).decode("utf-8", "replace")
+        out = self._there("branch of its own", "ls-remote", "--symref", "--", self.address.url, *asked).decode(
+            "utf-8", "replace"
+        )
         pairs = [line.split("\t", 1) for line in out.splitlines() if "\t" in line]
         if not ref:
             own = next((value.removeprefix("ref: ") for value, name in pairs if value.startswith("ref: ")), "")

@@ -5,6 +5,7 @@ from django.db import models
 from typing_extensions import override
 
 from apps.core.ids import new_id
+from apps.sources.addresses import page_of
 from apps.sources.choices import FetchState, SourceKind
 from apps.sources.querysets import FetchQuerySet
 
@@ -70,3 +71,8 @@ class Fetch(models.Model):
     def is_dirty(self) -> bool:
         """Whether it is a commit with changes on top."""
         return bool(self.patch)
+
+    @property
+    def page(self) -> str:
+        """Where people look at the commit; "" where its server is not one whose pages are known."""
+        return page_of(self.url, self.commit)

@@ -72,7 +72,7 @@ class Packer:
         name = prefix + member.name.rstrip("/")
         _judge(name, member)
         if any(_is_git(part) for part in name.split("/")):
-            msg = f"{ascii(name[:120])}: a file or folder of that name would be taken for git's own"
+            msg = f"{name[:120]!a}: a file or folder of that name would be taken for git's own"
             raise FetchFailed(msg)
         self._count.add(member.size)
         kept = tarfile.TarInfo(name)
@@ -107,7 +107,7 @@ def check_archive(path: Path) -> str:
 def _check_tar(file: IO[bytes]) -> None:
     plain = _Metered(gzip.GzipFile(fileobj=file, mode="rb"), settings.FETCH_BYTES + 4096 * settings.FETCH_FILES)
     count = Count()
-    with tarfile.open(fileobj=plain, mode="r|") as tree:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=plain, mode="r|") as tree:
         for member in _members(tree):
             _judge(member.name, member)
             count.add(member.size)
@@ -162,7 +162,9 @@ def _stays_inside(depth: int, target: str) -> bool:
     """Say whether a link at that depth leads to a place inside: up at its beginning only, and no further than it lies."""
     steps = [step for step in target.split("/") if step not in ("", ".")]
     ups = next((i for i, step in enumerate(steps) if step != ".."), len(steps))
-    return bool(target) and not target.startswith("/") and "\0" not in target and ups < depth and ".." not in steps[ups:]
+    return (
+        bool(target) and not target.startswith("/") and "\0" not in target and ups < depth and ".." not in steps[ups:]
+    )
 
 
 class _Metered(io.RawIOBase):

@@ -363,6 +363,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "AlertLevelEnum": "apps.budgets.choices.AlertLevel",
         "ShareRoleEnum": "apps.sharing.choices.ShareRole",
         "BuildStateEnum": "apps.environments.choices.BuildState",
+        "FetchStateEnum": "apps.sources.choices.FetchState",
+        "SourceKindEnum": "apps.sources.choices.SourceKind",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

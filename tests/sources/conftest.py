@@ -22,7 +22,7 @@ from tests.sources.servers import Ssh, Web
 
 __all__ = ["cast", "committed", "stage"]
 
-TOKEN = "tok-8f41c2-canary-e5"  # noqa: S105 -- of a server of these tests
+TOKEN = "tok-8f41c2-canary-e5"
 
 
 @pytest.fixture(autouse=True)

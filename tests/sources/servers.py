@@ -27,7 +27,11 @@ from tests.platform import free_port, wait_for
 
 BACKEND = Path("/usr/lib/git-core/git-http-backend")
 SSHD = Path("/usr/sbin/sshd")
-_WHO = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Ada"), ("EMAIL", "ada@example.org"))}
+_WHO = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Ada"), ("EMAIL", "ada@example.org"))
+}
 
 
 def git(folder: Path, *words: str) -> str:
@@ -52,7 +56,9 @@ def repository(root: Path, name: str, files: dict[str, bytes | str], *, links: d
     return work
 
 
-def commit(work: Path, files: dict[str, bytes | str], *, links: dict[str, str] | None = None, push: bool = False) -> str:
+def commit(
+    work: Path, files: dict[str, bytes | str], *, links: dict[str, str] | None = None, push: bool = False
+) -> str:
     for name, content in files.items():
         path = work / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +86,9 @@ def certificates(folder: Path, *names: str) -> Certificates:
 
     def build(name: str, key: Any, issuer: Any, signer: Any, *, is_ca: bool) -> Any:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer or subject).public_key(key.public_key())
+        builder = (
+            x509.CertificateBuilder().subject_name(subject).issuer_name(issuer or subject).public_key(key.public_key())
+        )
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
         builder = builder.not_valid_after(now + timedelta(days=2))
         builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)

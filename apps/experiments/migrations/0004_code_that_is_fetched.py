@@ -5,16 +5,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('experiments', '0003_the_environment_it_runs_in'),
-        ('sources', '0001_fetches'),
+        ("experiments", "0003_the_environment_it_runs_in"),
+        ("sources", "0001_fetches"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='experiment',
-            name='source',
-            field=models.ForeignKey(help_text='The fetch of its code.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='experiments', to='sources.fetch'),
+            model_name="experiment",
+            name="source",
+            field=models.ForeignKey(
+                help_text="The fetch of its code.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="experiments",
+                to="sources.fetch",
+            ),
         ),
     ]
