@@ -10,7 +10,8 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from typing_extensions import override
@@ -50,8 +51,11 @@ def asked(
     body: bytes | None = None,
     networks: Sequence[Network] = (),
     ca_file: str = "",
+    cut: "Cut | None" = None,
 ) -> Iterator[http.client.HTTPResponse]:
     """Ask once and yield the answer, whatever its status. `networks`: which addresses beside public ones may be asked.
+
+    With `cut` another thread can end it, whatever the server keeps it waiting with.
 
     Raises: Refused for an address that may not be asked, OSError, ValueError, HTTPException.
     """
@@ -64,11 +68,26 @@ def asked(
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection = kind(host, parts.port, timeout=timeout)
     connection.networks, connection.ca_file = networks, ca_file
+    if cut is not None:
+        cut.connection = connection
     try:
         connection.request(method, path, body, dict(headers))
         yield connection.getresponse()
     finally:
         connection.close()
+
+
+@dataclass(slots=True)
+class Cut:
+    """Ends a connection from another thread."""
+
+    connection: http.client.HTTPConnection | None = None
+
+    def now(self) -> None:
+        opened = self.connection.sock if self.connection else None
+        if opened is not None:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
 
 
 class _Http(http.client.HTTPConnection):

@@ -16,5 +16,5 @@ class SourcesConfig(AppConfig):
         policies.declare()
         register_holder("sources", Fetch.objects.ready)
         compute.provide_sources(services.Provider())
-        for name in ("sources", "sources-2"):  # two at a time: a large repository does not keep all others waiting
+        for name in ("sources", "sources-2", "sources-3", "sources-4"):  # they mostly wait, for servers
             compute.run_loop(compute.ExtraLoop(name, services.fetch_due, every_seconds=1.0))

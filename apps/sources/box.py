@@ -128,14 +128,18 @@ class Box:
                 if len(heard[process.stdout]) > MOST_OUTPUT_BYTES:
                     msg = "it has too many files"
                     raise FetchFailed(msg)
-                if time.monotonic() > self.deadline:
-                    msg = f"it took longer than {settings.FETCH_SECONDS} s"
-                    raise FetchFailed(msg)
+                self.require_time()
                 if time.monotonic() > weigh_at:
                     self.weigh()
                     weigh_at = time.monotonic() + _WEIGH_SECONDS
         self.weigh()
         return bytes(heard[process.stdout]), bytes(heard[process.stderr])
+
+    def require_time(self) -> None:
+        """Let go on what has time left. Raises: FetchFailed."""
+        if time.monotonic() > self.deadline:
+            msg = f"it took longer than {settings.FETCH_SECONDS} s"
+            raise FetchFailed(msg)
 
     def weigh(self) -> None:
         """Let pass what is not too large. Raises: FetchFailed."""

@@ -8,22 +8,25 @@ import http.client
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from django.conf import settings
+from typing_extensions import override
 
 from apps.core import outgoing
 from apps.credentials.choices import Kind
 from apps.credentials.services import Opened
 from apps.sources.addresses import Address
-from apps.sources.box import Beat
+from apps.sources.box import Box
 from apps.sources.errors import FetchFailed, Unreachable
 
-_TIMEOUT_SECONDS = 60.0
+_TIMEOUT_SECONDS = 30.0
 _CHUNK = 1 << 20
+_LOOK_SECONDS = 0.5
 _MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _DENIED = {401, 403}
@@ -43,29 +46,58 @@ class _Ask:
     may_be_plain: bool = False
 
 
-def download(address: Address, given: Opened, file: IO[bytes], beat: Beat) -> None:
-    """Write an archive to `file`. Raises: FetchFailed, Unreachable, and what `beat` raises."""
+def download(address: Address, given: Opened, file: IO[bytes], box: Box) -> None:
+    """Write an archive to `file`. Raises: FetchFailed, Unreachable, and what the box's `beat` raises."""
     ask = {"s3": _from_s3, "hdfs": _from_hdfs}.get(address.scheme, _from_web)(address, given)
-    size = 0
+    pull = _Pull(ask, address, is_given=bool(given.kind), file=file)
+    pull.start()
     try:
-        for chunk in _chunks(ask, address, is_given=bool(given.kind)):
-            size += len(chunk)
-            if size > settings.CODE_LIMIT_BYTES:
-                msg = f"it is larger than {settings.CODE_LIMIT_BYTES >> 20} MiB"
-                raise FetchFailed(msg)
-            file.write(chunk)
-            beat(b"")
-    except outgoing.Refused as error:
-        raise FetchFailed(str(error)) from error
-    except ssl.SSLCertVerificationError as error:
-        msg = f"the certificate of {address.place} is not accepted: {error.verify_message}"
-        raise FetchFailed(msg) from error
-    except socket.gaierror as error:
-        msg = f"the name {address.host} cannot be resolved"
-        raise Unreachable(msg) from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        msg = f"{address.place} did not answer as it should: {str(error)[:200] or type(error).__name__}"
-        raise Unreachable(msg) from error
+        while pull.is_alive():
+            pull.join(_LOOK_SECONDS)
+            box.beat(b"")
+            box.require_time()
+    finally:
+        pull.cut.now()
+        pull.join()
+    if pull.problem is not None:
+        raise _meaning(pull.problem, address)
+
+
+class _Pull(threading.Thread):
+    """Reads what a server sends, in a thread of its own: a server may be as slow as it likes, and the lease lives on."""
+
+    def __init__(self, ask: _Ask, address: Address, *, is_given: bool, file: IO[bytes]) -> None:
+        super().__init__(name="download", daemon=True)
+        self._ask, self._address, self._is_given, self._file = ask, address, is_given, file
+        self.cut = outgoing.Cut()
+        self.problem: Exception | None = None
+
+    @override
+    def run(self) -> None:
+        size = 0
+        try:
+            for chunk in _chunks(self._ask, self._address, is_given=self._is_given, cut=self.cut):
+                size += len(chunk)
+                if size > settings.CODE_LIMIT_BYTES:
+                    self.problem = FetchFailed(f"it is larger than {settings.CODE_LIMIT_BYTES >> 20} MiB")
+                    return
+                self._file.write(chunk)
+        except Exception as error:  # noqa: BLE001 -- raised again in the thread that waits
+            self.problem = error
+
+
+def _meaning(problem: Exception, address: Address) -> Exception:
+    """Turn what went wrong into what is to be done."""
+    if isinstance(problem, outgoing.Refused):
+        return FetchFailed(str(problem))
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return FetchFailed(f"the certificate of {address.place} is not accepted: {problem.verify_message}")
+    if isinstance(problem, socket.gaierror):
+        return Unreachable(f"the name {address.host} cannot be resolved")
+    if isinstance(problem, OSError | ValueError | http.client.HTTPException):
+        said = str(problem)[:200] or type(problem).__name__
+        return Unreachable(f"{address.place} did not answer as it should: {said}")
+    return problem
 
 
 def _from_web(address: Address, given: Opened) -> _Ask:
@@ -108,14 +140,14 @@ def _from_hdfs(address: Address, _given: Opened) -> _Ask:
     return _Ask(url, {}, may_be_plain=True)
 
 
-def _chunks(ask: _Ask, address: Address, *, is_given: bool) -> Iterator[bytes]:
+def _chunks(ask: _Ask, address: Address, *, is_given: bool, cut: outgoing.Cut) -> Iterator[bytes]:
     """Follow redirects to an answer, and yield its bytes."""
     networks = outgoing.networks_of(settings.FETCH_NETWORKS)
     url, first, ca_file = ask.url, _host(ask.url), settings.FETCH_CA_FILE
     for _ in range(_MOST_REDIRECTS + 1):
         headers = {"User-Agent": "fathom", "Accept": "*/*", **(ask.headers if _host(url) == first else {})}
-        asked = outgoing.asked("GET", url, headers, timeout=_TIMEOUT_SECONDS, networks=networks, ca_file=ca_file)
-        with asked as answer:
+        reach: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS, "networks": networks, "ca_file": ca_file, "cut": cut}
+        with outgoing.asked("GET", url, headers, **reach) as answer:
             if answer.status not in _REDIRECTS:
                 yield from _body(answer, address, is_given=is_given)
                 return
@@ -130,7 +162,7 @@ def _chunks(ask: _Ask, address: Address, *, is_given: bool) -> Iterator[bytes]:
 def _body(answer: http.client.HTTPResponse, address: Address, *, is_given: bool) -> Iterator[bytes]:
     status = answer.status
     if status == http.client.OK:
-        while chunk := answer.read(_CHUNK):
+        while chunk := answer.read1(_CHUNK):
             yield chunk
         if answer.length:  # it broke off: more was promised
             nothing = b""

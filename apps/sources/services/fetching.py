@@ -121,7 +121,7 @@ def _clone(fetch: Fetch, made: Box, given: Opened) -> _Found:
 def _download(fetch: Fetch, made: Box, given: Opened) -> _Found:
     path = made.folder / _PACKED
     with path.open("xb") as file:
-        download(read_archive(fetch.url), given, file, made.beat)
+        download(read_archive(fetch.url), given, file, made)
     return _Found(path, packing.check_archive(path))
 
 
