@@ -9,7 +9,7 @@ import tarfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from django.db import connection
@@ -360,7 +360,7 @@ class _Watch:
         while not self._stop.wait(0.01):
             self.seen.extend(_processes())
 
-    def __enter__(self) -> "_Watch":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
