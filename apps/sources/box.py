@@ -14,26 +14,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from django.conf import settings
 
 from apps.sources.errors import FetchFailed, Unreachable
+from apps.sources.sandbox import PATH, become, bwrap_arguments, is_boxed, limits, uid_of_tools
 
 Beat = Callable[[bytes], None]  # told what the tools complain about, and at least once a second nothing
 
-_PATH = "/usr/local/bin:/usr/bin:/bin"
 _INSIDE, _INSIDE_SECRETS = "/run/fathom/fetch", "/run/fathom/secrets"
-_SHOWN = ("/usr", "/nix", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/crypto-policies")
-_SHOWN_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/nsswitch.conf")
-_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
-_TEMPORARY = "/tmp"  # noqa: S108 -- one of its own, inside
-_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID")
 _PREFIX = "fetch-"
-_LOOK_SECONDS, _WEIGH_SECONDS, _PROBE_SECONDS = 0.5, 2.0, 20
+_LOOK_SECONDS, _WEIGH_SECONDS = 0.5, 2.0
 _MOST_SAID_BYTES = 64 << 10
-_MOST_MEMORY_BYTES = 4 << 30
 MOST_OUTPUT_BYTES = 64 << 20
 # What a repository says of itself would leave files out of its archive, or change them. Its own file goes before that.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
@@ -59,21 +52,21 @@ class Box:
 
     def path(self, name: str) -> str:
         """Return where the tools find a file of the folder."""
-        return f"{_INSIDE if _is_boxed() else self.folder}/{name}"
+        return f"{_INSIDE if is_boxed() else self.folder}/{name}"
 
     def give(self, name: str, data: bytes) -> str:
         """Write a file that the tools alone can read; return where they find it."""
         descriptor = os.open(self.given / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            if (uid := _uid()) is not None:
+            if (uid := uid_of_tools()) is not None:
                 os.fchown(file.fileno(), uid, uid)
-        return f"{_INSIDE_SECRETS if _is_boxed() else self.given}/{name}"
+        return f"{_INSIDE_SECRETS if is_boxed() else self.given}/{name}"
 
     @property
     def template(self) -> str:
         """Return what a new repository is made from."""
-        return f"{_INSIDE_SECRETS if _is_boxed() else self.given}/template"
+        return f"{_INSIDE_SECRETS if is_boxed() else self.given}/template"
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write a file into the folder, before any tool has run in it."""
@@ -84,14 +77,14 @@ class Box:
 
     def run(self, words: Sequence[str], env: Mapping[str, str]) -> Done:
         """Run a tool to its end. Raises: FetchFailed when it takes too long or too much disk, and what `beat` raises."""
-        uid = None if _is_boxed() else _uid()
+        uid = None if is_boxed() else uid_of_tools()
         process = subprocess.Popen(  # noqa: S603 -- our own words
-            [*self._box(), *_limits(), *words],
+            [*self._box(), *limits(), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd="/",
-            env={"PATH": _PATH, "HOME": self.path("home"), "LC_ALL": "C", **env},
+            env={"PATH": PATH, "HOME": self.path("home"), "LC_ALL": "C", **env},
             start_new_session=True,
             user=uid,
             group=uid,
@@ -154,13 +147,13 @@ class Box:
             raise FetchFailed(too_large())
 
     def _box(self) -> list[str]:
-        if not _is_boxed():
+        if not is_boxed():
             return []
         return [
-            *_bwrap_arguments(),
+            *bwrap_arguments(),
             *("--ro-bind", str(self.given / "passwd"), "/etc/passwd"),
             *("--bind", str(self.folder), _INSIDE, "--ro-bind", str(self.given), _INSIDE_SECRETS),
-            *("--", *_become()),
+            *("--", *become()),
         ]
 
 
@@ -180,12 +173,14 @@ def opened(beat: Beat) -> Iterator[Box]:
             made.append(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place)))
         folder, given = made
         (folder / "home").mkdir()
-        (given / "passwd").write_text(f"fetch:x:{_uid() or os.geteuid()}:{_uid() or os.getegid()}::/:/bin/false\n")
+        (given / "passwd").write_text(
+            f"fetch:x:{uid_of_tools() or os.geteuid()}:{uid_of_tools() or os.getegid()}::/:/bin/false\n"
+        )
         (given / "template/info").mkdir(parents=True)
         (given / "template/info/attributes").write_text(_ATTRIBUTES)
         for path, mode in ((given / "passwd", 0o644), *((path, 0o755) for path in _parts(given))):
             path.chmod(mode)
-        if (uid := _uid()) is not None:
+        if (uid := uid_of_tools()) is not None:
             for path in (folder, folder / "home", given):
                 os.chown(path, uid, uid)
         yield Box(folder, given, time.monotonic() + settings.FETCH_SECONDS, beat)
@@ -203,7 +198,7 @@ def _parts(given: Path) -> tuple[Path, ...]:
 
 def can_use_ssh() -> bool:
     """Say whether ssh can run here: it refuses a user that the machine does not know."""
-    return _is_boxed() or _uid() is None
+    return is_boxed() or uid_of_tools() is None
 
 
 def _memory() -> Path:
@@ -222,54 +217,3 @@ def _remove_stale(place: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
         except FileNotFoundError:
             continue
-
-
-def _uid() -> int | None:
-    """Return as whom the tools run; None: as the platform's own user, which cannot become another."""
-    return settings.FETCH_UID if os.geteuid() == 0 else None
-
-
-def _limits() -> list[str]:
-    tool = shutil.which("prlimit", path=_PATH)
-    if tool is None:
-        return []
-    return [tool, f"--fsize={settings.FETCH_BYTES}", f"--as={_MOST_MEMORY_BYTES}", "--core=0", "--"]
-
-
-def _become() -> list[str]:
-    uid = _uid()
-    if uid is None:
-        return []
-    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--"]
-
-
-def _bwrap_arguments() -> list[str]:
-    argv = [shutil.which("bwrap", path=_PATH) or "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    argv += ["--die-with-parent", "--new-session"]
-    if _uid() is not None:
-        argv += ["--cap-drop", "ALL", *(word for name in _CAPABILITIES for word in ("--cap-add", name))]
-    for path in ("/etc", "/run", "/run/fathom"):  # bwrap itself would make them for its own user only
-        argv += ["--dir", path]
-    for path in (*_SHOWN, *_SHOWN_FILES):
-        argv += ["--ro-bind-try", path, path]
-    for path in _LINKS:
-        if Path(path).is_symlink():
-            argv += ["--symlink", str(Path(path).readlink()), path]
-        elif Path(path).is_dir():
-            argv += ["--ro-bind", path, path]
-    return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", _TEMPORARY]
-
-
-@cache
-def _is_boxed() -> bool:
-    """Find out by trying, once, whether bubblewrap works here."""
-    if shutil.which("bwrap", path=_PATH) is None or (_uid() is not None and shutil.which("setpriv") is None):
-        return False
-    argv = [*_bwrap_arguments(), "--", *_become(), "true"]
-    try:
-        done = subprocess.run(  # noqa: S603 -- our own words
-            argv, env={"PATH": _PATH}, capture_output=True, timeout=_PROBE_SECONDS, check=False, cwd="/"
-        )
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return done.returncode == 0

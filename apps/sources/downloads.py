@@ -3,24 +3,22 @@
 SECURITY: each redirect is a new connection, judged anew; what says who asks goes to the first host only.
 """
 
-import base64
 import http.client
 import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import IO, Any
-from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
 from typing_extensions import override
 
 from apps.core import outgoing
-from apps.credentials.choices import Kind
 from apps.credentials.services import Opened
 from apps.sources.addresses import Address
+from apps.sources.asks import Ask, ask_for
 from apps.sources.box import Box
 from apps.sources.errors import FetchFailed, Unreachable
 
@@ -33,23 +31,12 @@ _DENIED = {401, 403}
 _NOT_FOUND = {404, 410}
 _NOW_AND_THEN = {408, 425, 429}
 _SAID = re.compile(rb"<Code>([A-Za-z]{1,60})</Code>")
-_LINK_SECONDS = 3600
 _MOST_ERROR_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One GET: `headers` hold what says who asks."""
-
-    url: str
-    headers: Mapping[str, str]
-    may_be_plain: bool = False
 
 
 def download(address: Address, given: Opened, file: IO[bytes], box: Box) -> None:
     """Write an archive to `file`. Raises: FetchFailed, Unreachable, and what the box's `beat` raises."""
-    ask = {"s3": _from_s3, "hdfs": _from_hdfs}.get(address.scheme, _from_web)(address, given)
-    pull = _Pull(ask, address, is_given=bool(given.kind), file=file)
+    pull = _Pull(ask_for(address, given), address, is_given=bool(given.kind), file=file)
     pull.start()
     try:
         while pull.is_alive():
@@ -66,7 +53,7 @@ def download(address: Address, given: Opened, file: IO[bytes], box: Box) -> None
 class _Pull(threading.Thread):
     """Reads what a server sends, in a thread of its own: a server may be as slow as it likes, and the lease lives on."""
 
-    def __init__(self, ask: _Ask, address: Address, *, is_given: bool, file: IO[bytes]) -> None:
+    def __init__(self, ask: Ask, address: Address, *, is_given: bool, file: IO[bytes]) -> None:
         super().__init__(name="download", daemon=True)
         self._ask, self._address, self._is_given, self._file = ask, address, is_given, file
         self.cut = outgoing.Cut()
@@ -100,47 +87,7 @@ def _meaning(problem: Exception, address: Address) -> Exception:
     return problem
 
 
-def _from_web(address: Address, given: Opened) -> _Ask:
-    if given.kind != Kind.GIT_HTTPS:
-        return _Ask(address.url, {})
-    who = f"{given.public['username']}:".encode() + given.secret["token"]
-    return _Ask(address.url, {"Authorization": f"Basic {base64.b64encode(who).decode()}"})
-
-
-def _from_s3(address: Address, given: Opened) -> _Ask:
-    """Sign an address as S3 wants it; nothing is asked here, and boto3 opens no connection."""
-    import boto3  # noqa: PLC0415 -- only who fetches from S3 pays for loading it
-    from botocore.config import Config  # noqa: PLC0415 -- as above
-
-    if given.kind != Kind.S3:
-        msg = "a bucket is asked with an S3 credential, and none is named"
-        raise FetchFailed(msg)
-    endpoint = given.public.get("endpoint_url")
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=given.public.get("region") or "us-east-1",
-        aws_access_key_id=given.public["access_key_id"],
-        aws_secret_access_key=given.secret["secret_access_key"].decode(),
-        aws_session_token=given.secret["session_token"].decode() if "session_token" in given.secret else None,
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path" if endpoint else "auto"}),
-    )
-    what = {"Bucket": address.host, "Key": unquote(address.path.lstrip("/"))}
-    return _Ask(
-        client.generate_presigned_url("get_object", Params=what, ExpiresIn=_LINK_SECONDS), {}, may_be_plain=True
-    )
-
-
-def _from_hdfs(address: Address, _given: Opened) -> _Ask:
-    """Ask WebHDFS, the name node's HTTP port. It sends us on to a data node."""
-    path = quote(unquote(address.path), safe="/")
-    user = f"&user.name={quote(address.user)}" if address.user else ""
-    query = f"op=OPEN{user}"
-    url = urlunsplit(("http", f"{address.host}:{address.port}", f"/webhdfs/v1{path}", query, ""))
-    return _Ask(url, {}, may_be_plain=True)
-
-
-def _chunks(ask: _Ask, address: Address, *, is_given: bool, cut: outgoing.Cut) -> Iterator[bytes]:
+def _chunks(ask: Ask, address: Address, *, is_given: bool, cut: outgoing.Cut) -> Iterator[bytes]:
     """Follow redirects to an answer, and yield its bytes."""
     networks = outgoing.networks_of(settings.FETCH_NETWORKS)
     url, first, ca_file = ask.url, _host(ask.url), settings.FETCH_CA_FILE

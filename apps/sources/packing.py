@@ -4,10 +4,8 @@ unpacking in a job would refuse. Hostile input: every name, link and size is jud
 
 import gzip
 import io
-import re
 import stat
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,10 +16,10 @@ from django.conf import settings
 
 from apps.sources.box import too_large
 from apps.sources.errors import FetchFailed
+from apps.sources.judging import is_git, judge
 
-_MOST_PATH, _MOST_DEPTH, _MOST_NAME = 1024, 48, 255
+_MOST_PATH = 1024
 _UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
-_NTFS_GIT = re.compile(r"git~[0-9]+")
 
 
 class _Readable(Protocol):
@@ -70,8 +68,8 @@ class Packer:
 
     def _add(self, tree: tarfile.TarFile, member: tarfile.TarInfo, prefix: str) -> None:
         name = prefix + member.name.rstrip("/")
-        _judge(name, member)
-        if any(_is_git(part) for part in name.split("/")):
+        judge(name, member)
+        if any(is_git(part) for part in name.split("/")):
             msg = f"{name[:120]!a}: a file or folder of that name would be taken for git's own"
             raise FetchFailed(msg)
         self._count.add(member.size)
@@ -109,7 +107,7 @@ def _check_tar(file: IO[bytes]) -> None:
     count = Count()
     with tarfile.open(fileobj=plain, mode="r|") as tree:
         for member in _members(tree):
-            _judge(member.name, member)
+            judge(member.name, member)
             count.add(member.size)
 
 
@@ -123,7 +121,7 @@ def _check_zip(file: IO[bytes]) -> None:
                 member.type, member.linkname = tarfile.SYMTYPE, packed.open(entry).read(_MOST_PATH).decode("utf-8")
             elif not entry.is_dir() and kind not in (0, stat.S_IFREG):
                 member.type = tarfile.CHRTYPE
-            _judge(entry.filename, member)
+            judge(entry.filename, member)
             count.add(entry.file_size)
 
 
@@ -132,39 +130,6 @@ def _members(tree: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := tree.next()) is not None:
         yield member
         tree.members.clear()  # type: ignore[attr-defined]
-
-
-def _judge(name: str, member: tarfile.TarInfo) -> None:
-    """Let pass what a job can unpack. Raises: FetchFailed, naming the file."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    shown = ascii(name[:120])
-    if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
-        msg = f"{shown} is a path that leads out of the code"
-        raise FetchFailed(msg)
-    if len(name) > _MOST_PATH or len(parts) > _MOST_DEPTH or any(len(part.encode()) > _MOST_NAME for part in parts):
-        msg = f"{shown} is a path that is too long or too deep"
-        raise FetchFailed(msg)
-    if member.issym() and not _stays_inside(len(parts), member.linkname):
-        msg = f"{shown} is a link that leads out of the code"
-        raise FetchFailed(msg)
-    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-        msg = f"{shown} is a device or another special file"
-        raise FetchFailed(msg)
-
-
-def _is_git(part: str) -> bool:
-    """Say whether some file system would take a name for `.git`: with other letters, trailing dots, or signs not shown."""
-    shown = "".join(sign for sign in part if unicodedata.category(sign) != "Cf").lower().rstrip(". ")
-    return shown == ".git" or _NTFS_GIT.fullmatch(shown) is not None
-
-
-def _stays_inside(depth: int, target: str) -> bool:
-    """Say whether a link at that depth leads to a place inside: up at its beginning only, and no further than it lies."""
-    steps = [step for step in target.split("/") if step not in ("", ".")]
-    ups = next((i for i, step in enumerate(steps) if step != ".."), len(steps))
-    return (
-        bool(target) and not target.startswith("/") and "\0" not in target and ups < depth and ".." not in steps[ups:]
-    )
 
 
 class _Metered(io.RawIOBase):

@@ -403,9 +403,9 @@ def test_nothing_is_left_on_the_disk(cast: Cast, stage: Stage, web: Web, plain: 
 
 
 def test_tools_are_nobody_and_see_nothing(settings: Any, tmp_path: Path) -> None:
-    from apps.sources import box
+    from apps.sources import box, sandbox
 
-    if not box._is_boxed():
+    if not sandbox.is_boxed():
         pytest.skip("bubblewrap does not work here")
     secret = tmp_path / "secret"
     secret.write_text("sesame")

@@ -1,8 +1,6 @@
-"""Asking for code: what a specification says of it is read and judged, and a fetch is queued."""
+"""Asking for code: whether it may be asked for is judged, and a fetch is queued."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.db.models.functions import Now
@@ -14,34 +12,13 @@ from apps.core.locks import lock_row
 from apps.credentials import services as credentials
 from apps.credentials.choices import Kind
 from apps.credentials.models import Credential
-from apps.sources.addresses import Address, read_archive, read_git
+from apps.sources.addresses import read_archive, read_git
 from apps.sources.choices import FetchState, SourceKind
 from apps.sources.models import Fetch
+from apps.sources.wanted import Wanted
 
 ALIAS = "CODE"  # what the credential is called while it is used; no job sees it
 _KINDS: Mapping[str, Kind] = {"https": Kind.GIT_HTTPS, "ssh": Kind.GIT_SSH, "s3": Kind.S3}
-_REF = re.compile(r"(?!.*(?:\.\.|@\{|//|\.lock(?:/|$)|/\.|/$|\.$))[A-Za-z0-9_][^\x00-\x20\x7f~^:?*\[\\]*")
-_SHA = "sha256:"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Code that has to be fetched, as a specification names it."""
-
-    kind: SourceKind
-    address: Address
-    ref: str = ""
-    branch: str = ""
-    subfolder: str = ""
-    submodules: bool = False
-    patch: str = ""
-    sha256: str = ""
-    credential: str = ""
-
-    @property
-    def place(self) -> str:
-        """Return the field of the specification that a problem with the credential stands beside."""
-        return "code.git.credential" if self.kind == SourceKind.GIT else "code.credential"
 
 
 class Provider:
@@ -71,16 +48,6 @@ def reference(fetch: Fetch) -> dict[str, str]:
     """Return what a workload keeps of its source."""
     address = read_git(fetch.url) if fetch.kind == SourceKind.GIT else read_archive(fetch.url)
     return {"fetch": str(fetch.pk), "name": address.place}
-
-
-def read_wanted(code: Mapping[str, Any]) -> Wanted | None:
-    """Return what the `code` of a specification wants fetched; None for an upload. Raises: Invalid."""
-    given = [name for name in ("upload", "git", "archive") if name in code]
-    if len(given) != 1:
-        raise Invalid(errors={"code": ["Exactly one of upload, git and archive."]})
-    if given[0] != "archive" and (stray := next((name for name in ("credential", "sha256") if name in code), "")):
-        raise Invalid(errors={f"code.{stray}": ["Only beside an archive; that of a repository stands in git."]})
-    return None if given == ["upload"] else (_read_git(code["git"]) if given == ["git"] else _read_archive(code))
 
 
 def request_fetch(wanted: Wanted, *, by: Any, subject: str) -> Fetch:
@@ -113,35 +80,6 @@ def find_again(fetch: Fetch) -> Fetch | None:
     """
     found: Fetch = lock_row(Fetch.objects.filter(pk=fetch.pk))
     return None if found.state == FetchState.FAILED else found
-
-
-def _read_git(git: Mapping[str, Any]) -> Wanted:
-    problems: dict[str, list[str]] = {}
-    address = None
-    try:
-        address = read_git(git["url"])
-    except ValueError as error:
-        problems["code.git.url"] = [str(error)]
-    ref, branch, subfolder = git.get("ref", ""), git.get("branch", ""), git.get("subfolder", "").strip("/")
-    for name, value in (("ref", ref), ("branch", branch)):
-        if value and not _REF.fullmatch(value):
-            problems[f"code.git.{name}"] = ["The name of a branch or tag, or a whole commit."]
-    if any(part in ("", ".", "..") for part in subfolder.split("/")) and subfolder:
-        problems["code.git.subfolder"] = ["A folder inside the repository: examples/digits."]
-    if problems or address is None:
-        raise Invalid(errors=problems)
-    patch = git.get("patch", "").removeprefix(_SHA)
-    facts = {"credential": git.get("credential", ""), "submodules": git.get("submodules", False), "patch": patch}
-    return Wanted(SourceKind.GIT, address, ref, branch, subfolder, **facts)
-
-
-def _read_archive(code: Mapping[str, Any]) -> Wanted:
-    try:
-        address = read_archive(code["archive"])
-    except ValueError as error:
-        raise Invalid(errors={"code.archive": [str(error)]}) from error
-    sha256 = code.get("sha256", "").removeprefix(_SHA)
-    return Wanted(SourceKind.ARCHIVE, address, sha256=sha256, credential=code.get("credential", ""))
 
 
 def _credential(wanted: Wanted, by: Any) -> dict[str, str]:
