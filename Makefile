@@ -61,6 +61,8 @@ system:
 	  [ -f /usr/include/ldap.h ] || missing="$$missing libldap2-dev"; \
 	  [ -f /usr/include/sasl/sasl.h ] || missing="$$missing libsasl2-dev"; \
 	  command -v gcc >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
+	  command -v git >/dev/null 2>&1 || missing="$$missing git"; \
+	  [ -x /usr/sbin/sshd ] || missing="$$missing openssh-server"; \
 	  command -v npm >/dev/null 2>&1 || missing="$$missing npm"; \
 	  if [ -n "$$missing" ]; then \
 	    echo "Installing for the tests:$$missing"; \

@@ -107,6 +107,15 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Environments": {
         "FATHOM_ENVIRONMENT_DAYS": "Days without use after which what was built of an environment is removed. Its lock stays: it can be built again.",
     },
+    "Code that is fetched": {
+        "FATHOM_FETCH_NETWORKS": "Networks beside public addresses from which code may be fetched: `10.1.0.0/16`. A server inside is asked only when its address lies in one of them.",
+        "FATHOM_FETCH_CA_FILE": "Certificates, in PEM, that vouch for servers besides those that the machine trusts.",
+        "FATHOM_FETCH_SECONDS": "Time limit of one fetch.",
+        "FATHOM_FETCH_BYTES": "Most that one fetch may bring, unpacked, and most that its tools may have on disk meanwhile.",
+        "FATHOM_FETCH_FILES": "Most files and folders in what is fetched.",
+        "FATHOM_FETCH_ROOT": "Where the tools of a fetch work. Emptied after each.",
+        "FATHOM_FETCH_UID": "The user id they run under, where the platform runs as root. Nobody else should have it.",
+    },
     "Limits": {
         "FATHOM_LOG_LIMIT_BYTES": "Most bytes of log kept of one attempt; the rest is cut off, with a mark.",
         "FATHOM_CODE_LIMIT_BYTES": "Largest archive of code.",

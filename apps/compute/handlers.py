@@ -1,5 +1,5 @@
-"""Which app is told of a workload's state change, and of what workloads use; which prepares environments; whose loops a
-worker runs besides its own. Plain functions.
+"""Which app is told of a workload's state change, and of what workloads use; which prepares environments and fetches code;
+whose loops a worker runs besides its own. Plain functions.
 
 Those of a state change are called inside the transition's transaction.
 """
@@ -7,7 +7,7 @@ Those of a state change are called inside the transition's transaction.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from apps.compute.models import Cluster, Workload
 
@@ -55,7 +55,7 @@ def tell_samples(samples: Sequence[Sample]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """How an environment stands on a cluster. Without a key it has to be waited for, or, if it `has_failed`, cannot be had."""
+    """How something that work needs stands. Without a key it has to be waited for, or, if it `has_failed`, cannot be had."""
 
     key: str = ""
     said: str = ""  # a sentence: what is waited for, or why it failed
@@ -82,6 +82,28 @@ def provide_environments(provider: Environments) -> None:
 
 def environments() -> Environments:
     return _environments[0]
+
+
+class Sources(Protocol):
+    """Who fetches code. `wanted` is what the owner of the work put into its request; compute does not read it."""
+
+    def prepare(self, wanted: Mapping[str, str], *, anew: bool = False) -> Prepared:
+        """Say how it stands. With `anew` what failed before is tried again."""
+
+    def archive(self, wanted: Mapping[str, str]) -> dict[str, Any]:
+        """Return what was fetched: sha256, format, size_bytes."""
+
+
+_sources: list[Sources] = []
+
+
+def provide_sources(provider: Sources) -> None:
+    """Register who fetches code; once, in `AppConfig.ready`."""
+    _sources[:] = [provider]
+
+
+def sources() -> Sources:
+    return _sources[0]
 
 
 @dataclass(frozen=True, slots=True)

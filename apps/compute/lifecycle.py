@@ -24,7 +24,7 @@ _EVENT = """
 
 
 _FOR_GOOD = frozenset(
-    {"TimedOut", "Rejected", "CredentialRefused", "EnvironmentFailed"}
+    {"TimedOut", "Rejected", "CredentialRefused", "EnvironmentFailed", "CodeFailed"}
 )  # tried again it would be no better
 
 

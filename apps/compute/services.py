@@ -55,6 +55,9 @@ class WorkloadRequest:
     other: Mapping[str, int] = field(default_factory=dict)  # what else is limited, by name
     cluster: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)  # what `handlers.Environments` reads; none: {}
+    source: Mapping[str, str] = field(
+        default_factory=dict
+    )  # code to be fetched, as `handlers.Sources` reads it; none: {}
     credentials: Sequence[Mapping[str, str]] = ()  # as apps.credentials.services.require_usable returns them
 
     @property
@@ -83,6 +86,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         "token_scopes": list(request.token_scopes),
         "credentials": [dict(entry) for entry in request.credentials],
         "environment": dict(request.environment),
+        "source": dict(request.source),
         "resources": [request.cpu_milli, request.memory_bytes, request.gpu_milli, request.disk_bytes],
     }
     workload = Workload(
@@ -102,7 +106,7 @@ def request_workload(request: WorkloadRequest, *, user: Any, team: Any, node: Qu
         grace_seconds=request.grace_seconds,
         retries=request.retries,
         retries_left=request.retries,
-        **held.hold(request.environment, cluster),
+        **held.hold(template, cluster),
     )
     insert(workload, WorkloadEvent(workload=workload, seq=0, to_state=State.QUEUED, actor=str(user)))
     wakeup.poke("compute")
@@ -210,7 +214,7 @@ def request_retry(workload: Workload, *, by: Any) -> None:
         exit_code=None,
         missing_since=None,
         retries_left=F("retries"),
-        **{"reason": "Retried", **held.hold(row.template.get("environment") or {}, row.cluster)},
+        **{"reason": "Retried", **held.hold(row.template, row.cluster)},
     )
     wakeup.poke("compute")
 
@@ -265,7 +269,7 @@ def require_environments(cluster: Cluster) -> None:
 
 
 def settle_held() -> str:
-    """Let go what has its environment now, and end what cannot have it; returns what there is to say."""
+    """Let go what has its code and its environment now, and end what cannot have them; returns what there is to say."""
     return held.settle()
 
 

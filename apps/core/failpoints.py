@@ -45,6 +45,7 @@ NAMES = frozenset(
         "garbage.after_delete",
         "code.after_write_before_row",
         "environment.after_build",
+        "source.after_fetch_before_row",
         "metrics.before_commit",
         "secret.rotate.mid",
     }

@@ -13,10 +13,12 @@ class ExperimentsConfig(AppConfig):
         from apps.experiments.models import CodeUpload  # noqa: PLC0415 -- as above
         from apps.experiments.nodes import RUNS  # noqa: PLC0415 -- as above
         from apps.lineage.registry import register_kind  # noqa: PLC0415 -- as above
+        from apps.sources.handlers import on_fetched  # noqa: PLC0415 -- as above
         from apps.storage.handlers import register_holder  # noqa: PLC0415 -- as above
 
         policies.declare()
         register_holder("code", CodeUpload.objects.all)
         handlers.on_workload_change(services.follow_workload)
         handlers.on_samples(samples.keep_samples)
+        on_fetched(services.note_source)
         register_kind(RUNS)

@@ -12,6 +12,7 @@ from apps.access.choices import Visibility
 from apps.compute import services as compute
 from apps.compute.models import Cluster, PriorityClass
 from apps.core.errors import Invalid
+from apps.credentials.choices import Kind
 from apps.credentials.models import Credential
 from apps.environments.models import Environment
 from apps.experiments import spec as specs
@@ -32,6 +33,23 @@ _USUAL = {"cpu": "1", "memory": "1Gi", "gpu": "0", "disk": ""}
 _PLAIN = ("name", "kind", "environment", "timeout", "grace", "priority", "priority_class", "retries", "visibility")
 _FOLDED = ("cluster", "priority_class", "priority", "retries", "grace", "disk", "gpu_model")
 _MOST = 500
+_FOR_CODE = {Kind.GIT_HTTPS, Kind.GIT_SSH, Kind.S3}
+_GIT = {  # the form's fields -> the specification's
+    "git_url": "url",
+    "git_ref": "ref",
+    "git_subfolder": "subfolder",
+    "git_submodules": "submodules",
+    "code_credential": "credential",
+}
+_SHOWN_AT = {  # where in the form the parser's sentences stand
+    **{f"code.git.{name}": field for field, name in _GIT.items()},
+    "code.archive": "archive_url",
+    "code.credential": "code_credential",
+    "code.git.patch": "git_ref",
+    "code": "code_file",
+    "Content-Type": "code_file",
+    "sha256": "code_file",
+}
 _AREA = forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})
 
 
@@ -49,6 +67,12 @@ class SubmitForm(forms.Form):
     command = forms.CharField(widget=_AREA, strip=False, error_messages={"required": "Say what to run."})
     code_file = forms.FileField(required=False)
     code_ref = forms.CharField(required=False, widget=forms.HiddenInput)
+    git_url = forms.CharField(required=False, max_length=500)
+    git_ref = forms.CharField(required=False, max_length=200)
+    git_subfolder = forms.CharField(required=False, max_length=500)
+    git_submodules = forms.BooleanField(required=False)
+    archive_url = forms.CharField(required=False, max_length=500)
+    code_credential = forms.ChoiceField(required=False)
     environment = forms.ChoiceField(required=False)
     cpu = forms.CharField(required=False, initial="1")
     memory = forms.CharField(required=False, initial="1Gi")
@@ -134,6 +158,11 @@ class SubmitForm(forms.Form):
         """Whether something is wrong under "More settings"."""
         return any(self[name].errors for name in (*_FOLDED, *self.others))
 
+    @property
+    def has_fetched_code(self) -> bool:
+        """Whether something is filled in, or wrong, where code is fetched from."""
+        return any(self[name].errors or self[name].value() for name in (*_GIT, "archive_url"))
+
     def _offer_credentials(self, by: Any) -> None:
         """Offer what may be used; each is named in the specification by its name where that is clear, else by its id."""
         usable = Credential.objects.visible_to(by, "use").live().select_related("team").order_by("name")[:_MOST]
@@ -142,6 +171,12 @@ class SubmitForm(forms.Form):
         self.credential_names = {
             str(row.pk): row.name if times[row.name] == 1 or _is_own(row, by) else str(row.pk) for row in rows
         }
+        for_code = [row for row in rows if row.kind in _FOR_CODE]
+        kept = _code_of(self.source).get("credential", "")
+        asked = (kept, self.data.get("code_credential"))  # judged when it is submitted
+        named = [(self.credential_names[str(row.pk)], f"{row.name} · {row.get_kind_display()}") for row in for_code]
+        others = [(name, name) for name in dict.fromkeys(asked) if name and name not in dict(named)]
+        self._choose("code_credential", [("", "None: it is public"), *others, *named])
         field = self.fields["credentials"]
         if isinstance(field, forms.MultipleChoiceField):
             field.choices = [
@@ -177,7 +212,7 @@ class SubmitForm(forms.Form):
             parts = path.split(".")
             name = parts[1] if parts[0] == "resources" and len(parts) > 1 else parts[0]
             name = f"other-{'.'.join(parts[2:])}" if name == "other" else name
-            name = {"code": "code_file", "Content-Type": "code_file", "sha256": "code_file"}.get(name, name)
+            name = _SHOWN_AT.get(path, _SHOWN_AT.get(name, name))
             said = [
                 f"{'.'.join(parts[1:])}: {sentence}" if parts[0] in {"env", "tags"} else sentence
                 for sentence in sentences
@@ -202,7 +237,7 @@ class SubmitForm(forms.Form):
         if other := self._other():
             resources["other"] = other
         parts = {
-            "code": {"upload": given["code_ref"]} if given.get("code_ref") else None,
+            "code": self._code(),
             "resources": resources,
             "env": self._pairs("env"),
             "tags": self._pairs("tags"),
@@ -213,6 +248,29 @@ class SubmitForm(forms.Form):
         }
         document |= {name: value for name, value in parts.items() if value}
         return document
+
+    def _code(self) -> dict[str, Any]:
+        """Return where the code comes from. Of more than one place the parser says that one is enough."""
+        given, original = self.cleaned_data, _code_of(self.source)
+        fetched: dict[str, Any] = {"git": self._git()} if given.get("git_url") else {}
+        if archive := given.get("archive_url"):
+            facts = {"credential": given.get("code_credential")}
+            facts["sha256"] = original.get("sha256") if archive == original.get("archive") else None
+            fetched |= {"archive": archive} | {name: value for name, value in facts.items() if value}
+        upload = given.get("code_ref")
+        if fetched and upload == original.get("upload"):
+            return fetched  # in place of what the original had
+        return {"upload": upload, **fetched} if upload else fetched
+
+    def _git(self) -> dict[str, Any]:
+        """Return the repository; what the form does not show of the original's stays, as long as its commit does."""
+        given, original = self.cleaned_data, _code_of(self.source)
+        git = {name: given[field] for field, name in _GIT.items() if given.get(field)}
+        if all((git.get(name) or "") == (original.get(name) or "") for name in _GIT.values()):
+            return original
+        same = all(git.get(name) == original.get(name) for name in ("url", "ref"))
+        kept = {name: original[name] for name in ("branch", "patch") if same and name in original}
+        return git | kept
 
     def _other(self) -> dict[str, int]:
         found = {}
@@ -276,6 +334,8 @@ def initial_from(experiment: Experiment) -> dict[str, Any]:
         **{name: spec.get("resources", {}).get(name, usual) for name, usual in _USUAL.items()},
         "gpu_model": spec.get("resources", {}).get("gpu_model", ""),
         "code_ref": spec.get("code", {}).get("upload", ""),
+        **{field: _code_of(experiment).get(name, "") for field, name in _GIT.items()},
+        "archive_url": spec.get("code", {}).get("archive", ""),
         "env": "\n".join(f"{key}={value}" for key, value in spec.get("env", {}).items()),
         "tags": "\n".join(f"{key}={value}" for key, value in spec.get("tags", {}).items()),
         "project": str(experiment.run.project_id),
@@ -283,6 +343,13 @@ def initial_from(experiment: Experiment) -> dict[str, Any]:
         "visibility": spec.get("visibility", ""),
         "cluster": spec.get("cluster", {}).get("name", ""),
     }
+
+
+def _code_of(source: Experiment | None) -> dict[str, Any]:
+    """Return what an experiment's specification says of a repository, or of an archive."""
+    code: dict[str, Any] = source.spec.get("code", {}) if source else {}
+    git: dict[str, Any] = code.get("git") or code
+    return git
 
 
 def chosen_credentials(experiment: Experiment, names: Mapping[str, str]) -> list[str]:

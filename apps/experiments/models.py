@@ -8,6 +8,7 @@ from apps.compute.models import Workload
 from apps.core.ids import new_id
 from apps.environments.models import EnvironmentVersion
 from apps.experiments.querysets import CodeUploadQuerySet, ExperimentQuerySet
+from apps.sources.models import Fetch
 from apps.tracking.models import Run
 
 
@@ -19,6 +20,9 @@ class Experiment(models.Model):
     kind = models.CharField(max_length=20)
     spec = models.JSONField()
     environment = models.ForeignKey(EnvironmentVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    source = models.ForeignKey(
+        Fetch, on_delete=models.PROTECT, null=True, related_name="experiments", help_text="The fetch of its code."
+    )
     cloned_from = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="+")
     archived_at = models.DateTimeField(null=True, editable=False)
 

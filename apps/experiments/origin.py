@@ -12,6 +12,7 @@ _SOURCE = {
     "mlflow.source.name": "Program",
     "mlflow.source.git.commit": "Commit",
     "mlflow.source.git.branch": "Branch",
+    "mlflow.source.git.repoURL": "Repository",
     "mlflow.project.entryPoint": "Entry point",
     "mlflow.user": "Started by",
 }

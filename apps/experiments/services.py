@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.access import policy
@@ -32,6 +32,8 @@ from apps.lineage import services as lineage
 from apps.lineage.choices import Relation, ThingKind
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaNode
+from apps.sources import services as sources
+from apps.sources.models import Fetch
 from apps.storage import services as storage
 from apps.teams.models import Team
 from apps.teams.services import find_team, require_open
@@ -44,7 +46,8 @@ from apps.tracking.models import Run, Tag
 RUN_TOKEN_SCOPES = (
     "run:view", "run:log", "run:create", "experiment:view", "project:view", "model:view", "model:create", "model:register",
 )  # fmt: skip
-CODE_FORMATS = {"application/gzip": "tar.gz", "application/zip": "zip"}
+PATCH = "patch"
+CODE_FORMATS = {"application/gzip": "tar.gz", "application/zip": "zip", "text/x-diff": PATCH}
 
 ENVIRONMENT_NODE = "environmentversion"  # what lineage calls it
 
@@ -63,10 +66,12 @@ def submit_experiment(
     by: Any,
     cloned_from: Experiment | None = None,
     environment: EnvironmentVersion | None = None,
+    source: Fetch | None = None,
 ) -> Experiment:
     """Accept a specification: from the commit on it will reach an end.
 
-    `environment` is the version that is meant where the document names one, if the caller knows it.
+    `environment` is the version that is meant where the document names one, if the caller knows it; `source` the fetch of
+    its code, if that was asked for already.
     Effects: run, workload (queued), experiment, audit row; compute is woken after the commit.
     Raises: Invalid with a sentence per field, NotAllowed, NeverFits.
     """
@@ -79,7 +84,8 @@ def submit_experiment(
     payer = _payer(run, by, is_judged=team is not None)
     node = quota_node(by, payer)
     environment = environment or _environment(parsed, team, by)
-    request = _request(parsed, run, by, environment)
+    source = source or _source(parsed, run, by)
+    request = _request(parsed, run, by, environment, source)
     workload = compute.request_workload(request, user=by, team=payer, node=node)
     if tags := parsed.get("tags"):
         Tag.objects.bulk_create(Tag(run=run, project=project, key=key, value=value) for key, value in tags.items())
@@ -89,12 +95,49 @@ def submit_experiment(
         kind=parsed.kind,
         spec=_resolved(parsed, environment),
         environment=environment,
+        source=source,
         cloned_from=cloned_from,
     )
     insert(experiment)
-    lineage.link(lineage.Node("run", run.pk), _sources(parsed, environment))
+    if source is not None and source.commit:  # fetched already
+        _note_commit(run, source)
+    lineage.link(lineage.Node("run", run.pk), _sources(parsed, environment, source))
     audit.record("submit", experiment, by=by)
     return experiment
+
+
+def _source(parsed: Parsed, run: Run, by: Any) -> Fetch | None:
+    """Ask for the code to be fetched; None when it was uploaded, or there is none."""
+    wanted = parsed.source
+    if wanted is None:
+        return None
+    if wanted.patch and not _uploads(by).filter(sha256=wanted.patch, format=PATCH).exists():
+        raise Invalid(errors={"code.git.patch": ["You have not uploaded this patch. Upload it first."]})
+    return sources.request_fetch(wanted, by=by, subject=f"run:{run.pk}")
+
+
+def note_source(fetch: Fetch) -> None:
+    """Write down for all work that waits for a fetch what it brought; called inside the transaction that says so."""
+    for experiment in fetch.experiments.select_related("run__project").order_by("pk"):
+        _note_commit(experiment.run, fetch)
+        lineage.link(lineage.Node("run", experiment.pk), _of_fetch(fetch))
+
+
+def _note_commit(run: Run, fetch: Fetch) -> None:
+    """Tag a run as trackers do; what the specification says itself stays."""
+    found = {"commit": fetch.commit, "repoURL": fetch.url if fetch.commit else "", "branch": fetch.branch}
+    tags = [
+        Tag(run=run, project=run.project, key=f"mlflow.source.git.{name}", value=value)
+        for name, value in found.items()
+        if value
+    ]
+    Tag.objects.bulk_create(tags, ignore_conflicts=True)
+
+
+def _of_fetch(fetch: Fetch) -> list[tuple[lineage.Node, Relation]]:
+    patched = f"+{fetch.patch[:12]}" if fetch.patch else ""
+    known_as = f"{fetch.commit}{patched}" if fetch.commit else f"sha256:{fetch.sha256}"
+    return [(lineage.thing(ThingKind.CODE, fetch.url, known_as), Relation.CODE)]
 
 
 def _environment(parsed: Parsed, team: Team | None, by: Any) -> EnvironmentVersion | None:
@@ -108,9 +151,11 @@ def _resolved(parsed: Parsed, environment: EnvironmentVersion | None) -> dict[st
     return document if environment is None else {**document, "environment": str(environment)}
 
 
-def _sources(parsed: Parsed, environment: EnvironmentVersion | None) -> list[tuple[lineage.Node, Relation]]:
+def _sources(
+    parsed: Parsed, environment: EnvironmentVersion | None, source: Fetch | None
+) -> list[tuple[lineage.Node, Relation]]:
     """Return what a run comes from."""
-    found = []
+    found = _of_fetch(source) if source is not None and source.sha256 else []
     if parsed.code_sha256:
         found.append((lineage.thing(ThingKind.CODE, "upload", parsed.code_sha256), Relation.CODE))
     if environment is not None:
@@ -129,13 +174,16 @@ def _payer(run: Run, by: Any, *, is_judged: bool) -> Team | None:
     return None
 
 
-def _request(parsed: Parsed, run: Run, by: Any, environment: EnvironmentVersion | None) -> WorkloadRequest:
+def _request(
+    parsed: Parsed, run: Run, by: Any, environment: EnvironmentVersion | None, source: Fetch | None
+) -> WorkloadRequest:
     env = {**(environment.variables if environment else {}), **parsed.get("env", {})}
     return replace(
         request_of(parsed),
         subject=f"run:{run.pk}",
         env={**_mlflow(run, env), **env},
         environment=environments.reference(environment) if environment else {},
+        source=sources.reference(source) if source else {},
         token_scopes=RUN_TOKEN_SCOPES,
         code=_code(parsed.code_sha256, by),
         credentials=_credentials(parsed, by),
@@ -180,10 +228,15 @@ def _credentials(parsed: Parsed, by: Any) -> list[dict[str, str]]:
 def _code(sha256: str, by: Any) -> dict[str, Any] | None:
     if not sha256:
         return None
-    upload = CodeUpload.objects.visible_to(by, "view").filter(sha256=sha256).first()
+    upload = _uploads(by).filter(sha256=sha256).exclude(format=PATCH).first()
     if upload is None:
         raise Invalid(errors={"code.upload": ["You have not uploaded this code. Upload it first."]})
     return {"sha256": upload.sha256, "format": upload.format, "size_bytes": upload.size_bytes}
+
+
+def _uploads(by: Any) -> QuerySet[CodeUpload]:
+    rows: QuerySet[CodeUpload] = CodeUpload.objects.visible_to(by, "view")
+    return rows
 
 
 def quota_node(user: Any, team: Team | None) -> QuotaNode:
@@ -228,11 +281,12 @@ def clone_experiment(
     """
     policy.require(by, "clone", experiment)
     document = {key: value for key, value in experiment.spec.items() if key not in without} | dict(overrides or {})
+    source = None
     if "code" in document and "code" not in (overrides or {}):  # also of one's own: it may have come from who left
-        _share_code(experiment, by)
+        source = _share_code(experiment, by)
     same = document.get("environment") == experiment.spec.get("environment")
     version = _same_environment(experiment, by) if same else None
-    return submit_experiment(document, by=by, cloned_from=experiment, environment=version)
+    return submit_experiment(document, by=by, cloned_from=experiment, environment=version, source=source)
 
 
 def _same_environment(experiment: Experiment, by: Any) -> EnvironmentVersion | None:
@@ -246,12 +300,21 @@ def _same_environment(experiment: Experiment, by: Any) -> EnvironmentVersion | N
     raise Invalid(errors={"environment": ["You may not see the environment it ran in. Choose another, or none."]})
 
 
-def _share_code(experiment: Experiment, by: Any) -> None:
-    """Who may view an experiment may run its code: he gets the right to refer to the blob."""
+def _share_code(experiment: Experiment, by: Any) -> Fetch | None:
+    """Who may view an experiment may run its code: he gets the right to refer to the blob, or the fetch that brought it.
+
+    What could not be fetched is fetched anew, as `by`, and with what he may use.
+    """
+    if experiment.source is not None:
+        if experiment.source.patch:
+            facts = {"format": PATCH, "size_bytes": 0}
+            CodeUpload.objects.get_or_create(owner=by, sha256=experiment.source.patch, defaults=facts)
+        return sources.find_again(experiment.source)
     code = experiment.workload.template["code"]
     CodeUpload.objects.get_or_create(
         owner=by, sha256=code["sha256"], defaults={"format": code["format"], "size_bytes": code["size_bytes"]}
     )
+    return None
 
 
 @transaction.atomic
@@ -289,7 +352,7 @@ def _require_still_there(workload: Workload, by: Any) -> None:
 
 
 def upload_code(chunks: Iterable[bytes], *, by: Any, sha256: str, content_type: str) -> tuple[CodeUpload, bool]:
-    """Keep an archive of code under its hash; the second result says whether it is new to `by`.
+    """Keep an archive of code, or a patch, under its hash; the second result says whether it is new to `by`.
 
     Raises: NotAllowed, Invalid for another format or hash, TooLarge.
     """

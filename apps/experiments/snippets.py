@@ -48,19 +48,31 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 def as_cli(document: Mapping[str, Any], folder: str = _FOLDER) -> str:
     """Write the `fathom run` line that asks for the same; for uploaded code it names a folder."""
-    options = [(f"--{flag}", str(document[flag])) for flag in _FLAGS if document.get(flag) is not None]
+    options: list[tuple[str, ...]] = [
+        (f"--{flag}", str(document[flag])) for flag in _FLAGS if document.get(flag) is not None
+    ]
     options += [(f"--{resource}", str(amount)) for resource, amount in document.get("resources", {}).items()]
     for flag, field in (("--env", "env"), ("--tag", "tags")):
         options += [(flag, f"{key}={value}") for key, value in document.get(field, {}).items()]
     for entry in document.get("credentials", ()):
         options.append(("--credential", f"{entry['name']}:{entry['as']}" if "as" in entry else entry["name"]))
-    if document.get("code"):
-        options.append(("--code", folder))
+    options += _code(document.get("code") or {}, folder)
     if name := document.get("cluster", {}).get("name"):
         options.append(("--cluster", name))
     parts = ["fathom run", *map(shlex.join, options), f"-- {shlex.join(_command(document))}"]
     line = " ".join(parts)
     return line if len(line) <= _WIDTH else " \\\n  ".join(parts)
+
+
+def _code(code: Mapping[str, Any], folder: str) -> list[tuple[str, ...]]:
+    if git := code.get("git"):
+        flags = {"--git": "url", "--ref": "ref", "--subfolder": "subfolder", "--code-credential": "credential"}
+        options: list[tuple[str, ...]] = [(flag, git[name]) for flag, name in flags.items() if git.get(name)]
+        return [*options, *([("--submodules",)] if git.get("submodules") else [])]
+    if archive := code.get("archive"):
+        named = [("--code-credential", code["credential"])] if code.get("credential") else []
+        return [("--archive", archive), *named]
+    return [("--code", folder)] if code else []
 
 
 def _command(document: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from apps.core.errors import Invalid
 from apps.experiments.units import duration, quantity
+from apps.sources import services as sources
+from apps.sources.services import Wanted
 
 DEFAULT_MEMORY = "1Gi"
 _LONGEST_GRACE = 300
@@ -27,6 +29,7 @@ class Parsed:
     kind: str
     command: tuple[str, ...]
     code_sha256: str
+    source: Wanted | None
     cpu_milli: int
     memory_bytes: int
     gpu_milli: int
@@ -88,6 +91,10 @@ def parse(document: Any) -> Parsed:
         "timeout_seconds": exact("timeout", lambda: duration(document["timeout"])) if "timeout" in document else None,
         "grace_seconds": exact("grace", lambda: _grace(document.get("grace", 10))),
     }
+    try:
+        source = sources.read_wanted(document["code"]) if "code" in document else None
+    except Invalid as error:
+        problems |= error.errors
     if problems:
         raise Invalid(errors=problems)
     return Parsed(
@@ -95,6 +102,7 @@ def parse(document: Any) -> Parsed:
         name=document.get("name") or _name_from(document["command"]),
         kind=document.get("kind", "shell"),
         code_sha256=document.get("code", {}).get("upload", "").removeprefix("sha256:"),
+        source=source,
         **values,
     )
 

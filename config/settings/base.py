@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "apps.compute.apps.ComputeConfig",
     "apps.lineage.apps.LineageConfig",
     "apps.environments.apps.EnvironmentsConfig",
+    "apps.sources.apps.SourcesConfig",
     "apps.tracking.apps.TrackingConfig",
     "apps.experiments.apps.ExperimentsConfig",
     "apps.models.apps.ModelsConfig",
@@ -362,6 +363,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "AlertLevelEnum": "apps.budgets.choices.AlertLevel",
         "ShareRoleEnum": "apps.sharing.choices.ShareRole",
         "BuildStateEnum": "apps.environments.choices.BuildState",
+        "FetchStateEnum": "apps.sources.choices.FetchState",
+        "SourceKindEnum": "apps.sources.choices.SourceKind",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -403,6 +406,16 @@ GARBAGE_GRACE_HOURS = env_int("FATHOM_GARBAGE_GRACE_HOURS", 24, low=1, high=365 
 
 # What was built of an environment goes when no work has begun in it for so long; its lock stays.
 ENVIRONMENT_DAYS = env_int("FATHOM_ENVIRONMENT_DAYS", 30, low=1, high=3650)
+
+# Code that the platform fetches: which addresses beside public ones may be asked, whose certificates are accepted besides
+# the machine's, how much one fetch may bring, and where and as whom its tools work (as whom: when the platform is root).
+FETCH_NETWORKS = env_list("FATHOM_FETCH_NETWORKS")
+FETCH_CA_FILE = env_str("FATHOM_FETCH_CA_FILE")
+FETCH_SECONDS = env_int("FATHOM_FETCH_SECONDS", 600, low=1, high=24 * 3600)
+FETCH_BYTES = env_int("FATHOM_FETCH_BYTES", 2 * 1024**3, low=1)
+FETCH_FILES = env_int("FATHOM_FETCH_FILES", 50_000, low=1)
+FETCH_ROOT = env_path("FATHOM_FETCH_ROOT", FATHOM_HOME / "fetching")
+FETCH_UID = env_int("FATHOM_FETCH_UID", 1_999_999, low=1, high=2**32 - 2)
 
 # What a node starts with when it comes into being, in base units; an admin changes these in `QuotaDefault`.
 QUOTA_DEFAULTS: dict[str, dict[str, int]] = {

@@ -59,11 +59,14 @@ def start(workload: Workload, attempt: Attempt) -> None:
 
 def _spec(workload: Workload, attempt: Attempt) -> WorkloadSpec | None:
     """Return what its backend is given; None when it must wait for something of it, or has ended for want of it."""
-    environment = _environment(workload, attempt)
-    if environment is None:
+    wanted, source = workload.template.get("environment"), workload.template.get("source")
+    if source and not _has(workload, attempt, handlers.sources().prepare(source), held.UNFETCHED):
+        return None
+    built = handlers.environments().prepare(wanted, attempt.cluster) if wanted else None
+    if built and not _has(workload, attempt, built, held.FAILED):
         return None
     try:
-        return replace(build_spec(workload, attempt), environment=environment)
+        return replace(build_spec(workload, attempt), environment=built.key if built else "")
     except (credentials.Refused, SealBroken) as error:
         _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, "CredentialRefused", str(error)))
     except KeyUnavailable as error:
@@ -75,19 +78,13 @@ def _spec(workload: Workload, attempt: Attempt) -> WorkloadSpec | None:
     return None
 
 
-def _environment(workload: Workload, attempt: Attempt) -> str | None:
-    """Return the key of its environment, "" when it has none; None when it must wait for it, or has ended for want of it."""
-    wanted = workload.template.get("environment")
-    if not wanted:
-        return ""
-    found = handlers.environments().prepare(wanted, attempt.cluster)
+def _has(workload: Workload, attempt: Attempt, found: handlers.Prepared, reason: str) -> bool:
+    """Say whether something it needs is there; if not, it waits for it, or has ended for want of it."""
     if found.has_failed:
-        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, held.FAILED, found.said))
-        return None
-    if not found.key:
+        _end(workload, attempt, State.FAILED, Observation(Phase.FAILED, reason, found.said))
+    elif not found.key:
         _wait(workload, found.said)
-        return None
-    return found.key
+    return bool(found.key)
 
 
 def advance(workload: Workload, attempt: Attempt, seen: Observation, asked_at: float) -> None:

@@ -1,11 +1,14 @@
 """From a workload to what its backend is given."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 
 from apps.accounts import services as accounts
+from apps.compute import handlers
 from apps.compute.choices import RUN_FOR_MLFLOW
 from apps.compute.contract import CodeArchive, Observation, Resources, WorkloadSpec
 from apps.compute.models import Attempt, Workload
@@ -61,7 +64,7 @@ def build_spec(workload: Workload, attempt: Attempt) -> WorkloadSpec:
         },
         secrets={**given.secrets, "FATHOM_TOKEN": token},
         resources=Resources(cpu_milli=cpu, memory_bytes=memory, gpu_milli=gpu, disk_bytes=disk),
-        code=_archive(template["code"]),
+        code=_archive(_code(template)),
         timeout=limit,
         max_log_bytes=settings.LOG_LIMIT_BYTES,
         labels={"workload": str(workload.pk), "attempt": str(attempt.no)},
@@ -80,6 +83,13 @@ def explained(workload: Workload, seen: Observation) -> Observation:
         return seen
     said = "kinit failed before the command was started: the keytab was refused, or the KDC did not answer; see the log"
     return replace(seen, reason="KinitFailed", message=said)
+
+
+def _code(template: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the archive of its code, uploaded or fetched; None for work without any."""
+    source = template.get("source")
+    code: dict[str, Any] | None = handlers.sources().archive(source) if source else template["code"]
+    return code
 
 
 def _archive(code: dict[str, object] | None) -> CodeArchive | None:

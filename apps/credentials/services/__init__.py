@@ -2,9 +2,11 @@
 
 from apps.credentials.services.delivery import (
     Delivery,
+    Opened,
     Refused,
     default_alias,
     deliver,
+    open_one,
     require_usable,
     shown_variables,
     used_by,
@@ -22,12 +24,14 @@ from apps.credentials.variables import KINIT_FAILED
 __all__ = [
     "KINIT_FAILED",
     "Delivery",
+    "Opened",
     "Refused",
     "create_credential",
     "default_alias",
     "delete_credential",
     "deliver",
     "fit_for_heir",
+    "open_one",
     "replace_credential",
     "require_usable",
     "retire_key",

@@ -34,6 +34,15 @@ class Delivery:
     first: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The fields of a credential, public and secret."""
+
+    kind: str = ""
+    public: Mapping[str, str] = field(default_factory=dict)
+    secret: Mapping[str, bytes] = field(default_factory=dict)
+
+
 def require_usable(
     wanted: Sequence[Mapping[str, Any]], *, by: Any, taken: Collection[str] = ()
 ) -> list[dict[str, str]]:
@@ -88,6 +97,18 @@ def deliver(
         _record(credential, alias, user, subject=subject, attempt=attempt, number=number)
     helpers = variables.helpers(opened)
     return Delivery(secrets, {**env, **helpers.env}, helpers.first)
+
+
+@transaction.atomic
+def open_one(promised: Mapping[str, str], *, user_id: Any, subject: str, use: UUID, number: int = 0) -> Opened:
+    """Open a credential that the platform itself uses for somebody: judged anew, recorded and audited as a job's use is.
+
+    Called by a worker, and nowhere else. Repeatable under the same `use`. Raises: Refused, KeyUnavailable.
+    """
+    user = get_user_model().objects.get(pk=user_id)
+    credential, values = _open(promised, _still_usable(promised, user))
+    _record(credential, promised["as"], user, subject=subject, attempt=use, number=number)
+    return Opened(credential.kind, credential.public, values)
 
 
 def shown_variables(credential: Credential) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing_extensions import override
 from apps.compute.choices import ACTIVE, State
 from apps.experiments.models import CodeUpload, Experiment
 from apps.quotas.choices import CPU, DISK, GPU, MEMORY
+from apps.sources.choices import FetchState, SourceKind
 
 _BUILT_IN = (CPU, MEMORY, GPU, DISK)
 
@@ -28,6 +29,23 @@ class AskedResourcesSerializer(serializers.Serializer[Any]):
     other = serializers.DictField(child=serializers.IntegerField())
 
 
+class SourceSerializer(serializers.Serializer[Any]):
+    """Code that the platform fetches: how far it is, and, once it is ready, which commit and archive it turned out to be."""
+
+    kind = serializers.ChoiceField(choices=SourceKind.choices)
+    url = serializers.CharField()
+    ref = serializers.CharField(help_text="As it was asked for.")
+    subfolder = serializers.CharField()
+    submodules = serializers.BooleanField()
+    state = serializers.ChoiceField(choices=FetchState.choices)
+    message = serializers.CharField(help_text="Why it waits or failed.")
+    commit = serializers.CharField(help_text="Empty for an archive.")
+    branch = serializers.CharField()
+    is_dirty = serializers.BooleanField(help_text="Whether changes lie on top of the commit.")
+    sha256 = serializers.CharField(help_text="Of the archive that the job gets.")
+    size_bytes = serializers.IntegerField()
+
+
 class ExperimentSerializer(serializers.Serializer[Experiment]):
     """An experiment as every door shows it. `message` is the sentence for people, `reason` the machine word."""
 
@@ -45,6 +63,7 @@ class ExperimentSerializer(serializers.Serializer[Experiment]):
     team = serializers.CharField(source="run.team.slug", default=None, allow_null=True)
     visibility = serializers.CharField(source="run.visibility")
     spec = serializers.JSONField()
+    source = SourceSerializer(allow_null=True, help_text="Null unless its code is fetched.")  # type: ignore[assignment]  # a field of that name
     resources = serializers.SerializerMethodField(help_text="What it asks for, in base units.")
     priority = serializers.IntegerField(source="workload.priority", help_text="Among its owner's own work.")
     priority_class = serializers.CharField(source="workload.priority_class", help_text="Among everybody's; or empty.")

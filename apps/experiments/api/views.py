@@ -251,11 +251,11 @@ class UploadView(GuardedAPI):
     @extend_schema(
         operation_id="code_upload",
         parameters=[OpenApiParameter("ref", OpenApiTypes.STR, OpenApiParameter.PATH, description="sha256:<hex>")],
-        request={"application/gzip": OpenApiTypes.BINARY, "application/zip": OpenApiTypes.BINARY},
+        request=dict.fromkeys(services.CODE_FORMATS, OpenApiTypes.BINARY),
         responses={200: serializers.CodeSerializer, 201: serializers.CodeSerializer},
     )
     def update(self, request: Request, ref: str) -> Response:
-        """Upload an archive of code (tar.gz or zip) under its hash."""
+        """Upload an archive of code (tar.gz or zip), or a patch, under its hash."""
         stream = request._request  # noqa: SLF001 -- the unparsed body
         chunks = iter(lambda: stream.read(self.chunk_bytes), b"")
         content_type = (stream.content_type or "").lower()

@@ -94,7 +94,7 @@ class OverviewView(RunPage):
 
     @override
     def context(self, experiment: Experiment) -> dict[str, Any]:
-        spec = {**experiment.spec, "project": experiment.run.project.name}
+        spec = {**_pinned(experiment), "project": experiment.run.project.name}
         return {
             **tabs.records(experiment.run, by=self.user),
             "used": samples.used_by(_measured(experiment), experiment.workload.amounts),
@@ -105,6 +105,15 @@ class OverviewView(RunPage):
             "command": _command(experiment.spec),
             **why_context(experiment, self.user),
         }
+
+
+def _pinned(experiment: Experiment) -> dict[str, Any]:
+    """Return the specification, with the commit it ran where that is known: so that it means the same elsewhere, and later."""
+    source, spec = experiment.source, dict(experiment.spec)
+    if source is None or not source.commit:
+        return spec
+    branch = {"branch": source.branch} if source.branch else {}
+    return {**spec, "code": {"git": {**spec["code"]["git"], "ref": source.commit, **branch}}}
 
 
 def _measured(experiment: Experiment) -> Attempt | None:

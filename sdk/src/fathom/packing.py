@@ -1,7 +1,7 @@
 """Packing a folder of code: the same files always make the same archive, byte for byte, so it is uploaded once.
 
-Left out: what `.gitignore` and `.fathomignore` name (in any folder, last match wins, `!` takes back), version control,
-caches, virtual environments and `.env` files. Links that leave the folder are left out too.
+Left out: what `.gitignore` and `.fathomignore` name (in any folder, also in those above it up to the root of its working
+tree; last match wins, `!` takes back), version control, caches, virtual environments and `.env` files. Links that leave the folder are left out too.
 """
 
 import gzip
@@ -49,10 +49,14 @@ class Rule:
     pattern: re.Pattern[str]
     negated: bool
     only_folders: bool
+    above: str = ""
+    """Where the packed folder lies below that file's, which lies above it: "sub/folder/"."""
 
     def matches(self, path: str, *, is_folder: bool) -> bool:
         if self.only_folders and not is_folder:
             return False
+        if self.above:
+            return self.pattern.fullmatch(self.above + path) is not None
         if not path.startswith(self.base):
             return False
         return self.pattern.fullmatch(path[len(self.base) :]) is not None
@@ -103,11 +107,26 @@ def pack(folder: Path) -> Packed:
 
 def included(folder: Path) -> Iterator[str]:
     """Paths of the files to pack, relative, with forward slashes."""
-    yield from _walk(folder, folder.resolve(), "", parse_rules(ALWAYS_IGNORED, ""))
+    root = folder.resolve()
+    yield from _walk(folder, root, "", [*parse_rules(ALWAYS_IGNORED, ""), *_rules_above(root)])
 
 
-def parse_rules(text: str, base: str) -> list[Rule]:
-    """The rules of an ignore file that lies in the folder `base` ("" or "sub/folder/")."""
+def _rules_above(folder: Path) -> list[Rule]:
+    """The rules of the working tree that `folder` is a part of, from its root down to the folder above; none outside of one."""
+    parents = list(folder.parents)
+    root = next((place for place in (folder, *parents) if (place / ".git").exists()), folder)
+    rules = []
+    for place in reversed([place for place in parents if place.is_relative_to(root)]):
+        below = f"{folder.relative_to(place).as_posix()}/"
+        for name in IGNORE_FILES:
+            file = place / name
+            if file.is_file():
+                rules += parse_rules(file.read_text(encoding="utf-8", errors="replace"), "", above=below)
+    return rules
+
+
+def parse_rules(text: str, base: str, *, above: str = "") -> list[Rule]:
+    """The rules of an ignore file that lies in the folder `base` ("" or "sub/folder/"), or above the packed one."""
     rules = []
     for line in text.splitlines():
         pattern = line if line.endswith("\\ ") else line.rstrip()
@@ -119,7 +138,7 @@ def parse_rules(text: str, base: str) -> list[Rule]:
         pattern = pattern.rstrip("/")
         if not pattern:
             continue
-        rules.append(Rule(base, _compile(pattern), negated, only_folders))
+        rules.append(Rule(base, _compile(pattern), negated, only_folders, above))
     return rules
 
 

@@ -10,8 +10,26 @@ from typing import Any, TypedDict
 from fathom.errors import FathomError
 
 
+class GitCode(TypedDict, total=False):
+    """A commit of a git repository. `patch` is an upload of what lies on top of it."""
+
+    url: str
+    ref: str
+    branch: str
+    credential: str
+    subfolder: str
+    submodules: bool
+    patch: str
+
+
 class Code(TypedDict, total=False):
+    """Exactly one of `upload`, `git` and `archive`; `credential` and `sha256` are the archive's."""
+
     upload: str
+    git: GitCode
+    archive: str
+    credential: str
+    sha256: str
 
 
 class Resources(TypedDict, total=False):

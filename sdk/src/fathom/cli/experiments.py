@@ -9,7 +9,7 @@ import click
 from fathom.cli import exits
 from fathom.cli.output import ago, chip, clean, duration, emit, facts, mapping, output_option, table
 from fathom.cli.state import State, pass_state, short
-from fathom.models import Experiment
+from fathom.models import Experiment, Source
 
 STATES = ("queued", "starting", "running", "stopping", "succeeded", "failed", "stopped", "lost")
 ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
@@ -253,6 +253,7 @@ def _describe(state: State, item: Experiment) -> str:
             ("why", clean(item.message)),
             ("command", clean(" ".join(command) if isinstance(command, list) else command, 120)),
             ("kind", clean(item.kind)),
+            ("code", clean(_code(item.source)) if item.source else ""),
             ("project", clean(item.project.name)),
             ("owner", clean(item.owner) + (f" (team {clean(item.team)})" if item.team else "")),
             ("visibility", clean(item.visibility)),
@@ -271,6 +272,16 @@ def _describe(state: State, item: Experiment) -> str:
     except ApiError:
         metrics = ""
     return f"{head}\n\n{metrics}" if metrics else head
+
+
+def _code(source: Source) -> str:
+    """Where its code comes from, and which commit that was; how far it is as long as that is not known."""
+    if source.state != "ready":
+        return f"{source.url} ({source.state}{f': {source.message}' if source.message else ''})"
+    if not source.commit:
+        return f"{source.url} (sha256:{source.sha256[:12]})"
+    branch = f"{source.branch}, " if source.branch else ""
+    return f"{source.url} ({branch}{source.commit}{', with changes' if source.is_dirty else ''})"
 
 
 def _report(items: Sequence[Experiment], output: str) -> None:

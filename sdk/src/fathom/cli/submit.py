@@ -11,7 +11,8 @@ from fathom.cli import exits
 from fathom.cli.output import clean, emit, output_option, use_color
 from fathom.cli.state import State, pass_state, short
 from fathom.models import Experiment
-from fathom.spec import load_spec, local_code
+from fathom.spec import GitCode, load_spec, local_code
+from fathom.worktree import is_address
 
 FLAGS = (
     "name", "kind", "environment", "timeout", "grace", "retries", "priority", "priority_class", "project", "team",
@@ -51,6 +52,12 @@ RESOURCES = ("cpu", "memory", "gpu", "disk")
 @click.option("--visibility", help="private, team, organization or public.")
 @click.option("--tag", "tags", multiple=True, metavar="K=V", help="Repeatable.")
 @click.option("--code", type=click.Path(), help="A folder to send along; the job starts in it.")
+@click.option("--git", metavar="PLACE", help="A repository: its address, or a folder here with its changes.")
+@click.option("--ref", help="Of the repository: a branch, a tag or a whole commit.")
+@click.option("--subfolder", help="Of the repository: the folder in which the job starts.")
+@click.option("--submodules", is_flag=True, help="Of the repository: with its submodules.")
+@click.option("--archive", metavar="ADDRESS", help="A .tar.gz or .zip: https://…, s3://bucket/key or hdfs://….")
+@click.option("--code-credential", metavar="NAME", help="With which the platform fetches repository or archive.")
 @click.option("--no-code", is_flag=True, help="Send no code, whatever the file says.")
 @click.option("--cluster", help="The name of the cluster to run on.")
 @click.option("--detach", "-d", is_flag=True, help="Do not follow; print the id and return.")
@@ -73,6 +80,7 @@ def run(
     the experiment goes on, and `fathom stop` ends it.
     """
     spec = build_spec(load_spec(file) if file else {}, command, options)
+    _add_source(state, spec, options)
     if not spec.get("command"):
         message = "There is nothing to run: give a command after `--`, or a file with -f."
         raise click.UsageError(message)
@@ -125,6 +133,34 @@ def build_spec(base: dict[str, Any], command: Sequence[str], options: dict[str, 
     if options.get("code"):
         spec["code"] = {"upload": str(Path(options["code"]).absolute())}
     return spec
+
+
+def _add_source(state: State, spec: dict[str, Any], options: dict[str, Any]) -> None:
+    """Put a repository or an archive into the spec; of a folder here what was changed in it is sent first."""
+    git, archive, credential = options.get("git"), options.get("archive"), options.get("code_credential")
+    of_git = {name: options[name] for name in ("ref", "subfolder", "submodules") if options.get(name)}
+    if sum(bool(options.get(name)) for name in ("code", "git", "archive")) > 1:
+        message = "Only one of --code, --git and --archive."
+        raise click.UsageError(message)
+    if archive:
+        spec["code"] = {"archive": archive, **({"credential": credential} if credential else {})}
+    elif git and is_address(git):
+        spec["code"] = {"git": {"url": git, **of_git, **({"credential": credential} if credential else {})}}
+    elif git:
+        if "ref" in of_git:
+            message = "--ref is for the address of a repository; a folder here has its own commit."
+            raise click.UsageError(message)
+        code = state.client.code.from_git(git, credential=credential or "", submodules=bool(options.get("submodules")))
+        spec["code"] = {"git": {**code, **of_git}}
+        _tell_of_changes(code)
+    if (of_git and not git) or (credential and not (git or archive)):
+        message = "--ref, --subfolder, --submodules and --code-credential go with --git or --archive."
+        raise click.UsageError(message)
+
+
+def _tell_of_changes(code: GitCode) -> None:
+    changed = ", with what you changed on top" if "patch" in code else ""
+    click.echo(f"Code: {clean(code['url'])} at {code['ref'][:12]}{changed}", err=True)
 
 
 def _credential(text: str) -> dict[str, str]:

@@ -60,6 +60,7 @@ from fathom.models.work import (
     Ref,
     Run,
     SavedView,
+    Source,
 )
 
 __all__ = [
@@ -125,6 +126,7 @@ __all__ = [
     "SavedView",
     "ServiceAccount",
     "Session",
+    "Source",
     "Standing",
     "Starter",
     "Team",

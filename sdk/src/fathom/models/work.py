@@ -26,6 +26,34 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Code that the platform fetches: `state` is queued, fetching, ready or failed; the commit is known when it is ready."""
+
+    kind: str
+    url: str
+    ref: str
+    subfolder: str
+    submodules: bool
+    state: str
+    message: str
+    commit: str
+    branch: str
+    is_dirty: bool
+    sha256: str
+    size_bytes: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        texts = ("kind", "url", "ref", "subfolder", "state", "message", "commit", "branch", "sha256")
+        return cls(
+            **{name: str(data.get(name) or "") for name in texts},
+            submodules=bool(data.get("submodules")),
+            is_dirty=bool(data.get("is_dirty")),
+            size_bytes=int(data.get("size_bytes") or 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """One submitted piece of work. `reason` is the machine's word for its state, `message` the sentence for people.
 
@@ -44,6 +72,7 @@ class Experiment:
     team: str | None
     visibility: str
     spec: Mapping[str, Any]
+    source: Source | None
     priority: int
     priority_class: str
     resources: Mapping[str, Any]
@@ -79,6 +108,7 @@ class Experiment:
             team=data.get("team"),
             visibility=str(data.get("visibility") or ""),
             spec=data.get("spec") or {},
+            source=Source.from_json(data["source"]) if data.get("source") else None,
             priority=int(data.get("priority") or 0),
             priority_class=str(data.get("priority_class") or ""),
             resources=data.get("resources") or {},
