@@ -104,8 +104,12 @@ def _patch(root: Path) -> bytes:
             "GIT_OBJECT_DIRECTORY": str(objects),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": store,
         }
-        untracked = ("ls-files", "--others", "--exclude-standard", "--exclude-per-directory=.fathomignore", "-z")
-        fresh = _run(root, environment, *untracked)
+        # git heeds one kind of ignore file at a time: what neither kind names is in both lists.
+        lists = [
+            set(filter(None, _run(root, environment, "ls-files", "--others", ignored, "-z").split(b"\0")))
+            for ignored in ("--exclude-standard", "--exclude-per-directory=.fathomignore")
+        ]
+        fresh = b"\0".join(sorted(lists[0] & lists[1]))
         _run(root, environment, "add", "--update", "--", ":/")
         if fresh:
             _run(root, environment, "add", "--pathspec-from-file=-", "--pathspec-file-nul", given=fresh, literal=True)
