@@ -26,6 +26,7 @@ from apps.models import services as models
 from apps.quotas import services as quotas
 from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Resource, ShareUse
 from apps.sharing.models import AccessRequest
+from apps.sources.models import Fetch
 from apps.storage.models import Blob, Collection
 from apps.teams import services as teams
 from apps.teams.models import Team
@@ -67,6 +68,9 @@ def make_row(no: int) -> Experiment:
     MetricSeries.objects.create(run=run, key="loss", count=3)
     people.browser_of(user)
     CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
+    Fetch.objects.create(
+        owner=user, subject=f"run:{run.pk}", kind="git", url="https://example.org/x.git", state="failed"
+    )
     value = {"value": f"secret-{no}"}
     stored = credentials.create_credential(f"secret-{no}", "generic", value, by=user, team=team)
     facts = {"alias": "A", "attempt": run.pk, "attempt_no": 1, "user": user}
