@@ -25,6 +25,7 @@ from apps.compute.backends.local import rundir
 from apps.core import failpoints
 from tests.kill.witness import Witness, check_log
 from tests.platform import Platform, descendants, prepared_home, wait_for
+from tests.sources import servers
 
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(600)]
 
@@ -364,6 +365,21 @@ def test_die_after_building_an_environment(platform: Platform, witness: Witness,
     settle(client, seconds=150)
     assert fired.exists()
     check(client, witness)
+
+
+@pytest.mark.skipif(not LONG, reason="make kill")
+def test_die_after_fetching_code(platform: Platform, witness: Witness, tmp_path: Path) -> None:
+    """It is fetched once more, to the same blob, and what waited for it starts once."""
+    with servers.web_server(tmp_path) as web:
+        servers.repository(tmp_path, "bare", {"README": "nothing\n"})
+        platform.extra |= {"FATHOM_FETCH_NETWORKS": "127.0.0.0/8", "FATHOM_FETCH_CA_FILE": str(web.ca)}
+        fired = arm(platform, "source.after_fetch_before_row", tmp_path)
+        client = Client(platform, platform.make_user("alice"))
+        code = {"git": {"url": web.url("git/bare.git")}}
+        client.submit({**witness.job(seconds=0.3, lines=LINES, code=0), "code": code}, 0)
+        settle(client, seconds=150)
+        assert fired.exists()
+        check(client, witness)
 
 
 @pytest.mark.skipif(not LONG, reason="make kill")
