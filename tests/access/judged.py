@@ -31,6 +31,7 @@ from apps.models import services as models
 from apps.quotas import services as quotas
 from apps.quotas.models import QuotaDefault, Resource, ShareUse
 from apps.sharing.models import AccessRequest
+from apps.sources.models import Fetch
 from apps.storage.models import Blob, Collection
 from apps.teams import services as teams
 from apps.tracking.models import (
@@ -94,6 +95,7 @@ def make_objects(cast: Cast) -> None:
     for name in ("alice", "bob", "sre"):
         accounts.issue_token(cast.people[name], by=SYSTEM, name="t")
         CodeUpload.objects.create(owner=cast.people[name], sha256="1" * 64, format="zip", size_bytes=1)
+        Fetch.objects.create(owner=cast.people[name], subject="run:1", kind="git", url="git@example.org:x.git")
 
 
 def _make_books(cast: Cast) -> None:

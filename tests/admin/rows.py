@@ -68,9 +68,7 @@ def make_row(no: int) -> Experiment:
     MetricSeries.objects.create(run=run, key="loss", count=3)
     people.browser_of(user)
     CodeUpload.objects.create(owner=user, sha256=f"{no:064x}", format="zip", size_bytes=10)
-    Fetch.objects.create(
-        owner=user, subject=f"run:{run.pk}", kind="git", url="https://example.org/x.git", state="failed"
-    )
+    Fetch.objects.create(owner=user, subject=f"run:{run.pk}", kind="git", url="git@example.org:x.git", state="failed")
     value = {"value": f"secret-{no}"}
     stored = credentials.create_credential(f"secret-{no}", "generic", value, by=user, team=team)
     facts = {"alias": "A", "attempt": run.pk, "attempt_no": 1, "user": user}

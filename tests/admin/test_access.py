@@ -27,7 +27,7 @@ EXPECTED = [
     "environments.environmentbuild", "environments.environmentversion", "experiments.codeupload",
     "experiments.experiment", "quotas.allocationrequest", "quotas.quotadefault",
     "quotas.quotanode", "quotas.reservation", "quotas.resource", "quotas.shareuse",
-    "registry.modelversion", "registry.move", "registry.moverequest", "registry.protection", "registry.registeredmodel", "sharing.accessrequest",
+    "registry.modelversion", "registry.move", "registry.moverequest", "registry.protection", "registry.registeredmodel", "sharing.accessrequest", "sources.fetch",
     "storage.blob", "storage.collection", "teams.invitation", "teams.organization", "teams.team",
     "tracking.artifact", "tracking.project", "tracking.retention", "tracking.run", "tracking.upload",
 ]  # fmt: skip

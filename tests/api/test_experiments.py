@@ -40,6 +40,7 @@ def test_an_experiment_is_shown_whole(alice: APIClient) -> None:
         "reason": "",
         "message": "",
         "desired_state": "run",
+        "source": None,
         "project": {"id": body["project"]["id"], "name": "default"},
         "owner": "alice",
         "team": "vision",

@@ -104,6 +104,7 @@ def test_every_point_of_the_loop_is_tried() -> None:
         "charge.",
         "alert.",
         "environment.",
+        "source.",
     )
     others = {name for name in failpoints.NAMES if name.startswith(elsewhere)}
     assert set(IN_THE_LOOP) | ELSEWHERE | others == failpoints.NAMES

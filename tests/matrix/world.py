@@ -36,6 +36,7 @@ from apps.quotas import services as quotas
 from apps.quotas.models import AllocationRequest, QuotaDefault, QuotaNode, Reservation, Resource, ShareUse
 from apps.sharing import services as sharing
 from apps.sharing.models import AccessRequest
+from apps.sources.models import Fetch
 from apps.storage.models import Collection
 from apps.teams import services as teams
 from apps.teams.models import Invitation, Membership
@@ -161,6 +162,7 @@ def make_world() -> World:
     token, _ = accounts.issue_token(alice, by=alice, name=f"token {SECRET}")
     sha = hashlib.sha256(SECRET.encode()).hexdigest()
     upload = CodeUpload.objects.create(owner=alice, sha256=sha, format="tar.gz", size_bytes=10)
+    _fetch(ended, sha)
     membership = Membership.objects.get(team=cast.team, user=cast.bob)
     project = Project.objects.get(pk=ended.run.project_id)
     view = tracking.save_view(project, f"view {SECRET}", f"q=run_name+%3D+'{SECRET}'", by=alice, is_shared=True)
@@ -231,6 +233,21 @@ def _sent(artifact: Artifact) -> Upload:
         size_bytes=artifact.size_bytes, part_bytes=5 << 20, part_count=1, quota_node=quotas.leaf_of(artifact.run.owner, None),
         expires_at=timezone.now() + timedelta(hours=1), completed_at=timezone.now(),
     )  # fmt: skip
+
+
+def _fetch(ended: Experiment, sha256: str) -> None:
+    """Code of alice's that was fetched, with the secret wherever text can be."""
+    facts = {"commit": "0" * 40, "branch": f"of-{SECRET}", "sha256": sha256, "format": "tar.gz", "state": "ready"}
+    said = {"message": SECRET, "log": SECRET, "ref": SECRET, "subfolder": SECRET}
+    made = Fetch.objects.create(
+        owner=ended.run.owner,
+        subject=f"run:{ended.pk}",
+        kind="git",
+        url=f"git@example.org:{SECRET}.git",
+        **facts,
+        **said,
+    )
+    Experiment.objects.filter(pk=ended.pk).update(source=made)
 
 
 def _environment(alice: User, cast: people.Cast) -> Environment:
