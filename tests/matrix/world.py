@@ -247,7 +247,8 @@ def _fetch(ended: Experiment, sha256: str) -> None:
         **facts,
         **said,
     )
-    Experiment.objects.filter(pk=ended.pk).update(source=made)
+    ended.spec["code"] = {"git": {"url": made.url, "ref": SECRET, "subfolder": SECRET}}
+    Experiment.objects.filter(pk=ended.pk).update(source=made, spec=ended.spec)
 
 
 def _environment(alice: User, cast: people.Cast) -> Environment:
