@@ -11,7 +11,7 @@ import pytest
 
 from tests.platform import REPOSITORY, Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # its cases are counted; a busy machine is no reason
 
 EXAMPLES = "300" if os.environ.get("FATHOM_LONG_TESTS") else "60"
 LEAST = 2000
