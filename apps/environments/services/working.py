@@ -18,10 +18,11 @@ from apps.compute.backends.base import BuildFailed, EnvironmentBuilder, Unavaila
 from apps.compute.contract import Recipe
 from apps.core import failpoints
 from apps.core.errors import Invalid, Stale
+from apps.core.journal import LEASE_SECONDS, later
 from apps.core.locks import claim_rows
 from apps.environments.choices import BuildState
 from apps.environments.models import EnvironmentBuild, EnvironmentLock, EnvironmentVersion
-from apps.environments.services.journal import LEASE_SECONDS, LOST, Journal, later, mine
+from apps.environments.services.journal import LOST, Journal, mine
 
 _MOST_TRIES = 6
 _SAME_KEY_AGAIN_SECONDS = 2

@@ -20,6 +20,7 @@ from apps.compute import services as compute
 from apps.core import blobs, failpoints
 from apps.core.blobs import Blob, Missing
 from apps.core.errors import DomainError, Invalid, SealBroken, Stale, TooLarge
+from apps.core.journal import LEASE_SECONDS, later
 from apps.core.locks import claim_rows
 from apps.credentials import services as credentials
 from apps.credentials.services import Opened
@@ -30,7 +31,7 @@ from apps.sources.choices import FetchState, SourceKind
 from apps.sources.downloads import download
 from apps.sources.errors import FetchFailed, Unreachable
 from apps.sources.models import Fetch
-from apps.sources.services.journal import LEASE_SECONDS, Journal, later, mine
+from apps.sources.services.journal import Journal, mine
 from apps.storage import services as storage
 
 _MOST_TRIES = 5
