@@ -172,12 +172,16 @@ class RunViewSet(HistoryMixin, RetrieveModelMixin, ListModelMixin, GuardedViewSe
     )
     def create(self, request: Request) -> Response:
         """Begin a run that no job stands behind; a job begins one beside its own."""
-        services.require_to_create(request.user)
+        job = services.require_to_create(request.user)
         asked = serializers.NewRunSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = asked.validated_data
         team = find_team(data["team"], by=request.user)
-        project = services.project_of_new_run(data.get("project", ""), by=request.user, team=team)
+        named = data.get("project", "")
+        if job is not None and not named:
+            project = job.project
+        else:
+            project = services.find_project(named or services.DEFAULT_PROJECT, by=request.user, team=team)
         name = data.get("name") or f"run-{new_id().hex[-8:]}"
         chosen = {"team": team, "visibility": data["visibility"], "tags": data.get("tags")}
         run = services.create_run(project, by=request.user, name=name, **chosen)

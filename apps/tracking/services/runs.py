@@ -19,28 +19,16 @@ from apps.tracking import batches, ingest, judging
 from apps.tracking.choices import RunStatus
 from apps.tracking.ingest import Outcome
 from apps.tracking.models import Project, Run, Tag
-from apps.tracking.services.projects import DEFAULT_PROJECT, find_project
 
 
-def job_of(by: Any) -> Run | None:
-    """Return the run of the job whose token `by` comes with; None for everybody else."""
-    pk = policy.bound_pk(by, Run)
-    return Run.objects.select_related("team", "project").get(pk=pk) if pk else None
-
-
-def require_to_create(by: Any) -> None:
-    """Let pass who may begin runs at all; a job by its own run. Raises: NotAllowed."""
-    if (job := job_of(by)) is not None:
-        policy.require(by, "create", job)
-    else:
+def require_to_create(by: Any) -> Run | None:
+    """Let pass who may begin runs at all; return the run of the job that asks, None for everybody else. Raises: NotAllowed."""
+    if not (pk := policy.bound_pk(by, Run)):
         policy.require_active(by, "run:create")
-
-
-def project_of_new_run(reference: str, *, by: Any, team: Team | None) -> Project:
-    """Return the project that is meant for a new run; with none named the job's own, or the default one. Raises: Invalid."""
-    if not reference and (job := job_of(by)) is not None:
-        return job.project
-    return find_project(reference or DEFAULT_PROJECT, by=by, team=team)
+        return None
+    job = Run.objects.select_related("team", "project").get(pk=pk)
+    policy.require(by, "create", job)
+    return job
 
 
 @transaction.atomic
@@ -58,8 +46,7 @@ def create_run(
 
     A job makes runs beside its own, with the team and visibility of that. Raises: NotAllowed, Invalid.
     """
-    require_to_create(by)
-    if (job := job_of(by)) is not None:
+    if (job := require_to_create(by)) is not None:
         run = _open_beside(job, project, by, name, started_at)
     else:
         run = open_run(project, by=by, name=name, team=team, visibility=visibility, started_at=started_at)
