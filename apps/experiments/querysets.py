@@ -14,7 +14,8 @@ class ExperimentQuerySet(GuardedQuerySet[M_co]):
 
     def with_details(self) -> Self:
         """Fetch with each row what a list shows of it; the number of queries does not grow with the rows."""
-        return self.select_related("run__project", "run__owner", "run__team", "workload__cluster", "source")
+        rows = self.select_related("run__project", "run__owner", "run__team", "workload__cluster", "source")
+        return rows.defer("source__log", "source__credential")
 
 
 class CodeUploadQuerySet(GuardedQuerySet[M_co]):
