@@ -18,6 +18,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from apps.core import bwrap
 from apps.sources.errors import FetchFailed, Unreachable
 from apps.sources.sandbox import PATH, become, bwrap_arguments, is_boxed, limits, uid_of_tools
 
@@ -136,14 +137,7 @@ class Box:
 
     def weigh(self) -> None:
         """Let pass what is not too large. Raises: FetchFailed."""
-        size = 0
-        for folder, _, names in os.walk(self.folder):
-            for name in names:
-                try:
-                    size += Path(folder, name).lstat().st_size
-                except FileNotFoundError:
-                    continue
-        if size > settings.FETCH_BYTES:
+        if bwrap.weight_of(self.folder) > settings.FETCH_BYTES:
             raise FetchFailed(too_large())
 
     def _box(self) -> list[str]:

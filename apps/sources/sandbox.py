@@ -4,14 +4,14 @@ import os
 import shutil
 import subprocess
 from functools import cache
-from pathlib import Path
 
 from django.conf import settings
+
+from apps.core import bwrap
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 _SHOWN = ("/usr", "/nix", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/crypto-policies")
 _SHOWN_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/nsswitch.conf")
-_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
 _TEMPORARY = "/tmp"  # noqa: S108 -- one of its own, inside
 _CAPABILITIES = ("CAP_SETUID", "CAP_SETGID")
 _MOST_MEMORY_BYTES = 4 << 30
@@ -41,17 +41,12 @@ def bwrap_arguments() -> list[str]:
     argv = [shutil.which("bwrap", path=PATH) or "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     argv += ["--die-with-parent", "--new-session"]
     if uid_of_tools() is not None:
-        argv += ["--cap-drop", "ALL", *(word for name in _CAPABILITIES for word in ("--cap-add", name))]
+        argv += bwrap.capabilities(_CAPABILITIES)
     for path in ("/etc", "/run", "/run/fathom"):  # bwrap itself would make them for its own user only
         argv += ["--dir", path]
     for path in (*_SHOWN, *_SHOWN_FILES):
         argv += ["--ro-bind-try", path, path]
-    for path in _LINKS:
-        if Path(path).is_symlink():
-            argv += ["--symlink", str(Path(path).readlink()), path]
-        elif Path(path).is_dir():
-            argv += ["--ro-bind", path, path]
-    return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", _TEMPORARY]
+    return [*argv, *bwrap.roots(), "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", _TEMPORARY]
 
 
 @cache

@@ -23,6 +23,7 @@ from apps.compute.backends.local.sandbox import (
     system_arguments,
 )
 from apps.compute.backends.local.settings import LocalSettings
+from apps.core import bwrap
 
 _INSIDE, _INSIDE_CACHE, _INSIDE_UV = "/run/fathom/build", "/run/fathom/cache", "/run/fathom/uv"
 _LOOK_SECONDS = 0.5
@@ -134,14 +135,7 @@ class Tools:
                     weigh_at = time.monotonic() + _WEIGH_SECONDS
 
     def _weigh(self) -> None:
-        size = 0
-        for folder, _, names in os.walk(self.folder):
-            for name in names:
-                try:
-                    size += os.lstat(os.path.join(folder, name)).st_size
-                except FileNotFoundError:
-                    continue
-        if size > self.settings.build_bytes:
+        if bwrap.weight_of(self.folder) > self.settings.build_bytes:
             msg = f"it needs more than {self.settings.build_bytes} bytes of disk"
             raise BuildFailed(msg)
 
@@ -171,8 +165,7 @@ class Tools:
             return []
         argv = [found.bwrap, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"]
         if found.own_users:
-            argv += ["--cap-drop", "ALL"]
-            argv += [word for capability in GUARD_CAPABILITIES for word in ("--cap-add", capability)]
+            argv += bwrap.capabilities(GUARD_CAPABILITIES)
         argv += system_arguments()
         for path in TEMPORARY:
             argv += ["--perms", "1777", "--tmpfs", path]

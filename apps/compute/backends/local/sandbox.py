@@ -21,6 +21,7 @@ from pathlib import Path
 
 from apps.compute.backends.local import prepared, rundir
 from apps.compute.backends.local.settings import LocalSettings
+from apps.core import bwrap
 
 IMPORT_ROOT = Path(__file__).resolve().parents[4]
 PACKAGE = Path(__file__).resolve().parent
@@ -45,7 +46,6 @@ SYSTEM = (
     "/sys/bus",
     "/sys/module",
 )
-SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
 TEMPORARY = ("/tmp", "/var/tmp")
 READY = "ready"  # below the root of the environments: those that are whole
 GUARD_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL")
@@ -156,9 +156,7 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
     """Return the bwrap command line up to what is of one job alone. Later arguments lie over earlier ones."""
     argv = [found.bwrap, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1", "--die-with-parent"]
     if found.own_users:
-        argv += ["--cap-drop", "ALL"]
-        for capability in GUARD_CAPABILITIES:
-            argv += ["--cap-add", capability]
+        argv += bwrap.capabilities(GUARD_CAPABILITIES)
     argv += system_arguments()
     for path in TEMPORARY:  # before anything that may be shown below it
         argv += ["--perms", "1777", "--tmpfs", path]
@@ -179,12 +177,7 @@ def base_arguments(settings: LocalSettings, found: Isolation) -> list[str]:
 def system_arguments() -> list[str]:
     """Return arguments that show the machine's programs and libraries, read-only, and devices that do no harm."""
     argv = [word for path in SYSTEM if os.path.isdir(path) for word in ("--ro-bind", path, path)]
-    for path in SYSTEM_LINKS:
-        if os.path.islink(path):
-            argv += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
-            argv += ["--ro-bind", path, path]
-    return [*argv, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
+    return [*argv, *bwrap.roots(), "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
 
 
 def parents(*paths: str) -> list[str]:
